@@ -1,0 +1,616 @@
+//! The laws themselves. Each takes a provider and fails with the case that broke it.
+
+use std::{collections::HashSet, fs, path::PathBuf};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+
+use super::written;
+use crate::Provider;
+use crate::contract::twin::{Draft, Request, Twin};
+use crate::contract::*;
+
+/// Runs every law for one provider.
+macro_rules! laws {
+    ($provider:expr) => {
+        $crate::conformance::laws! { $provider =>
+            it_accepts_what_the_provider_signed, it_refuses_any_changed_byte, no_bytes_make_it_panic,
+            it_parses_repeatably_with_unique_keys, nothing_is_lost, it_says_what_the_fixtures_say,
+            it_renders_what_the_fixtures_say, what_it_renders_the_twin_accepts, it_classifies_as_the_fixtures_say,
+            classify_is_total_and_only_success_is_success, the_limit_is_counted_in_its_unit, no_secret_prints,
+            a_round_trip_ends_in_the_receipt_it_announced, its_facts_are_complete, an_unknown_setting_names_the_nearest
+        }
+    };
+    ($provider:expr => $($law:ident),*) => {
+        $(#[test] fn $law() { $crate::conformance::$law($provider) })*
+    };
+}
+pub(crate) use laws;
+
+const NOW: Time = Time(1_795_169_730_000);
+const HOOK: &str = "https://gw.example.org/hooks/channel";
+
+fn context() -> Context<'static> {
+    Context { now: NOW, public_url: "https://gw.example.org", hook_url: HOOK, login: None, keys: None }
+}
+
+struct Case {
+    name: String,
+    path: PathBuf,
+    value: Value,
+}
+
+fn cases(provider: &Provider, kind: &str) -> Vec<Case> {
+    let folder = PathBuf::from(provider.folder).join("fixtures").join(kind);
+    let mut paths: Vec<_> = fs::read_dir(&folder).map(|d| d.filter_map(|e| Some(e.ok()?.path())).collect()).unwrap_or_default();
+    paths.sort();
+    assert!(!paths.is_empty(), "{} has no fixtures in {}", provider.facts.id, folder.display());
+    paths
+        .into_iter()
+        .map(|path| {
+            let text = fs::read_to_string(&path).expect("a readable fixture");
+            let value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+            Case { name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), path, value }
+        })
+        .collect()
+}
+
+/// Compares, or rewrites the expectation when asked to.
+fn expect(case: &Case, key: &str, actual: Value) {
+    let expected = case.value.get(key).cloned().unwrap_or(Value::Null);
+    if expected == actual {
+        return;
+    }
+    if std::env::var_os("UPDATE_FIXTURES").is_some() {
+        let text = fs::read_to_string(&case.path).expect("a readable fixture");
+        let mut value: Value = serde_json::from_str(&text).expect("it was read before");
+        let fields = value.as_object_mut().expect("a fixture is an object");
+        if actual.is_null() {
+            fields.remove(key)
+        } else {
+            fields.insert(key.into(), actual)
+        };
+        fs::write(&case.path, serde_json::to_string_pretty(&value).expect("plain data") + "\n").expect("a writable fixture");
+        return;
+    }
+    panic!("{}: {key}\nexpected {expected:#}\nactual   {actual:#}", case.path.display());
+}
+
+fn settings(twin: &dyn Twin, case: Option<&Value>) -> Settings {
+    let mut map = twin.settings();
+    if let Some(Value::Object(more)) = case.and_then(|c| c.get("settings")) {
+        map.extend(more.clone());
+    }
+    Settings(map)
+}
+
+fn bound(provider: &Provider, case: Option<&Value>) -> (Box<dyn Twin>, std::sync::Arc<dyn Adapter>) {
+    let twin = (provider.twin)(7);
+    let adapter = (provider.bind)(settings(&*twin, case)).unwrap_or_else(|e| panic!("{}: {e}", provider.facts.id));
+    (twin, adapter)
+}
+
+fn draft(case: &Value) -> Draft {
+    let mut draft = if let Some(body) = case.get("body") {
+        Draft::json(body)
+    } else if let Some(Value::Object(form)) = case.get("form") {
+        let fields: Vec<(&str, &str)> = form.iter().map(|(k, v)| (k.as_str(), v.as_str().unwrap_or_default())).collect();
+        Draft::form(&fields)
+    } else {
+        let text = case.get("text").and_then(Value::as_str).unwrap_or_default();
+        Draft { method: Method::POST, query: String::new(), headers: Vec::new(), body: text.as_bytes().to_vec() }
+    };
+    if let Some(method) = case.get("method").and_then(Value::as_str) {
+        draft.method = method.parse().expect("a method");
+    }
+    draft.query = case.get("query").and_then(Value::as_str).unwrap_or_default().to_owned();
+    if let Some(Value::Object(headers)) = case.get("headers") {
+        draft.headers.extend(headers.iter().map(|(k, v)| (k.clone(), v.as_str().unwrap_or_default().to_owned())));
+    }
+    draft
+}
+
+fn headers(draft: &Draft) -> HeaderMap {
+    draft
+        .headers
+        .iter()
+        .map(|(k, v)| (HeaderName::try_from(k.as_str()).expect("a header name"), HeaderValue::from_str(v).expect("a header value")))
+        .collect()
+}
+
+/// Runs `act` with a webhook made of a signed draft.
+fn with_hook<T>(draft: &Draft, act: impl FnOnce(Webhook<'_>) -> T) -> T {
+    let url = if draft.query.is_empty() { HOOK.to_owned() } else { format!("{HOOK}?{}", draft.query) };
+    let headers = headers(draft);
+    act(Webhook { method: &draft.method, url: &url, query: &draft.query, headers: &headers, body: &draft.body })
+}
+
+fn url_of(query: &str) -> String {
+    if query.is_empty() { HOOK.to_owned() } else { format!("{HOOK}?{query}") }
+}
+
+fn signed(twin: &dyn Twin, case: &Value) -> Draft {
+    let draft = draft(case);
+    let url = url_of(&draft.query);
+    twin.sign(&url, draft)
+}
+
+fn events(adapter: &dyn Adapter, draft: &Draft) -> Value {
+    with_hook(draft, |hook| {
+        let verified = adapter.verify(hook, &context()).expect("signed by the twin");
+        let parsed = adapter.parse(&verified, &context());
+        Value::Array(parsed.events.iter().map(written).collect())
+    })
+}
+
+pub(crate) fn it_accepts_what_the_provider_signed(provider: &Provider) {
+    for case in cases(provider, "inbound") {
+        let (twin, adapter) = bound(provider, Some(&case.value));
+        with_hook(&signed(&*twin, &case.value), |hook| {
+            if let Err(e) = adapter.verify(hook, &context()) {
+                panic!("{}: refused: {e:?}", case.name);
+            }
+        });
+    }
+}
+
+pub(crate) fn it_refuses_any_changed_byte(provider: &Provider) {
+    if provider.facts.needs_hook_token {
+        return; // Nothing is signed: the token in the URL is the engine's to check.
+    }
+    for case in cases(provider, "inbound") {
+        let (twin, adapter) = bound(provider, Some(&case.value));
+        let good = signed(&*twin, &case.value);
+        if good.method == Method::GET {
+            continue;
+        }
+        let covers_body =
+            with_hook(&Draft { body: [&good.body[..], b"x"].concat(), ..good.clone() }, |h| adapter.verify(h, &context()).is_err());
+        for at in (0..good.body.len()).step_by(good.body.len() / 24 + 1) {
+            let mut bad = good.clone();
+            bad.body[at] ^= 1;
+            let refused = with_hook(&bad, |hook| adapter.verify(hook, &context()).is_err());
+            assert!(refused || !covers_body, "{}: a changed byte at {at} passed", case.name);
+        }
+        // Without its proof nothing passes, whatever the proof covers.
+        let unsigned = draft(&case.value);
+        let refused = with_hook(&unsigned, |hook| adapter.verify(hook, &context()).is_err());
+        assert!(refused, "{}: an unsigned delivery passed", case.name);
+    }
+}
+
+pub(crate) fn no_bytes_make_it_panic(provider: &Provider) {
+    let (twin, adapter) = bound(provider, None);
+    let seeds: Vec<Vec<u8>> = cases(provider, "inbound").iter().map(|c| signed(&*twin, &c.value).body).collect();
+    let mangled =
+        (0..seeds.len(), any::<prop::sample::Index>(), proptest::collection::vec(any::<u8>(), 0..6)).prop_map(move |(i, at, bytes)| {
+            let mut body = seeds[i].clone();
+            if !body.is_empty() {
+                let at = at.index(body.len());
+                let end = (at + bytes.len()).min(body.len());
+                body.splice(at..end, bytes);
+            }
+            body
+        });
+    let any_body = prop_oneof![proptest::collection::vec(any::<u8>(), 0..200), mangled];
+    let mut runner =
+        proptest::test_runner::TestRunner::new(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() });
+    runner
+        .run(&(any_body, any::<bool>(), 0..3_usize), |(body, get, kind)| {
+            let kind = ["application/json", "application/x-www-form-urlencoded", ""][kind];
+            let mut draft = Draft { method: if get { Method::GET } else { Method::POST }, query: String::new(), headers: Vec::new(), body };
+            draft.headers.push(("content-type".into(), kind.into()));
+            with_hook(&draft, |hook| {
+                let _ = adapter.verify(hook, &context());
+                let parsed = adapter.parse(&Verified::from_our_own_log(hook), &context());
+                prop_assert!(
+                    get || hook.body.is_empty()
+                        || !parsed.events.is_empty()
+                        || parsed.unparsed.is_some()
+                        || parsed.ack != Ack::default()
+                        || kind.is_empty()
+                        || is_empty_json(hook.body),
+                    "nothing came of it and nothing was said: {:?}",
+                    String::from_utf8_lossy(hook.body)
+                );
+                Ok(())
+            })
+        })
+        .unwrap_or_else(|e| panic!("{}: {e}", provider.facts.id));
+}
+
+/// `{}`, `[]` and the like say nothing, so nothing may come of them.
+fn is_empty_json(body: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(body)
+        .is_ok_and(|v| !v.as_object().is_some_and(|o| !o.is_empty()) && !v.as_array().is_some_and(|a| !a.is_empty()))
+}
+
+pub(crate) fn it_parses_repeatably_with_unique_keys(provider: &Provider) {
+    for case in cases(provider, "inbound") {
+        let (twin, adapter) = bound(provider, Some(&case.value));
+        let draft = signed(&*twin, &case.value);
+        let (once, twice) = (events(&*adapter, &draft), events(&*adapter, &draft));
+        assert_eq!(once, twice, "{}", case.name);
+        let mut seen = HashSet::new();
+        for event in once.as_array().into_iter().flatten() {
+            if let Some(key) = event.get("key") {
+                assert!(seen.insert((event["type"].to_string(), key.to_string())), "{}: key {key} twice", case.name);
+            }
+        }
+    }
+}
+
+pub(crate) fn nothing_is_lost(provider: &Provider) {
+    // A delivery with a field name nobody knows must come out as something: an event or a leftover.
+    let (twin, adapter) = bound(provider, None);
+    for body in [json!({ "surprise": { "a": 1 } }), json!([{ "surprise": 1 }])] {
+        let draft = twin.sign(HOOK, Draft::json(&body));
+        with_hook(&draft, |hook| {
+            let parsed = adapter.parse(&Verified::from_our_own_log(hook), &context());
+            assert!(!parsed.events.is_empty() || parsed.unparsed.is_some(), "{}: {body} vanished", provider.facts.id);
+        });
+    }
+    for case in cases(provider, "inbound") {
+        let has = |key: &str| case.value.get(key).is_some_and(|v| !v.is_null() && v != &json!([]));
+        assert!(
+            has("events") || has("unparsed") || has("ack") || has("nothing"),
+            "{}: expects nothing to come of it; say why in `nothing`",
+            case.name
+        );
+    }
+}
+
+pub(crate) fn it_says_what_the_fixtures_say(provider: &Provider) {
+    for case in cases(provider, "inbound") {
+        let (twin, adapter) = bound(provider, Some(&case.value));
+        let draft = signed(&*twin, &case.value);
+        with_hook(&draft, |hook| {
+            let verified = adapter.verify(hook, &context()).unwrap_or_else(|e| panic!("{}: {e:?}", case.name));
+            let parsed = adapter.parse(&verified, &context());
+            expect(&case, "events", Value::Array(parsed.events.iter().map(written).collect()));
+            expect(&case, "unparsed", parsed.unparsed.as_deref().map_or(Value::Null, Into::into));
+            let ack = (parsed.ack != Ack::default())
+                .then(|| json!({ "status": parsed.ack.status.as_u16(), "body": String::from_utf8_lossy(&parsed.ack.body) }));
+            expect(&case, "ack", ack.unwrap_or(Value::Null));
+            let owed: Vec<Value> = parsed.owed.iter().map(shown).collect();
+            expect(&case, "owed", if owed.is_empty() { Value::Null } else { owed.into() });
+        });
+    }
+}
+
+/// A call as a fixture writes it: no credentials.
+pub(crate) fn shown(call: &Call) -> Value {
+    let mut out = Map::new();
+    out.insert("method".into(), call.method.as_str().into());
+    out.insert("url".into(), call.url.clone().into());
+    let headers: Map<String, Value> =
+        call.headers.iter().filter(|(n, _)| n != "content-type").map(|(n, v)| (n.to_string(), v.clone().into())).collect();
+    if !headers.is_empty() {
+        out.insert("headers".into(), headers.into());
+    }
+    match &call.body {
+        CallBody::Empty => {}
+        CallBody::Bytes(bytes) => {
+            if let Ok(value) = serde_json::from_slice::<Value>(bytes) {
+                out.insert("body".into(), value);
+            } else {
+                let fields: Vec<Value> = form_urlencoded::parse(bytes).map(|(k, v)| json!([k, v])).collect();
+                out.insert("form".into(), fields.into());
+            }
+        }
+        CallBody::Multipart(fields) => {
+            let fields: Vec<Value> = fields
+                .iter()
+                .map(|f| match f {
+                    Field::Text { name, value } => json!([name, value]),
+                    Field::Media { name, id, filename, mime_type } => {
+                        json!([name, { "media": id, "filename": filename, "mime_type": mime_type }])
+                    }
+                })
+                .collect();
+            out.insert("multipart".into(), fields.into());
+        }
+    }
+    Value::Object(out)
+}
+
+fn request(case: &Case) -> (SendRequest, Option<String>) {
+    let value = case.value.get("message").cloned().unwrap_or_default();
+    let request = serde_json::from_value(value).unwrap_or_else(|e| panic!("{}: {e}", case.path.display()));
+    (request, case.value.get("reply_to").and_then(Value::as_str).map(str::to_owned))
+}
+
+fn rendered(adapter: &dyn Adapter, request: &SendRequest, reply_to: Option<&str>) -> Result<Rendered, RenderError> {
+    let to = request.to.as_deref().expect("fixtures name `to`");
+    let (to, thread) = to.split_once('#').map_or((to, None), |(to, thread)| (to, Some(thread)));
+    let outbound = Outbound {
+        id: "msg_00fixture",
+        to,
+        thread,
+        parts: &request.parts,
+        template: if request.parts.is_empty() { request.template.as_ref() } else { None },
+        category: request.category,
+        reply_to,
+        author: request.author.as_ref(),
+        expires_at: request.expires_at,
+        native: &request.native,
+    };
+    adapter.render(&outbound, &context())
+}
+
+pub(crate) fn it_renders_what_the_fixtures_say(provider: &Provider) {
+    for case in cases(provider, "outbound") {
+        let (_twin, adapter) = bound(provider, Some(&case.value));
+        let (request, reply_to) = request(&case);
+        match rendered(&*adapter, &request, reply_to.as_deref()) {
+            Ok(rendered) => {
+                assert!(rendered.cost >= 1, "{}: costs nothing", case.name);
+                assert!(!rendered.calls.is_empty(), "{}: rendered to no call and no error", case.name);
+                expect(&case, "error", Value::Null);
+                expect(&case, "calls", Value::Array(rendered.calls.iter().map(shown).collect()));
+                let downgrades = serde_json::to_value(&rendered.downgrades).expect("plain data");
+                expect(&case, "downgrades", if rendered.downgrades.is_empty() { Value::Null } else { downgrades });
+                expect(&case, "cost", if rendered.cost == 1 { Value::Null } else { rendered.cost.into() });
+            }
+            Err(error) => {
+                expect(&case, "calls", Value::Null);
+                expect(&case, "error", json!({ "pointer": error.pointer, "code": error.code }));
+            }
+        }
+    }
+}
+
+/// The request the twin's host would see for a call.
+fn received(call: &Call) -> Request {
+    let url = url::Url::parse(&call.full_url()).unwrap_or_else(|e| panic!("{}: {e}", call.url));
+    Request {
+        method: call.method.clone(),
+        path: url.path().to_owned(),
+        query: url.query().unwrap_or_default().to_owned(),
+        headers: call.header_map(),
+        body: bytes::Bytes::copy_from_slice(call.body_bytes()),
+    }
+}
+
+/// Settings whose every base URL points at the twin, as the sandbox hosts it.
+fn on_stage(provider: &Provider, case: Option<&Value>) -> (Box<dyn Twin>, std::sync::Arc<dyn Adapter>) {
+    let twin = (provider.twin)(7);
+    let mut settings = settings(&*twin, case);
+    settings.0.insert("api_base".into(), "http://twin.test".into());
+    let adapter = (provider.bind)(settings).unwrap_or_else(|e| panic!("{}: {e}", provider.facts.id));
+    (twin, adapter)
+}
+
+/// Plays a message to the twin; the verdict and what it emitted.
+fn played(
+    provider: &Provider,
+    twin: &mut dyn Twin,
+    adapter: &dyn Adapter,
+    rendered: &Rendered,
+    name: &str,
+) -> (Vec<Verdict>, Vec<crate::contract::twin::Emit>) {
+    let mut verdicts = Vec::new();
+    let mut emits = Vec::new();
+    for call in &rendered.calls {
+        let mut call = call.clone();
+        for _ in 0..5 {
+            if matches!(call.body, CallBody::Multipart(_)) {
+                return (verdicts, emits); // Files come from the engine's store; the end-to-end stories play these.
+            }
+            let request = received(&call);
+            let answer = twin.answer(&request, NOW);
+            emits.extend(answer.emits);
+            match adapter.classify(&call, &answer.reply) {
+                Step::Call(next) => call = next,
+                Step::Done(verdict) => {
+                    assert!(
+                        matches!(verdict, Verdict::Accept { .. }),
+                        "{} {name}: the twin answered {} {}: {verdict:?}",
+                        provider.facts.id,
+                        answer.reply.status,
+                        String::from_utf8_lossy(&answer.reply.body)
+                    );
+                    verdicts.push(verdict);
+                    break;
+                }
+            }
+        }
+    }
+    (verdicts, emits)
+}
+
+pub(crate) fn what_it_renders_the_twin_accepts(provider: &Provider) {
+    for case in cases(provider, "outbound") {
+        if case.value.get("error").is_some() || case.value.get("not_played").is_some() {
+            continue;
+        }
+        let (mut twin, adapter) = on_stage(provider, Some(&case.value));
+        let (request, reply_to) = request(&case);
+        let rendered = rendered(&*adapter, &request, reply_to.as_deref()).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+        played(provider, &mut *twin, &*adapter, &rendered, &case.name);
+    }
+}
+
+pub(crate) fn it_classifies_as_the_fixtures_say(provider: &Provider) {
+    let (_twin, adapter) = bound(provider, None);
+    let sample = rendered(&*adapter, &sample(provider), None).expect("a plain text renders").calls.remove(0);
+    for case in cases(provider, "replies") {
+        let status = case.value.get("status").and_then(Value::as_u64).expect("a status") as u16;
+        let mut reply = match case.value.get("body") {
+            Some(body) => Reply::json(status, body),
+            None => Reply {
+                body: case.value.get("text").and_then(Value::as_str).unwrap_or_default().to_owned().into(),
+                ..Reply::json(status, &json!(null))
+            },
+        };
+        if let Some(Value::Object(headers)) = case.value.get("headers") {
+            for (name, value) in headers {
+                reply.headers.insert(
+                    HeaderName::try_from(name.as_str()).expect("a name"),
+                    HeaderValue::from_str(value.as_str().unwrap_or_default()).expect("a value"),
+                );
+            }
+        }
+        let verdict = match adapter.classify(&sample, &reply) {
+            Step::Call(_) => json!("call"),
+            Step::Done(verdict) => described(&verdict),
+        };
+        expect(&case, "verdict", verdict);
+    }
+}
+
+fn described(verdict: &Verdict) -> Value {
+    match verdict {
+        Verdict::Accept { provider_id } => json!({ "accept": provider_id }),
+        Verdict::Throttle { scope, after, reason } => {
+            let mut out = json!({ "scope": scope.word(), "code": reason.code });
+            if let Some(after) = after {
+                out["after"] = (*after).into();
+            }
+            json!({ "throttle": out })
+        }
+        Verdict::Retry(r) => json!({ "retry": r.code }),
+        Verdict::Unclear(r) => json!({ "unclear": r.code }),
+        Verdict::Reject(r) => json!({ "reject": r.code, "class": r.class.word() }),
+        Verdict::Unreachable(r) => json!({ "unreachable": r.code, "class": r.class.word() }),
+        Verdict::Suspend(r) => json!({ "suspend": r.code, "class": r.class.word() }),
+    }
+}
+
+/// A plain text to an address of the provider's own scheme, taken from its first outbound fixture that has one.
+fn sample(provider: &Provider) -> SendRequest {
+    let case = cases(provider, "outbound").into_iter().find(|c| c.name == "text").expect("a fixture outbound/text.json");
+    request(&case).0
+}
+
+pub(crate) fn classify_is_total_and_only_success_is_success(provider: &Provider) {
+    let (_twin, adapter) = bound(provider, None);
+    let call = rendered(&*adapter, &sample(provider), None).expect("a plain text renders").calls.remove(0);
+    let mut bodies: Vec<Vec<u8>> = vec![
+        b"".to_vec(),
+        b"<html>".to_vec(),
+        b"{}".to_vec(),
+        b"null".to_vec(),
+        b"[]".to_vec(),
+        br#"{"ok":true}"#.to_vec(),
+        vec![0xff, 0xfe],
+    ];
+    bodies.extend(cases(provider, "replies").iter().filter_map(|c| serde_json::to_vec(c.value.get("body")?).ok()));
+    for status in (100..600).filter(|s| StatusCode::from_u16(*s).is_ok()) {
+        for body in &bodies {
+            let reply =
+                Reply { status: StatusCode::from_u16(status).expect("in range"), headers: HeaderMap::new(), body: body.clone().into() };
+            if let Step::Done(Verdict::Accept { .. }) = adapter.classify(&call, &reply) {
+                let known = (200..300).contains(&status)
+                    || cases(provider, "replies")
+                        .iter()
+                        .any(|c| c.value["status"] == status && c.value.pointer("/verdict/accept").is_some());
+                assert!(known, "{}: status {status} with {:?} counts as success", provider.facts.id, String::from_utf8_lossy(body));
+            }
+        }
+    }
+}
+
+pub(crate) fn the_limit_is_counted_in_its_unit(provider: &Provider) {
+    let (_twin, adapter) = on_stage(provider, None);
+    let limit = provider.facts.text;
+    for letter in ["a", "é", "漢", "😀"] {
+        let each = limit.unit.count(letter);
+        for extra in [0, 1] {
+            let count = limit.max / each + extra;
+            let mut request = sample(provider);
+            request.parts = vec![Part::text(letter.repeat(count))];
+            let result = rendered(&*adapter, &request, None);
+            if extra == 0 {
+                assert_eq!(result.as_ref().map(|r| r.calls.len()), Ok(1), "{count} of {letter} fit into one message");
+            } else if let Ok(rendered) = result {
+                assert!(rendered.calls.len() > 1, "{}: {count} of {letter} are too long for one message", provider.facts.id);
+            }
+        }
+    }
+}
+
+pub(crate) fn no_secret_prints(provider: &Provider) {
+    let twin = (provider.twin)(7);
+    let schema = (provider.schema)();
+    let mut secrets = Vec::new();
+    for (key, value) in twin.settings() {
+        let secret = schema.pointer(&format!("/properties/{key}")).is_some_and(|p| p.to_string().contains("writeOnly"));
+        if secret {
+            secrets.extend(value.as_str().map(str::to_owned));
+            secrets.extend(value.as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)));
+        }
+    }
+    let (_twin, adapter) = bound(provider, None);
+    for case in cases(provider, "outbound") {
+        let (request, reply_to) = request(&case);
+        let text = match rendered(&*adapter, &request, reply_to.as_deref()) {
+            Ok(rendered) => format!("{rendered:?} {}", Value::Array(rendered.calls.iter().map(shown).collect())),
+            Err(error) => format!("{error} {error:?}"),
+        };
+        for secret in &secrets {
+            assert!(!text.contains(secret.as_str()), "{}: a secret stands in {text}", case.name);
+        }
+    }
+    for key in twin.settings().keys() {
+        // A wrong type must not quote the value.
+        let mut broken = twin.settings();
+        broken.insert(key.clone(), json!({ "hunter2": "hunter2-secret" }));
+        if let Err(error) = (provider.bind)(Settings(broken)) {
+            assert!(!format!("{error} {error:?}").contains("hunter2-secret"), "{key}: its error quotes the value");
+        }
+    }
+}
+
+pub(crate) fn a_round_trip_ends_in_the_receipt_it_announced(provider: &Provider) {
+    let (mut twin, adapter) = on_stage(provider, None);
+    let rendered = rendered(&*adapter, &sample(provider), None).expect("a plain text renders");
+    let (verdicts, emits) = played(provider, &mut *twin, &*adapter, &rendered, "round trip");
+    let Some(Verdict::Accept { provider_id }) = verdicts.first() else { panic!("{}: not accepted", provider.facts.id) };
+    if provider.facts.strongest < State::Delivered {
+        return;
+    }
+    let mut states = Vec::new();
+    for emit in emits {
+        let url = emit.url.clone().unwrap_or_else(|| HOOK.to_owned());
+        let draft = twin.sign(&url, emit.draft);
+        let headers = headers(&draft);
+        let query = url.split_once('?').map_or(draft.query.as_str(), |(_, q)| q).to_owned();
+        let hook = Webhook { method: &draft.method, url: &url, query: &query, headers: &headers, body: &draft.body };
+        let verified =
+            adapter.verify(hook, &context()).unwrap_or_else(|e| panic!("{}: the twin's receipt is refused: {e:?}", provider.facts.id));
+        for event in adapter.parse(&verified, &context()).events {
+            if let Body::Receipt(receipt) = event.body {
+                assert!(
+                    receipt.provider_message_id == provider_id.as_str() || receipt.watermark.is_some() || receipt.message_id.is_some(),
+                    "{}: a receipt names {} and not {provider_id}",
+                    provider.facts.id,
+                    receipt.provider_message_id
+                );
+                states.push(receipt.state);
+            }
+        }
+    }
+    assert!(states.iter().any(|s| *s >= State::Delivered && *s <= State::Read), "{}: receipts end in {states:?}", provider.facts.id);
+}
+
+pub(crate) fn its_facts_are_complete(provider: &Provider) {
+    let facts = provider.facts;
+    assert!(provider.folder.ends_with(facts.id), "the folder is the id");
+    assert!(!facts.schemes.is_empty() && !facts.mediums.is_empty() && facts.text.max > 0 && facts.concurrency > 0);
+    for pace in facts.paces {
+        assert!(pace.count > 0 && pace.window_ms > 0 && pace.burst > 0, "{pace:?}");
+        assert!(pace.source.contains("20"), "{}: a number without its source and day: {pace:?}", facts.id);
+    }
+    let schema = (provider.schema)();
+    assert!(schema.pointer("/properties/api_base").is_some(), "{}: the base URL can be overridden by `api_base`", facts.id);
+}
+
+pub(crate) fn an_unknown_setting_names_the_nearest(provider: &Provider) {
+    let twin = (provider.twin)(7);
+    let mut map = twin.settings();
+    map.insert("api_bse".into(), "x".into());
+    let Err(error) = (provider.bind)(Settings(map)) else { panic!("an unknown key passed") };
+    assert!(error.to_string().contains("api_base"), "{error}");
+}

@@ -1,0 +1,50 @@
+//! The laws: what every adapter must obey, run for each provider by its one word in `providers!`.
+//!
+//! Fixtures stand in the provider's folder, one case a file:
+//!
+//! - `fixtures/inbound/NAME.json`: `{"settings"?: {...}, "query"?: "...", "method"?: "GET", "headers"?: {...},
+//!   "body": {...} | "form": {...} | "text": "...", "events": [...], "unparsed"?: "reason", "ack"?: {"status", "body"},
+//!   "owed"?: ["POST https://..."]}`. The body is unsigned: the twin signs it. `events` is what [`written`] makes.
+//! - `fixtures/outbound/NAME.json`: `{"settings"?: {...}, "message": {...send request...}, "reply_to"?: "provider id",
+//!   "calls": [{"method", "url", "headers"?, "body" | "form" | "multipart"}], "downgrades"?: [...], "cost"?: 1}`
+//!   or `{"message": {...}, "error": {"pointer", "code"}}`.
+//! - `fixtures/replies/NAME.json`: `{"status": 400, "headers"?: {...}, "body": {...} | "text": "...",
+//!   "verdict": {"accept": "id"} | {"throttle": {"scope", "after"?, "code"?}} | {"retry" | "unclear" | "reject" |
+//!   "unreachable" | "suspend": "our code"} | "call"}`.
+//!
+//! `UPDATE_FIXTURES=1 cargo test -p fairway-adapters` rewrites the expected halves; read the difference before you keep it.
+
+#[cfg(test)]
+mod laws;
+pub mod stage;
+#[cfg(test)]
+pub(crate) use laws::*;
+
+use serde_json::{Value, json};
+
+use crate::contract::{Body, Event};
+
+/// An adapter's event as a test compares it and the documentation shows it.
+pub fn written(event: &Event<'_>) -> Value {
+    let body = match &event.body {
+        Body::Receipt(receipt) => strip(serde_json::to_value(receipt).unwrap_or_default()),
+        body => serde_json::to_value(body).unwrap_or_default(),
+    };
+    strip(json!({
+        "type": event.body.kind(),
+        "account": event.account,
+        "key": event.key,
+        "medium": event.medium,
+        "peer": event.peer,
+        "time": event.time,
+        "data": body,
+    }))
+}
+
+/// Without absent fields.
+fn strip(value: Value) -> Value {
+    match value {
+        Value::Object(map) => Value::Object(map.into_iter().filter(|(_, v)| !v.is_null()).collect()),
+        other => other,
+    }
+}

@@ -1,0 +1,253 @@
+//! The one trait every provider implements, and the values it answers with.
+
+use std::borrow::Cow;
+
+use http::StatusCode;
+use serde::Serialize;
+
+use super::{
+    Call, Context, Event, MediaRef, Outbound, Raw, Reason, Reply, Settings, SettingsError, Step, Text, Verified, VerifyError, Webhook,
+};
+
+/// A provider's protocol, bound to one channel's settings. Pure: no waiting, no clock, no socket.
+///
+/// ```text
+///   delivery ──verify──▶ proof ──parse──▶ events, leftovers, acknowledgement
+///   message  ──render──▶ calls ──(transport)──▶ reply ──classify──▶ one more call, or a verdict
+/// ```
+///
+/// Every implementation must pass the laws in `conformance`.
+pub trait Adapter: Send + Sync + 'static {
+    /// Checks the settings once. An error names the key and the remedy.
+    fn bind(settings: Settings) -> Result<Self, SettingsError>
+    where
+        Self: Sized;
+
+    /// The channel's own id at the provider, as deliveries name it; `None` when deliveries never do.
+    fn account(&self) -> Option<&str>;
+
+    /// What shares the account-wide limits: equal text = one limit (portfolio, account, app). `None`: the channel alone.
+    fn limit_group(&self) -> Option<&str> {
+        None
+    }
+
+    /// Checks that a delivery comes from the provider. In constant time where secrets are compared; touches no content.
+    fn verify<'a>(&self, hook: Webhook<'a>, cx: &Context<'_>) -> Result<Verified<'a>, VerifyError>;
+
+    /// Says what a delivery means. Cannot fail and never panics: what is not understood is named in `unparsed`.
+    /// Equal bytes give equal events with equal keys.
+    fn parse<'a>(&self, hook: &Verified<'a>, cx: &Context<'_>) -> Parsed<'a>;
+
+    /// The calls that bring a message to the provider, in order, and what was downgraded on the way.
+    /// Equal messages give equal calls, except where the provider wants the time.
+    fn render(&self, message: &Outbound<'_>, cx: &Context<'_>) -> Result<Rendered, RenderError>;
+
+    /// What an answer means. Total: every answer has a meaning, and only a success is `Accept`.
+    fn classify(&self, call: &Call, reply: &Reply) -> Step;
+
+    /// The call that obtains the token in `Context::login`. Not needed where the token is in the settings.
+    fn login(&self, _cx: &Context<'_>) -> Option<Call> {
+        None
+    }
+
+    /// Reads the login's answer: the token, and for how many milliseconds it is good.
+    fn logged_in(&self, _reply: &Reply) -> Option<(super::Secret, u64)> {
+        None
+    }
+
+    /// The call that fetches a media object of a delivery.
+    fn fetch(&self, _media: &MediaRef, _cx: &Context<'_>) -> Option<Call> {
+        None
+    }
+
+    /// What the answer to `fetch` means: the bytes, one more call, or gone.
+    fn fetched(&self, _call: &Call, reply: &Reply, _cx: &Context<'_>) -> Fetched {
+        match reply.status.as_u16() {
+            200..=299 => Fetched::Bytes,
+            408 | 425 | 429 | 500..=599 => Fetched::Later,
+            _ => Fetched::Gone(format!("the provider answered {}", reply.status.as_u16())),
+        }
+    }
+
+    /// A harmless call that shows whether the credentials work (`fairway check --live`).
+    fn probe(&self, _cx: &Context<'_>) -> Option<Call> {
+        None
+    }
+
+    /// How to register the webhook.
+    fn setup(&self, cx: &Context<'_>) -> Setup {
+        Setup::ByHand(format!("Enter {} as the webhook address in the provider's console.", cx.hook_url))
+    }
+
+    /// A call that shows the person that we are typing, or that we have read `message_id`, where the channel has it.
+    fn signal(&self, _signal: Signalled<'_>, _cx: &Context<'_>) -> Option<Call> {
+        None
+    }
+
+    /// Whether settlement of an unknown outcome can ask the provider: the call that looks our message up.
+    fn lookup(&self, _message: &Outbound<'_>, _cx: &Context<'_>) -> Option<Call> {
+        None
+    }
+}
+
+/// A signal to the person.
+#[derive(Clone, Copy, Debug)]
+pub enum Signalled<'a> {
+    /// We are typing.
+    Typing {
+        /// To whom.
+        to: &'a str,
+        /// The last message of theirs, as some providers want it.
+        last: Option<&'a str>,
+    },
+    /// We have read.
+    Read {
+        /// Whose message.
+        to: &'a str,
+        /// Up to this provider id.
+        message_id: &'a str,
+    },
+}
+
+/// What an answer to `fetch` means.
+#[derive(Clone, Debug)]
+pub enum Fetched {
+    /// The body is the media object.
+    Bytes,
+    /// One more call is needed.
+    Call(Call),
+    /// Try again.
+    Later,
+    /// It cannot be had any more; why.
+    Gone(String),
+}
+
+/// How the webhook is registered.
+#[derive(Clone, Debug)]
+pub enum Setup {
+    /// By these calls, in order.
+    Calls(Vec<Call>),
+    /// By a person, following these words.
+    ByHand(String),
+}
+
+/// What a delivery means.
+#[derive(Clone, Debug, Default)]
+pub struct Parsed<'a> {
+    /// What happened, in the order of the delivery.
+    pub events: Vec<Event<'a>>,
+    /// What was not understood, in words without content. The engine keeps the raw delivery then.
+    pub unparsed: Option<Cow<'a, str>>,
+    /// The answer the provider expects on success.
+    pub ack: Ack<'a>,
+    /// Calls owed besides the answer (a button press to confirm). Their failure loses nothing.
+    pub owed: Vec<Call>,
+}
+
+impl<'a> Parsed<'a> {
+    /// A delivery that was not understood at all.
+    pub fn not_understood(reason: impl Into<Cow<'a, str>>) -> Self {
+        Self { unparsed: Some(reason.into()), ..Self::default() }
+    }
+
+    /// Notes one more thing that was not understood.
+    pub fn leave(&mut self, reason: impl Into<Cow<'a, str>>) {
+        self.unparsed.get_or_insert_with(|| reason.into());
+    }
+}
+
+/// The answer a provider expects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ack<'a> {
+    /// Usually 200.
+    pub status: StatusCode,
+    /// Content type, when there is a body.
+    pub content_type: Option<&'static str>,
+    /// The body.
+    pub body: Cow<'a, [u8]>,
+}
+
+impl Default for Ack<'_> {
+    fn default() -> Self {
+        Self { status: StatusCode::OK, content_type: None, body: Cow::Borrowed(b"") }
+    }
+}
+
+impl<'a> Ack<'a> {
+    /// A 200 with plain text.
+    pub fn text(body: impl Into<Cow<'a, str>>) -> Self {
+        let body = match body.into() {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        };
+        Self { status: StatusCode::OK, content_type: Some("text/plain"), body }
+    }
+}
+
+/// A message as the provider will get it.
+#[derive(Clone, Debug, Default)]
+pub struct Rendered {
+    /// The calls, in order.
+    pub calls: Vec<Call>,
+    /// What a person will not see as it was meant.
+    pub downgrades: Vec<Downgrade>,
+    /// What it costs in the provider's own unit (segments, messages); at least 1.
+    pub cost: u32,
+    /// What the person will see, in words, one line per message (for the preview).
+    pub shown: Vec<String>,
+}
+
+/// One thing a channel lacks and what stands in for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct Downgrade {
+    /// Index of the part.
+    pub part: usize,
+    /// The kind that was meant.
+    pub from: String,
+    /// What it became.
+    pub into: String,
+    /// Why.
+    pub why: String,
+}
+
+/// A message this channel cannot carry; the sender is told before it is accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{pointer}: {problem}")]
+pub struct RenderError {
+    /// JSON pointer into the request: `#/parts/0/text`.
+    pub pointer: String,
+    /// What is wrong and what would be right.
+    pub problem: String,
+    /// Our stable code: `text_too_long`, `part_not_supported`, `address_invalid`, ...
+    pub code: &'static str,
+}
+
+impl RenderError {
+    /// An error of one place of the request.
+    pub fn new(pointer: impl Into<String>, code: &'static str, problem: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), problem: problem.into(), code }
+    }
+
+    /// A part this channel has no way to show.
+    pub fn unsupported(index: usize, kind: &str, channel: &str) -> Self {
+        Self::new(format!("#/parts/{index}"), "part_not_supported", format!("{channel} cannot carry a part of type `{kind}`"))
+    }
+}
+
+/// Shorthand for `extra`: keeps a field when it is there.
+pub fn keep<'a>(extra: &mut super::Extra<'a>, name: &'static str, raw: Option<Raw<'a>>) {
+    if let Some(raw) = raw {
+        extra.push(Text::Borrowed(name), raw);
+    }
+}
+
+/// A reason for a failure that no provider code explains.
+pub fn unexplained(status: StatusCode) -> Reason {
+    let class = match status.as_u16() {
+        401 | 403 => super::ErrorClass::Auth,
+        408 | 425 | 429 => super::ErrorClass::Throttled,
+        400..=499 => super::ErrorClass::Content,
+        _ => super::ErrorClass::Unknown,
+    };
+    Reason::new(class, "http_status", format!("the provider answered {} without a code we know", status.as_u16()))
+}

@@ -1,0 +1,301 @@
+//! Calls to a provider, what came back, and what it means. Values only: `transport` does the talking.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use super::{Reason, Secret};
+
+/// One HTTP request to a provider. No way of printing it shows a credential.
+#[derive(Clone)]
+pub struct Call {
+    /// The method.
+    pub method: Method,
+    /// The URL; `{secret}` in it stands for `url_secret`.
+    pub url: String,
+    /// A credential that the provider wants inside the URL.
+    pub url_secret: Option<Secret>,
+    /// Plain headers.
+    pub headers: Vec<(HeaderName, String)>,
+    /// Headers that carry credentials.
+    pub secret_headers: Vec<(HeaderName, Secret)>,
+    /// The body.
+    pub body: CallBody,
+    /// Redirects to follow, without the credentials (media downloads).
+    pub redirects: u8,
+}
+
+/// The body of a call.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub enum CallBody {
+    /// None.
+    #[default]
+    Empty,
+    /// These bytes.
+    Bytes(Bytes),
+    /// `multipart/form-data`; the transport writes the boundary and reads the files.
+    Multipart(Vec<Field>),
+}
+
+/// One field of a multipart body.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Field {
+    /// A name and its value.
+    Text {
+        /// The name.
+        name: String,
+        /// The value.
+        value: String,
+    },
+    /// A file out of the gateway's media store.
+    Media {
+        /// The name.
+        name: String,
+        /// The gateway's media id.
+        id: String,
+        /// The file's name.
+        filename: String,
+        /// RFC 2046 media type.
+        mime_type: String,
+    },
+}
+
+impl Call {
+    /// A call without body.
+    pub fn new(method: Method, url: impl Into<String>) -> Self {
+        Self {
+            method,
+            url: url.into(),
+            url_secret: None,
+            headers: Vec::new(),
+            secret_headers: Vec::new(),
+            body: CallBody::Empty,
+            redirects: 0,
+        }
+    }
+
+    /// A GET.
+    pub fn get(url: impl Into<String>) -> Self {
+        Self::new(Method::GET, url)
+    }
+
+    /// A POST of JSON.
+    pub fn json(url: impl Into<String>, body: &impl Serialize) -> Self {
+        let bytes = serde_json::to_vec(body).expect("provider requests are plain data");
+        Self::new(Method::POST, url).header("content-type", "application/json").bytes(bytes)
+    }
+
+    /// A POST of a form.
+    pub fn form<K: AsRef<str>, V: AsRef<str>>(url: impl Into<String>, fields: &[(K, V)]) -> Self {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        Self::new(Method::POST, url).header("content-type", "application/x-www-form-urlencoded").bytes(body.into_bytes())
+    }
+
+    /// A POST of a multipart form.
+    pub fn multipart(url: impl Into<String>, fields: Vec<Field>) -> Self {
+        Self { body: CallBody::Multipart(fields), ..Self::new(Method::POST, url) }
+    }
+
+    /// With a body.
+    pub fn bytes(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = CallBody::Bytes(body.into());
+        self
+    }
+
+    /// With a plain header. The name must be lower-case.
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((HeaderName::from_static(name), value.into()));
+        self
+    }
+
+    /// With a header that carries a credential. The name must be lower-case.
+    pub fn secret_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.secret_headers.push((HeaderName::from_static(name), Secret::new(value)));
+        self
+    }
+
+    /// With `Authorization: Bearer`.
+    pub fn bearer(self, token: &str) -> Self {
+        self.secret_header("authorization", format!("Bearer {token}"))
+    }
+
+    /// With `Authorization: Basic`.
+    pub fn basic(self, user: &str, password: &str) -> Self {
+        use base64::{Engine as _, prelude::BASE64_STANDARD};
+        self.secret_header("authorization", format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}"))))
+    }
+
+    /// With a credential in place of `{secret}` in the URL.
+    pub fn url_secret(mut self, secret: &str) -> Self {
+        self.url_secret = Some(Secret::new(secret));
+        self
+    }
+
+    /// Follows this many redirects, without the credentials.
+    pub fn redirects(mut self, count: u8) -> Self {
+        self.redirects = count;
+        self
+    }
+
+    /// The URL with its credential, for the one place that sends it.
+    pub fn full_url(&self) -> String {
+        match &self.url_secret {
+            Some(secret) => self.url.replace("{secret}", secret.reveal()),
+            None => self.url.clone(),
+        }
+    }
+
+    /// The body's bytes, where it has them already.
+    pub fn body_bytes(&self) -> &[u8] {
+        match &self.body {
+            CallBody::Bytes(bytes) => bytes,
+            _ => &[],
+        }
+    }
+
+    /// All headers as they are sent.
+    pub fn header_map(&self) -> HeaderMap {
+        let plain = self.headers.iter().map(|(n, v)| (n, v.as_str(), false));
+        let secret = self.secret_headers.iter().map(|(n, v)| (n, v.reveal(), true));
+        let mut map = HeaderMap::with_capacity(self.headers.len() + self.secret_headers.len());
+        for (name, value, sensitive) in plain.chain(secret) {
+            if let Ok(mut value) = HeaderValue::from_str(value) {
+                value.set_sensitive(sensitive);
+                map.append(name, value);
+            }
+        }
+        map
+    }
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.url)
+    }
+}
+
+/// What a provider answered.
+#[derive(Clone, Debug, Default)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, cut at 1 MiB by the transport unless it is media.
+    pub body: Bytes,
+}
+
+impl Reply {
+    /// A JSON answer (twins and tests).
+    pub fn json(status: u16, body: &impl Serialize) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", HeaderValue::from_static("application/json"));
+        Self {
+            status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            headers,
+            body: serde_json::to_vec(body).unwrap_or_default().into(),
+        }
+    }
+
+    /// With a header (twins and tests). The name must be lower-case.
+    pub fn header(mut self, name: &'static str, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(HeaderName::from_static(name), value);
+        }
+        self
+    }
+
+    /// Milliseconds from `Retry-After` when it is given in seconds.
+    pub fn retry_after(&self) -> Option<u64> {
+        let seconds: f64 = self.headers.get("retry-after")?.to_str().ok()?.trim().parse().ok()?;
+        (seconds.is_finite() && seconds >= 0.0).then_some((seconds * 1000.0) as u64)
+    }
+}
+
+/// What all that share a limit are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Everything that goes through this provider account (or `[limits.NAME]`).
+    Account,
+    /// Everything this sender sends: number, page, bot.
+    Sender,
+    /// Everything to one person or group.
+    Conversation,
+}
+
+impl Scope {
+    /// The word in JSON and sentences.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Account => "account",
+            Self::Sender => "sender",
+            Self::Conversation => "conversation",
+        }
+    }
+}
+
+/// What a call's outcome means for its message. Each leads to a different act.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// The provider has it.
+    Accept {
+        /// Its id there; empty when the provider gives none.
+        provider_id: String,
+    },
+    /// Too fast: surely not accepted. Freeze this scope.
+    Throttle {
+        /// Exactly what is too fast.
+        scope: Scope,
+        /// Milliseconds the provider asks for, if it says.
+        after: Option<u64>,
+        /// In words.
+        reason: Reason,
+    },
+    /// Surely not accepted, and may pass by itself.
+    Retry(Reason),
+    /// The provider answered, but the answer does not say whether it has the message: in doubt.
+    Unclear(Reason),
+    /// This message will never go.
+    Reject(Reason),
+    /// This person cannot be reached here.
+    Unreachable(Reason),
+    /// The channel cannot send until somebody mends it.
+    Suspend(Reason),
+}
+
+/// What `classify` answers.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// One more call is needed before the message counts as accepted (an upload, then the send).
+    Call(Call),
+    /// That is it.
+    Done(Verdict),
+}
+
+impl Step {
+    /// Shorthand.
+    pub fn accept(provider_id: impl Into<String>) -> Self {
+        Self::Done(Verdict::Accept { provider_id: provider_id.into() })
+    }
+
+    /// Shorthand.
+    pub fn throttle(scope: Scope, after: Option<u64>, reason: Reason) -> Self {
+        Self::Done(Verdict::Throttle { scope, after, reason })
+    }
+
+    /// The verdict that a class of error leads to.
+    pub fn of(reason: Reason) -> Self {
+        use super::ErrorClass as C;
+        Self::Done(match reason.class {
+            C::Transient => Verdict::Retry(reason),
+            C::Throttled => Verdict::Throttle { scope: Scope::Sender, after: None, reason },
+            C::Auth | C::Config => Verdict::Suspend(reason),
+            C::Recipient | C::OptedOut => Verdict::Unreachable(reason),
+            C::Window | C::Content => Verdict::Reject(reason),
+            C::Unknown => Verdict::Unclear(reason),
+        })
+    }
+}

@@ -1,0 +1,24 @@
+//! The words that engine and adapters share.
+
+pub mod adapter;
+pub mod call;
+pub mod event;
+pub mod facts;
+pub mod message;
+pub mod part;
+pub mod secret;
+pub mod settings;
+pub mod time;
+pub mod twin;
+pub mod webhook;
+
+pub use adapter::{Ack, Adapter, Downgrade, Fetched, Parsed, RenderError, Rendered, Setup, Signalled};
+pub use call::{Call, CallBody, Field, Reply, Scope, Step, Verdict};
+pub use event::{Body, Data, ErrorClass, Event, Extra, Message, Person, Reason, Receipt, Received, State, Status};
+pub use facts::{Abilities, Facts, Pace, Redelivery, Support, TextLimit, Unit};
+pub use message::{Category, Outbound, Priority, SendRequest, Template};
+pub use part::{Media, MediaPart, MediaRef, Money, Part, Raw, Text, TextPart};
+pub use secret::{Secret, Secrets};
+pub use settings::{Settings, SettingsError};
+pub use time::Time;
+pub use webhook::{Context, Verified, VerifyError, Webhook};

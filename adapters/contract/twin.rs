@@ -1,0 +1,161 @@
+//! A provider, played: what the sandbox, the tests and the load test talk to instead of the real one.
+//!
+//! A twin is written from the provider's fact sheet and never reads `FACTS`, or both would be wrong together.
+//! It is as pure as an adapter: requests and times go in, answers and webhooks come out.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use serde_json::{Map, Value};
+
+use super::{Reply, Time};
+
+/// A request of ours as the twin's HTTP host received it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// The path below the twin's base URL, beginning with `/`.
+    pub path: String,
+    /// The query string.
+    pub query: String,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// A webhook before it is signed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Draft {
+    /// `POST` unless the provider asks by `GET`.
+    pub method: Method,
+    /// The query string, without `?`.
+    pub query: String,
+    /// Headers besides the signature, lower-case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Draft {
+    /// A POST of JSON.
+    pub fn json(body: &Value) -> Self {
+        Self {
+            method: Method::POST,
+            query: String::new(),
+            headers: vec![("content-type".into(), "application/json".into())],
+            body: serde_json::to_vec(body).unwrap_or_default(),
+        }
+    }
+
+    /// A POST of a form.
+    pub fn form<K: AsRef<str>, V: AsRef<str>>(fields: &[(K, V)]) -> Self {
+        Self {
+            method: Method::POST,
+            query: String::new(),
+            headers: vec![("content-type".into(), "application/x-www-form-urlencoded".into())],
+            body: form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish().into_bytes(),
+        }
+    }
+}
+
+/// A webhook that will leave after a while.
+#[derive(Clone, Debug)]
+pub struct Emit {
+    /// Milliseconds from now.
+    pub after_ms: u64,
+    /// Where to, when our request named a callback URL of its own; else the channel's hook.
+    pub url: Option<String>,
+    /// The webhook, not yet signed.
+    pub draft: Draft,
+}
+
+/// What a person does on the provider's side.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Act {
+    /// Writes words.
+    Text(String),
+    /// Sends a picture the twin hosts.
+    Image(String),
+    /// Picks an option we offered, by its id and title.
+    Pick {
+        /// The payload.
+        id: String,
+        /// The words on it.
+        title: String,
+    },
+    /// Reads all we sent.
+    Read,
+    /// Blocks us.
+    Block,
+}
+
+/// One accepted message, for the books.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Accepted {
+    /// The id the twin gave it.
+    pub provider_id: String,
+    /// The recipient as the request named it.
+    pub to: String,
+    /// Our id, where the request carried it.
+    pub our_id: Option<String>,
+    /// The words in it, for accounting in tests.
+    pub text: String,
+}
+
+/// What the twin answers, before the frame's moods touch it.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// The HTTP answer.
+    pub reply: Reply,
+    /// Messages it accepted by this request (none when it refused).
+    pub accepted: Vec<Accepted>,
+    /// Webhooks that follow (receipts).
+    pub emits: Vec<Emit>,
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        Self { reply, ..Self::default() }
+    }
+}
+
+/// A provider, played.
+pub trait Twin: Send {
+    /// A twin whose ids follow from the seed.
+    fn new(seed: u64) -> Self
+    where
+        Self: Sized;
+
+    /// The settings of a channel that talks to this twin. The host adds `api_base` (and other bases the adapter has).
+    /// Values that no real provider would issue.
+    fn settings(&self) -> Map<String, Value>;
+
+    /// Answers a request, checking it as strictly as the provider would (path, credentials, types, lengths).
+    fn answer(&mut self, request: &Request, now: Time) -> Answer;
+
+    /// Signs a webhook for the URL it will go to.
+    fn sign(&self, url: &str, draft: Draft) -> Draft;
+
+    /// What a person's act makes the provider send to us. `person` is an address (`whatsapp:+15550100200`).
+    fn act(&mut self, person: &str, act: &Act, now: Time) -> Vec<Draft>;
+
+    /// Which message sends a request counts for in the twin's own limits, with the recipient: `None` for other calls.
+    fn counts(&self, request: &Request) -> Option<String>;
+
+    /// The answer when a limit is exceeded.
+    fn throttled(&self, retry_after_secs: u64) -> Reply;
+
+    /// The answer of a provider with a bad day.
+    fn broken(&self) -> Reply {
+        Reply::json(503, &serde_json::json!({ "error": "unavailable" }))
+    }
+
+    /// The sender's own limit in the provider's documentation: messages per window in milliseconds.
+    fn pace(&self) -> (u32, u64);
+
+    /// The limit per recipient, where there is one: messages, window in milliseconds, and how many may go at once.
+    fn pair_pace(&self) -> Option<(u32, u64, u32)> {
+        None
+    }
+}

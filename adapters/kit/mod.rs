@@ -1,0 +1,7 @@
+//! What several providers need. No provider's name stands here.
+
+pub mod address;
+pub mod choices;
+pub mod crypto;
+pub mod form;
+pub mod text;
