@@ -1,1 +1,4 @@
+//! Fairway.
 
+pub mod config;
+pub mod log;
