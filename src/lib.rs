@@ -1,4 +1,12 @@
 //! Fairway.
 
+pub mod channels;
 pub mod config;
+pub mod envelope;
+pub mod ids;
+pub mod ingress;
 pub mod log;
+pub mod media;
+pub mod orders;
+pub mod telemetry;
+pub mod transport;

@@ -1,3 +1,496 @@
-//! The configuration file.
+//! The configuration file: read, completed from the embedded default, checked.
+//!
+//! The default is the file we ship (`config/fairway.toml`), compiled in, so that reference and defaults cannot drift apart.
+//! Every error names the file, the key and the remedy, and all errors of a file are reported at once.
 
 pub mod units;
+
+use std::{
+    collections::BTreeMap,
+    fmt, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use fairway_adapters::contract::{Settings, settings};
+use schemars::JsonSchema;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+use units::{Bytes, Rate, Span};
+
+/// The commented default.
+pub const DEFAULT: &str = include_str!("../../config/fairway.toml");
+
+/// The whole configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Listener for webhooks (and the API, unless it has its own).
+    pub server: Server,
+    /// The HTTP API.
+    pub api: Api,
+    /// The log.
+    pub log: crate::log::config::Config,
+    /// How long things are kept.
+    pub retention: crate::log::config::Retention,
+    /// The store.
+    pub store: Store,
+    /// Media.
+    pub media: Media,
+    /// Provider-side applications.
+    pub apps: BTreeMap<String, App>,
+    /// Channels.
+    pub channels: BTreeMap<String, Channel>,
+    /// Limits shared between channels.
+    pub limits: BTreeMap<String, Limit>,
+    /// Simulated providers.
+    pub sandbox: Sandbox,
+    /// Where it was read from.
+    pub path: PathBuf,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// Address and port.
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+    /// What providers and browsers see.
+    pub public_url: String,
+    /// Serve TLS.
+    pub tls: Option<Tls>,
+    /// Networks whose `X-Forwarded-For` is believed.
+    #[serde(default)]
+    pub trusted_proxies: Vec<String>,
+    /// The largest webhook body.
+    pub max_body: Bytes,
+    /// How long a client may take for the request head.
+    pub head_timeout: Span,
+    /// How long a client may take for the body.
+    pub body_timeout: Span,
+}
+
+/// Certificate and key.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// PEM file of the certificate chain.
+    pub cert: PathBuf,
+    /// PEM file of the private key.
+    pub key: PathBuf,
+}
+
+/// `[api]`
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Api {
+    /// A port of its own.
+    #[schemars(with = "Option<String>")]
+    pub listen: Option<SocketAddr>,
+    /// Requests per key.
+    pub rate: Rate,
+}
+
+/// `[store]`
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    /// `sqlite:PATH`.
+    pub url: String,
+}
+
+/// `[media]`
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Media {
+    /// Folder.
+    pub path: PathBuf,
+    /// The largest file.
+    pub max_size: Bytes,
+}
+
+/// `[sandbox]`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sandbox {
+    /// Whether providers are simulated.
+    #[serde(default)]
+    pub enabled: bool,
+    /// The same seed gives the same ids.
+    #[serde(default)]
+    pub seed: u64,
+}
+
+/// `[apps.NAME]`: settings of a provider-side application.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// The provider.
+    pub provider: String,
+    /// Its settings; every channel of the app has them below its own.
+    pub settings: Map<String, Value>,
+}
+
+/// `[channels.NAME]`: what the engine reads; the rest is the adapter's.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub struct Channel {
+    /// The provider.
+    pub provider: String,
+    /// The app whose webhook URL and secrets it shares.
+    pub app: Option<String>,
+    /// Limits shared with other channels.
+    #[serde(default)]
+    pub limits: Vec<String>,
+    /// For a channel too big for one owner. Changed only when drained.
+    pub shards: Option<u32>,
+    /// Whose channel it is.
+    pub tenant: Option<String>,
+    /// Replaces the provider's documented limits.
+    #[serde(default)]
+    pub throttle: Throttle,
+    /// The token in the URL, for providers that sign nothing.
+    pub hook_token: Option<String>,
+    /// The adapter's own settings, with those of the app below them.
+    #[serde(skip)]
+    pub settings: Map<String, Value>,
+}
+
+/// `[channels.NAME.throttle]`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Throttle {
+    /// The sender's limit.
+    pub rate: Option<Rate>,
+    /// The limit per recipient.
+    pub per_recipient: Option<Rate>,
+    /// Calls in flight.
+    pub concurrency: Option<u32>,
+}
+
+/// `[limits.NAME]`
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Limit {
+    /// Messages of all channels that name it.
+    pub rate: Option<Rate>,
+    /// Unique people reached outside a reply window.
+    pub people: Option<Rate>,
+}
+
+/// Everything that is wrong with a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Errors(pub Vec<String>);
+
+impl fmt::Display for Errors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for Errors {}
+
+/// The keys of a channel that the engine reads.
+const CHANNEL_KEYS: [&str; 7] = ["provider", "app", "limits", "shards", "tenant", "throttle", "hook_token"];
+
+impl Config {
+    /// Reads a file. A missing default file is the embedded default.
+    pub fn load(path: &Path) -> Result<Self, Errors> {
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && path == Path::new("config/fairway.toml") => DEFAULT.to_owned(),
+            Err(e) => return Err(Errors(vec![format!("{}: cannot be read: {e}; name an existing file with --config", path.display())])),
+        };
+        Self::parse(&text, path, &|name| std::env::var(name).ok())
+    }
+
+    /// Reads a text; `env` answers for `${NAME}`.
+    pub fn parse(text: &str, path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Errors> {
+        let mut reading = Reading { file: path.display().to_string(), errors: Vec::new(), env };
+        let config = reading.config(text, path);
+        match config {
+            Some(config) if reading.errors.is_empty() => Ok(config),
+            _ => Err(Errors(reading.errors)),
+        }
+    }
+
+    /// Whether `public_url` is loopback, so that the API may answer without a key.
+    pub fn is_loopback(&self) -> bool {
+        url::Url::parse(&self.server.public_url).ok().is_some_and(|url| match url.host() {
+            Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+            None => false,
+        })
+    }
+}
+
+struct Reading<'e> {
+    file: String,
+    errors: Vec<String>,
+    env: &'e dyn Fn(&str) -> Option<String>,
+}
+
+impl Reading<'_> {
+    fn wrong(&mut self, key: &str, problem: impl fmt::Display) {
+        self.errors.push(format!("{}: {key}: {problem}", self.file));
+    }
+
+    fn config(&mut self, text: &str, path: &Path) -> Option<Config> {
+        let default: toml::Table = toml::from_str(DEFAULT).expect("the embedded default is valid TOML");
+        let mut given: toml::Table = match toml::from_str(text) {
+            Ok(table) => table,
+            Err(e) => {
+                self.wrong("syntax", format_args!("{}; mend the line named", e.to_string().trim_end()));
+                return None;
+            }
+        };
+        const SECTIONS: [&str; 10] = ["server", "api", "log", "retention", "store", "media", "apps", "channels", "limits", "sandbox"];
+        for key in given.keys().cloned().collect::<Vec<_>>() {
+            if !SECTIONS.contains(&key.as_str()) {
+                self.wrong(&key, format_args!("unknown section; {}", settings::nearest(&key, &SECTIONS)));
+            }
+        }
+        for section in ["server", "api", "log", "retention", "store", "media"] {
+            let base = default.get(section).and_then(toml::Value::as_table).cloned().unwrap_or_default();
+            let entry = given.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            if let Some(table) = entry.as_table_mut() {
+                for (key, value) in base {
+                    table.entry(key).or_insert(value);
+                }
+            }
+        }
+        let mut value = serde_json::to_value(given).unwrap_or_default();
+        self.substitute("", &mut value);
+        let mut root = match value {
+            Value::Object(map) => map,
+            _ => Map::new(),
+        };
+        let mut take = |name: &str| root.shift_remove(name).unwrap_or(Value::Object(Map::new()));
+        let (server, api, log, retention) = (take("server"), take("api"), take("log"), take("retention"));
+        let (store, media, sandbox) = (take("store"), take("media"), take("sandbox"));
+        let (apps, channels, limits) = (take("apps"), take("channels"), take("limits"));
+        let server: Option<Server> = self.section("server", server);
+        let api = self.section("api", api);
+        let log: Option<crate::log::config::Config> = self.section("log", log);
+        let retention = self.section("retention", retention);
+        let store: Option<Store> = self.section("store", store);
+        let media = self.section("media", media);
+        let sandbox: Option<Sandbox> = self.section("sandbox", sandbox);
+        let apps = self.apps(apps);
+        let channels = self.channels(channels, &apps);
+        let limits = self.limits(limits);
+        for (name, channel) in &channels {
+            for limit in channel.limits.iter().filter(|l| !limits.contains_key(*l)) {
+                let known: Vec<&str> = limits.keys().map(String::as_str).collect();
+                let remedy = settings::nearest(limit, &known);
+                self.errors.push(format!("{}: channels.{name}.limits: there is no [limits.{limit}]; {remedy}", self.file));
+            }
+            if apps.contains_key(name) {
+                self.wrong(
+                    &format!("channels.{name}"),
+                    "an app has the same name, so both would have the webhook path /hooks/NAME; rename one",
+                );
+            }
+        }
+        let (mut server, log, store) = (server?, log?, store?);
+        server.public_url.truncate(server.public_url.trim_end_matches('/').len());
+        match url::Url::parse(&server.public_url) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {}
+            _ => self.wrong("server.public_url", "is not an http or https URL; write what providers call, such as https://gw.example.org"),
+        }
+        if log.kind == crate::log::config::Kind::Kafka && log.brokers.as_deref().unwrap_or_default().is_empty() {
+            self.wrong("log.brokers", "missing; `kind = \"kafka\"` needs `brokers = \"host:9092\"`");
+        }
+        if !store.url.starts_with("sqlite:") {
+            self.wrong("store.url", "this build stores in SQLite only; write `sqlite:PATH`");
+        }
+        Some(Config {
+            server,
+            api: api?,
+            log,
+            retention: retention?,
+            store,
+            media: media?,
+            apps,
+            channels,
+            limits,
+            sandbox: sandbox?,
+            path: path.to_owned(),
+        })
+    }
+
+    fn section<T: DeserializeOwned + JsonSchema>(&mut self, name: &str, value: Value) -> Option<T> {
+        let Value::Object(map) = value else {
+            self.wrong(name, format_args!("expected a table; write [{name}]"));
+            return None;
+        };
+        match Settings(map).parse() {
+            Ok(section) => Some(section),
+            Err(e) => {
+                self.wrong(&format!("{name}.{}", e.key), format_args!("{}; {}", e.problem, e.remedy));
+                None
+            }
+        }
+    }
+
+    fn apps(&mut self, value: Value) -> BTreeMap<String, App> {
+        let mut apps = BTreeMap::new();
+        for (name, value) in tables(value) {
+            let key = format!("apps.{name}");
+            self.name(&key, &name);
+            let mut settings = value;
+            match settings.shift_remove("provider") {
+                Some(Value::String(provider)) => {
+                    apps.insert(name, App { provider, settings });
+                }
+                _ => self.wrong(&key, "provider is missing; add `provider = \"...\"`"),
+            }
+        }
+        apps
+    }
+
+    fn channels(&mut self, value: Value, apps: &BTreeMap<String, App>) -> BTreeMap<String, Channel> {
+        let mut channels = BTreeMap::new();
+        for (name, value) in tables(value) {
+            let key = format!("channels.{name}");
+            self.name(&key, &name);
+            let (own, mut settings): (Map<_, _>, Map<_, _>) = value.into_iter().partition(|(k, _)| CHANNEL_KEYS.contains(&k.as_str()));
+            let Some(mut channel) = self.section::<Channel>(&key, Value::Object(own)) else { continue };
+            if let Some(app) = &channel.app {
+                match apps.get(app) {
+                    None => {
+                        let known: Vec<&str> = apps.keys().map(String::as_str).collect();
+                        self.wrong(&key, format_args!("there is no [apps.{app}]; {}", settings::nearest(app, &known)));
+                    }
+                    Some(found) if found.provider != channel.provider => {
+                        self.wrong(
+                            &key,
+                            format_args!("its app is of provider {}, the channel of {}; make them equal", found.provider, channel.provider),
+                        );
+                    }
+                    Some(found) => {
+                        for (k, v) in &found.settings {
+                            settings.entry(k.clone()).or_insert_with(|| v.clone());
+                        }
+                    }
+                }
+            }
+            channel.settings = settings;
+            channels.insert(name, channel);
+        }
+        channels
+    }
+
+    fn limits(&mut self, value: Value) -> BTreeMap<String, Limit> {
+        let mut limits = BTreeMap::new();
+        for (name, value) in tables(value) {
+            if let Some(limit) = self.section(&format!("limits.{name}"), Value::Object(value)) {
+                limits.insert(name, limit);
+            }
+        }
+        limits
+    }
+
+    fn name(&mut self, key: &str, name: &str) {
+        let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if name.len() > 63 || name.starts_with('-') || !name.chars().all(fine) {
+            self.wrong(key, "not a name; use 1 to 63 of a-z, 0-9 and -, beginning with a letter or digit");
+        }
+    }
+
+    /// Replaces `${NAME}`, `${NAME:-default}` and `file:PATH` in every text.
+    fn substitute(&mut self, key: &str, value: &mut Value) {
+        match value {
+            Value::String(text) => match self.substituted(text) {
+                Ok(done) => *text = done,
+                Err(problem) => self.wrong(key, problem),
+            },
+            Value::Array(items) => items.iter_mut().for_each(|item| self.substitute(key, item)),
+            Value::Object(map) => {
+                for (name, item) in map.iter_mut() {
+                    let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+                    self.substitute(&key, item);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn substituted(&self, text: &str) -> Result<String, String> {
+        if let Some(path) = text.strip_prefix("file:") {
+            let read = fs::read_to_string(path).map_err(|e| format!("the file {path} cannot be read: {e}; mount it or name another"))?;
+            return Ok(read.trim_end_matches(['\n', '\r']).to_owned());
+        }
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(start) = rest.find("${") {
+            out.push_str(&rest[..start]);
+            let Some(end) = rest[start..].find('}') else {
+                return Err("`${` without `}`; write ${NAME} or ${NAME:-default}".into());
+            };
+            let inside = &rest[start + 2..start + end];
+            let (name, default) = inside.split_once(":-").map_or((inside, None), |(n, d)| (n, Some(d)));
+            match ((self.env)(name).filter(|v| !v.is_empty()), default) {
+                (Some(value), _) => out.push_str(&value),
+                (None, Some(default)) => out.push_str(default),
+                (None, None) => return Err(format!("the environment variable {name} is not set; set it, or write ${{{name}:-default}}")),
+            }
+            rest = &rest[start + end + 1..];
+        }
+        out.push_str(rest);
+        Ok(out)
+    }
+}
+
+fn tables(value: Value) -> Vec<(String, Map<String, Value>)> {
+    match value {
+        Value::Object(map) => map
+            .into_iter()
+            .map(|(name, value)| match value {
+                Value::Object(table) => (name, table),
+                other => (name, Map::from_iter([("value".to_owned(), other)])),
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, Errors> {
+        Config::parse(text, Path::new("test.toml"), &|name| (name == "TOKEN").then(|| "secret".to_owned()))
+    }
+
+    #[test]
+    fn the_default_is_complete() {
+        let config = parse(DEFAULT).expect("valid");
+        assert!(config.sandbox.enabled && config.is_loopback());
+        assert!(!parse("").expect("an empty file is the default without the sandbox").sandbox.enabled);
+    }
+
+    #[test]
+    fn mistakes_name_file_key_and_remedy() {
+        for (text, expected) in [
+            ("[server]\nlisen = 'x'", "test.toml: server.lisen: unknown setting; did you mean `listen`?"),
+            ("[sever]", "test.toml: sever: unknown section; did you mean `server`?"),
+            ("[channels.a]\nprovider='p'\ntoken='${NOPE}'", "test.toml: channels.a.token: the environment variable NOPE is not set"),
+            ("[channels.A_b]\nprovider='p'", "test.toml: channels.A_b: not a name"),
+            ("[channels.a]\nprovider='p'\napp='x'", "test.toml: channels.a: there is no [apps.x]"),
+            ("[channels.a]\nprovider='p'\nlimits=['x']", "test.toml: channels.a.limits: there is no [limits.x]"),
+            ("[log]\nkind='kafka'", "test.toml: log.brokers: missing"),
+            ("[log]\nkind='kafak'", "test.toml: log.kind: "),
+            ("[channels.a.throttle]\nrate='80'\n[channels.a]\nprovider='p'", "syntax"),
+            ("[apps.a]\nprovider='p'\n[channels.a]\nprovider='p'", "an app has the same name"),
+        ] {
+            let errors = parse(text).expect_err(text).to_string();
+            assert!(errors.contains(expected), "{text}\n{errors}");
+        }
+    }
+
+    #[test]
+    fn text_takes_environment_and_defaults() {
+        let config = parse("[channels.a]\nprovider='p'\ntoken='x-${TOKEN}-${OTHER:-d}'").expect("valid");
+        assert_eq!(config.channels["a"].settings["token"], "x-secret-d");
+    }
+}

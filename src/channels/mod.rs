@@ -1,0 +1,258 @@
+//! The configured channels with their bound adapters. The one room that calls adapter functions.
+//!
+//! Invariant: a [`Channels`] is never changed; a reload builds a new one and swaps it in whole.
+
+mod live;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use fairway_adapters::{
+    Provider,
+    contract::{Adapter, Facts, Settings, settings},
+};
+
+pub use live::Live;
+
+use crate::config::{self, Config};
+use crate::ids;
+use crate::log::UNITS;
+
+/// A configured account of a provider.
+pub struct Channel {
+    /// Its name in the configuration, its id everywhere.
+    pub id: Arc<str>,
+    /// The provider.
+    pub provider: &'static Provider,
+    /// The bound adapter.
+    pub adapter: Arc<dyn Adapter>,
+    /// Whose channel it is.
+    pub tenant: Option<String>,
+    /// The unit that owns its outbound work.
+    pub unit: u32,
+    /// Where the provider delivers.
+    pub hook_url: String,
+    /// The token in that URL, when the provider signs nothing.
+    pub hook_token: Option<String>,
+    /// What the configuration says about its limits.
+    pub throttle: config::Throttle,
+    /// Limits it shares.
+    pub limits: Vec<(String, config::Limit)>,
+    /// The text of all that shares its account limit.
+    pub limit_group: String,
+}
+
+impl Channel {
+    /// What is known about its provider.
+    pub fn facts(&self) -> &'static Facts {
+        self.provider.facts
+    }
+
+    /// Whether an address belongs to it.
+    pub fn reaches(&self, address: &str) -> bool {
+        address.split_once(':').is_some_and(|(scheme, _)| self.facts().schemes.contains(&scheme))
+    }
+}
+
+/// A webhook URL and the channels it speaks for.
+pub struct Hook {
+    /// The channel whose adapter verifies and parses; all behind one URL share its secrets.
+    pub entry: Arc<Channel>,
+    /// Channels by the id that deliveries name them by.
+    pub by_account: HashMap<String, Arc<Channel>>,
+    /// The token in the URL.
+    pub token: Option<String>,
+    /// The URL as the provider knows it.
+    pub url: String,
+}
+
+impl Hook {
+    /// The channel an event belongs to.
+    pub fn owner(&self, account: Option<&str>) -> Option<&Arc<Channel>> {
+        match account {
+            None => Some(&self.entry),
+            Some(account) => match self.by_account.get(account) {
+                Some(channel) => Some(channel),
+                // An adapter without an account of its own takes whatever its deliveries name.
+                None if self.entry.adapter.account().is_none() && self.by_account.is_empty() => Some(&self.entry),
+                None => None,
+            },
+        }
+    }
+}
+
+/// All of them.
+#[derive(Default)]
+pub struct Channels {
+    /// By name.
+    pub by_id: BTreeMap<String, Arc<Channel>>,
+    /// By the name in the webhook path: channels and apps.
+    pub hooks: HashMap<String, Hook>,
+}
+
+impl Channels {
+    /// Binds every configured channel. All errors at once, each with key and remedy.
+    pub fn bind(config: &Config) -> Result<Self, config::Errors> {
+        let mut errors = Vec::new();
+        let file = config.path.display();
+        let mut by_id = BTreeMap::new();
+        let groups = limit_groups(config);
+        for (name, channel) in &config.channels {
+            let Some(provider) = fairway_adapters::provider(&channel.provider) else {
+                let known: Vec<&str> = fairway_adapters::PROVIDERS.iter().map(|p| p.facts.id).collect();
+                errors.push(format!(
+                    "{file}: channels.{name}.provider: this build has no provider `{}`; {}",
+                    channel.provider,
+                    settings::nearest(&channel.provider, &known)
+                ));
+                continue;
+            };
+            let adapter = match (provider.bind)(Settings(own_settings(provider, config, channel))) {
+                Ok(adapter) => adapter,
+                Err(e) => {
+                    errors.push(format!("{file}: channels.{name}.{}: {}; {}", e.key, e.problem, e.remedy));
+                    continue;
+                }
+            };
+            if provider.facts.needs_hook_token && channel.hook_token.as_deref().unwrap_or_default().len() < 16 {
+                errors.push(format!(
+                    "{file}: channels.{name}.hook_token: this provider signs nothing, so its URL needs a token of at least 16 characters; add `hook_token = \"${{...}}\"`"
+                ));
+            }
+            let group = groups.get(name).cloned().unwrap_or_else(|| adapter_group(provider, &*adapter, name));
+            let path = channel.app.as_ref().unwrap_or(name);
+            let token = channel.hook_token.as_ref().map(|t| format!("/{t}")).unwrap_or_default();
+            by_id.insert(
+                name.clone(),
+                Arc::new(Channel {
+                    id: name.as_str().into(),
+                    provider,
+                    unit: unit_of(&group),
+                    hook_url: format!("{}/hooks/{path}{token}", config.server.public_url),
+                    hook_token: channel.hook_token.clone(),
+                    tenant: channel.tenant.clone(),
+                    throttle: channel.throttle.clone(),
+                    limits: channel.limits.iter().filter_map(|l| Some((l.clone(), config.limits.get(l)?.clone()))).collect(),
+                    limit_group: group,
+                    adapter,
+                }),
+            );
+        }
+        if !errors.is_empty() {
+            return Err(config::Errors(errors));
+        }
+        let hooks = hooks(config, &by_id);
+        Ok(Self { by_id, hooks })
+    }
+
+    /// The channel for a send: named, or the only one that fits the address.
+    pub fn choose(&self, named: Option<&str>, address: &str) -> Result<&Arc<Channel>, ChooseError> {
+        if let Some(name) = named {
+            let known: Vec<&str> = self.by_id.keys().map(String::as_str).collect();
+            let channel = self.by_id.get(name).ok_or_else(|| ChooseError::Unknown(settings::nearest(name, &known)))?;
+            if !channel.reaches(address) {
+                return Err(ChooseError::DoesNotReach(channel.facts().schemes.join(", ")));
+            }
+            return Ok(channel);
+        }
+        let mut fitting = self.by_id.values().filter(|c| c.reaches(address));
+        match (fitting.next(), fitting.next()) {
+            (Some(only), None) => Ok(only),
+            (None, _) => Err(ChooseError::None),
+            (Some(_), Some(_)) => {
+                let names: Vec<&str> = self.by_id.values().filter(|c| c.reaches(address)).map(|c| &*c.id).collect();
+                Err(ChooseError::Several(names.join(", ")))
+            }
+        }
+    }
+}
+
+/// Why no channel could be chosen.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChooseError {
+    /// There is no channel of that name.
+    #[error("there is no such channel; {0}")]
+    Unknown(String),
+    /// The channel has other addresses.
+    #[error("this channel cannot reach that address; its addresses begin with {0}")]
+    DoesNotReach(String),
+    /// No channel reaches the address.
+    #[error("no configured channel reaches that address")]
+    None,
+    /// Several do.
+    #[error("several channels reach that address; say which: {0}")]
+    Several(String),
+}
+
+/// The channel's settings without those of the app that its adapter does not know.
+fn own_settings(provider: &Provider, config: &Config, channel: &config::Channel) -> serde_json::Map<String, serde_json::Value> {
+    let schema = (provider.schema)();
+    let known = |key: &str| schema.pointer(&format!("/properties/{key}")).is_some();
+    let app = channel.app.as_ref().and_then(|a| config.apps.get(a));
+    let from_app = |key: &str| app.is_some_and(|a| a.settings.contains_key(key));
+    channel.settings.iter().filter(|(k, _)| known(k) || !from_app(k)).map(|(k, v)| (k.clone(), v.clone())).collect()
+}
+
+/// One webhook URL per app, and one per channel.
+fn hooks(config: &Config, by_id: &BTreeMap<String, Arc<Channel>>) -> HashMap<String, Hook> {
+    let mut hooks = HashMap::new();
+    let family =
+        |name: &str| -> Vec<&Arc<Channel>> { by_id.values().filter(|c| config.channels[&*c.id].app.as_deref() == Some(name)).collect() };
+    let hook = |entry: &Arc<Channel>, members: &[&Arc<Channel>]| Hook {
+        by_account: members.iter().filter_map(|c| Some((c.adapter.account()?.to_owned(), Arc::clone(c)))).collect(),
+        token: entry.hook_token.clone(),
+        url: entry.hook_url.clone(),
+        entry: Arc::clone(entry),
+    };
+    for name in config.apps.keys() {
+        let members = family(name);
+        if let Some(entry) = members.first() {
+            hooks.insert(name.clone(), hook(entry, &members));
+        }
+    }
+    for (name, channel) in by_id {
+        let members = match &config.channels[name].app {
+            Some(app) => family(app),
+            None => vec![channel],
+        };
+        let token = channel.hook_token.as_ref().map(|t| format!("/{t}")).unwrap_or_default();
+        hooks.insert(name.clone(), Hook { url: format!("{}/hooks/{name}{token}", config.server.public_url), ..hook(channel, &members) });
+    }
+    hooks
+}
+
+fn adapter_group(provider: &Provider, adapter: &dyn Adapter, name: &str) -> String {
+    match adapter.limit_group() {
+        Some(group) => format!("{}/{group}", provider.facts.id),
+        None => format!("channel/{name}"),
+    }
+}
+
+/// Channels joined by a shared limit, directly or through others, make one group, named by its first channel.
+fn limit_groups(config: &Config) -> HashMap<String, String> {
+    let mut groups: HashMap<String, String> = HashMap::new();
+    let mut owner: HashMap<&str, String> = HashMap::new();
+    for (name, channel) in config.channels.iter().filter(|(_, c)| !c.limits.is_empty()) {
+        let mut label = format!("limit/{}", channel.limits[0]);
+        for limit in &channel.limits {
+            if let Some(earlier) = owner.get(limit.as_str()).cloned() {
+                // Join: everything under this label moves to the earlier one.
+                let from = std::mem::replace(&mut label, earlier.clone());
+                groups.values_mut().filter(|g| **g == from).for_each(|g| g.clone_from(&earlier));
+                owner.values_mut().filter(|g| **g == from).for_each(|g| g.clone_from(&earlier));
+            }
+        }
+        for limit in &channel.limits {
+            owner.insert(limit, label.clone());
+        }
+        groups.insert(name.clone(), label);
+    }
+    groups
+}
+
+/// The unit of a limit group. Part of the format: it must never change.
+fn unit_of(group: &str) -> u32 {
+    (ids::fingerprint(&[b"limit-group", group.as_bytes()]) >> 96) as u32 % UNITS
+}

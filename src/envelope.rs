@@ -1,0 +1,209 @@
+//! CloudEvents 1.0 around our events: as record headers (binary mode), as one JSON object (structured mode), and back.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use fairway_adapters::contract::{Body, Data, Time};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::ids::{self, Fingerprint};
+use crate::log::config::Encoding;
+use crate::log::{Headers, Record, Stored, Topic};
+
+/// The topic an event type lives on.
+pub fn topic(name: &str) -> Topic {
+    Topic::named(name).unwrap_or(Topic::Inbound)
+}
+
+/// The partition of a key: the same on every node and in every version, so that order survives.
+pub fn partition(key: &str, partitions: u32) -> u32 {
+    if partitions <= 1 {
+        return 0;
+    }
+    // FNV-1a, folded: short keys, no state, and nothing to keep secret.
+    let hash = key.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    ((hash ^ hash >> 32) % u64::from(partitions)) as u32
+}
+
+/// What the engine knows about an event besides its data.
+#[derive(Clone, Copy, Debug)]
+pub struct Attributes<'a> {
+    /// Names it; the id is derived from this.
+    pub id: Fingerprint,
+    /// Its type.
+    pub kind: &'a str,
+    /// The channel.
+    pub channel: &'a str,
+    /// The conversation: subject and key.
+    pub conversation: &'a str,
+    /// When it happened.
+    pub time: Time,
+    /// Whose channel it is.
+    pub tenant: Option<&'a str>,
+    /// The trace it belongs to.
+    pub traceparent: Option<&'a str>,
+    /// The idempotency key it answers.
+    pub correlation: Option<&'a str>,
+    /// The event it corrects.
+    pub replaces: Option<&'a str>,
+}
+
+/// Writes events as records.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    encoding: Encoding,
+    public_url: String,
+    partitions: [u32; 14],
+}
+
+impl Writer {
+    /// A writer for a log.
+    pub fn new(log: &dyn crate::log::EventLog, encoding: Encoding, public_url: &str) -> Self {
+        Self { encoding, public_url: public_url.to_owned(), partitions: Topic::ALL.map(|t| log.partitions(t)) }
+    }
+
+    /// The record of an event whose data is written already.
+    pub fn record(&self, topic: Topic, at: &Attributes<'_>, data: Bytes) -> Record {
+        let (mut id, mut time, mut source) = ([0_u8; 30], [0_u8; 24], String::with_capacity(10 + at.channel.len()));
+        let id = event_id(&mut id, at.id);
+        let time = at.time.write(&mut time);
+        source.push_str("/channels/");
+        source.push_str(at.channel);
+        let schema = format!("{}/schemas/{}/1", self.public_url, at.kind);
+        let required = [
+            ("ce_specversion", "1.0"),
+            ("ce_id", id),
+            ("ce_source", source.as_str()),
+            ("ce_type", at.kind),
+            ("ce_subject", at.conversation),
+            ("ce_time", time),
+            ("ce_dataschema", schema.as_str()),
+        ];
+        let optional = [
+            ("ce_tenant", at.tenant),
+            ("ce_traceparent", at.traceparent),
+            ("traceparent", at.traceparent),
+            ("ce_correlationid", at.correlation),
+            ("ce_replaces", at.replaces),
+        ];
+        let pairs = || required.into_iter().chain(optional.into_iter().filter_map(|(n, v)| Some((n, v?))));
+        let (headers, value) = match self.encoding {
+            Encoding::Binary => (Headers::of(pairs().chain([("content-type", "application/json")])), data),
+            Encoding::Structured => {
+                let value = structured_from(pairs(), &data);
+                let id_and_mode = [("ce_id", id), ("content-type", "application/cloudevents+json; charset=UTF-8")];
+                (Headers::of(id_and_mode), value)
+            }
+        };
+        Record {
+            topic,
+            partition: partition(at.conversation, self.partitions[topic as usize]),
+            key: Bytes::copy_from_slice(at.conversation.as_bytes()),
+            headers,
+            value: Some(value),
+        }
+    }
+
+    /// How many partitions a topic has.
+    pub fn partitions(&self, topic: Topic) -> u32 {
+        self.partitions[topic as usize]
+    }
+}
+
+/// The id of an event as text.
+pub fn id_text(id: Fingerprint) -> String {
+    ids::text("evt_", id)
+}
+
+fn event_id(buffer: &mut [u8; 30], id: Fingerprint) -> &str {
+    buffer[..4].copy_from_slice(b"evt_");
+    let text = ids::text("", id);
+    buffer[4..].copy_from_slice(text.as_bytes());
+    std::str::from_utf8(buffer).expect("digits are ASCII")
+}
+
+/// The JSON of an event's data.
+pub fn data(data: &Data<'_, &Body<'_>>) -> Bytes {
+    let mut out = Vec::with_capacity(768);
+    serde_json::to_writer(&mut out, data).expect("events are plain data");
+    out.into()
+}
+
+/// A structured event from header pairs with the `ce_` prefix and its data.
+fn structured_from<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>, data: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(data.len() + 512);
+    out.push(b'{');
+    for (name, value) in pairs {
+        // `traceparent` without prefix is the transport's; the event has its own.
+        let Some(name) = name.strip_prefix("ce_") else { continue };
+        if out.len() > 1 {
+            out.push(b',');
+        }
+        serde_json::to_writer(&mut out, name).expect("text");
+        out.push(b':');
+        serde_json::to_writer(&mut out, value).expect("text");
+    }
+    out.extend_from_slice(br#","datacontenttype":"application/json","data":"#);
+    out.extend_from_slice(if data.is_empty() { b"null" } else { data });
+    out.push(b'}');
+    out.into()
+}
+
+/// An event as it was read from the log.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Event<'a> {
+    /// Its id.
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
+    /// Its type.
+    #[serde(rename = "type", borrow)]
+    pub kind: Cow<'a, str>,
+    /// Its source.
+    #[serde(borrow)]
+    pub source: Cow<'a, str>,
+    /// Its conversation.
+    #[serde(borrow, default)]
+    pub subject: Cow<'a, str>,
+    /// Its time.
+    #[serde(borrow, default)]
+    pub time: Cow<'a, str>,
+    /// Its data.
+    #[serde(borrow)]
+    pub data: &'a RawValue,
+}
+
+impl Event<'_> {
+    /// The channel it belongs to.
+    pub fn channel(&self) -> &str {
+        self.source.strip_prefix("/channels/").unwrap_or(&self.source)
+    }
+}
+
+/// The whole event as one JSON object, however it was stored.
+pub fn structured(record: &Stored) -> Bytes {
+    if is_structured(&record.headers) {
+        return record.value.clone();
+    }
+    structured_from(record.headers.iter(), &record.value)
+}
+
+/// Reads the event of a record; `None` when it is none of ours.
+pub fn read(record: &Stored) -> Option<Event<'_>> {
+    if is_structured(&record.headers) {
+        return serde_json::from_slice(&record.value).ok();
+    }
+    let get = |name| record.headers.get(name);
+    Some(Event {
+        id: get("ce_id")?.into(),
+        kind: get("ce_type")?.into(),
+        source: get("ce_source")?.into(),
+        subject: get("ce_subject").unwrap_or_default().into(),
+        time: get("ce_time").unwrap_or_default().into(),
+        data: serde_json::from_slice(&record.value).ok()?,
+    })
+}
+
+fn is_structured(headers: &Headers) -> bool {
+    headers.get("content-type").is_some_and(|v| v.get(..23).is_some_and(|p| p.eq_ignore_ascii_case("application/cloudevents")))
+}

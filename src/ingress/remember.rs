@@ -1,0 +1,233 @@
+//! Ids past the newest, kept on disk for a week: sorted runs in SQLite behind small filters in memory.
+//!
+//! `runs(id, at, count, ids, filter)`: `ids` is `count` fingerprints of 16 bytes, sorted; `filter` a Bloom filter of
+//! 12 bits an id. Sixteen small runs are merged into one. `position` holds, for each log partition, from where on the log
+//! must be read at a start to learn what no run has yet.
+//!
+//! Hashes spread evenly, so a look-up guesses the place and reads one slice of the run: one filter probe in most cases,
+//! one read in the rest.
+
+use std::{
+    collections::VecDeque,
+    io::{Read, Seek, SeekFrom},
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use parking_lot::Mutex;
+use rusqlite::{Connection, params};
+
+use crate::ids::Fingerprint;
+use crate::log::Positions;
+
+/// Ids in a fresh run.
+const RUN: usize = 1 << 16;
+/// Fresh runs that are merged into one.
+const FAN: usize = 16;
+const BITS_PER_ID: usize = 12;
+const PROBES: u32 = 6;
+/// How long ids are kept.
+const KEEP: Duration = Duration::from_secs(7 * 86_400);
+/// How many at most.
+const MOST: usize = 30_000_000;
+
+struct Run {
+    id: i64,
+    at: i64,
+    count: usize,
+    filter: Vec<u64>,
+}
+
+impl Run {
+    fn may_have(&self, id: Fingerprint) -> bool {
+        probes(id, self.filter.len() * 64).all(|bit| self.filter[bit / 64] >> (bit % 64) & 1 == 1)
+    }
+}
+
+fn probes(id: Fingerprint, bits: usize) -> impl Iterator<Item = usize> {
+    let (a, b) = (id as u64, (id >> 64) as u64 | 1);
+    (0..PROBES).map(move |i| (a.wrapping_add(b.wrapping_mul(u64::from(i))) % bits as u64) as usize)
+}
+
+fn filter(ids: &[Fingerprint]) -> Vec<u64> {
+    let mut words = vec![0_u64; (ids.len() * BITS_PER_ID).div_ceil(64).max(1)];
+    let bits = words.len() * 64;
+    for id in ids {
+        for bit in probes(*id, bits) {
+            words[bit / 64] |= 1 << (bit % 64);
+        }
+    }
+    words
+}
+
+struct State {
+    connection: Connection,
+    runs: VecDeque<Run>,
+}
+
+/// What is remembered on disk.
+pub struct Remembered {
+    state: Mutex<State>,
+    fresh: Mutex<Vec<Fingerprint>>,
+}
+
+impl Remembered {
+    /// Opens or creates the file; also answers from where the log must be read again.
+    pub fn open(path: &Path) -> rusqlite::Result<(Self, Positions)> {
+        let connection = Connection::open(path)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        connection.execute_batch(
+            "CREATE TABLE IF NOT EXISTS runs (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, count INTEGER NOT NULL, ids BLOB NOT NULL, filter BLOB NOT NULL);
+             CREATE TABLE IF NOT EXISTS position (partition INTEGER PRIMARY KEY, offset INTEGER NOT NULL);",
+        )?;
+        let runs = connection
+            .prepare("SELECT id, at, count, filter FROM runs ORDER BY id")?
+            .query_map([], |row| {
+                let bytes: Vec<u8> = row.get(3)?;
+                let filter = bytes.chunks_exact(8).map(|c| u64::from_le_bytes(c.try_into().expect("8 bytes"))).collect();
+                Ok(Run { id: row.get(0)?, at: row.get(1)?, count: row.get::<_, i64>(2)? as usize, filter })
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        let positions = connection
+            .prepare("SELECT partition, offset FROM position")?
+            .query_map([], |row| Ok((row.get::<_, i64>(0)? as u32, row.get::<_, i64>(1)? as u64)))?
+            .collect::<rusqlite::Result<_>>()?;
+        Ok((Self { state: Mutex::new(State { connection, runs }), fresh: Mutex::new(Vec::new()) }, positions))
+    }
+
+    /// Notes an id for the next run.
+    pub fn add(&self, id: Fingerprint) {
+        self.fresh.lock().push(id);
+    }
+
+    /// How many wait for the next run.
+    pub fn waiting(&self) -> usize {
+        self.fresh.lock().len()
+    }
+
+    /// Whether a run is due.
+    pub fn is_due(&self) -> bool {
+        self.waiting() >= RUN
+    }
+
+    /// Whether an id lies in a run. Errors count as unknown: a repeat with the same id is the lesser evil.
+    pub fn contains(&self, id: Fingerprint) -> bool {
+        let state = self.state.lock();
+        let hits: Vec<(i64, usize)> = state.runs.iter().rev().filter(|r| r.may_have(id)).map(|r| (r.id, r.count)).collect();
+        hits.into_iter().any(|(run, count)| find(&state.connection, run, count, id).unwrap_or(false))
+    }
+
+    /// Writes the waiting ids as a run, with the position the log had before the first of them was taken.
+    pub fn flush(&self, positions: &Positions) -> rusqlite::Result<()> {
+        let mut ids = std::mem::take(&mut *self.fresh.lock());
+        ids.sort_unstable();
+        ids.dedup();
+        let result = self.write(&ids, positions);
+        if result.is_err() {
+            self.fresh.lock().extend(ids);
+        }
+        result
+    }
+
+    fn write(&self, ids: &[Fingerprint], positions: &Positions) -> rusqlite::Result<()> {
+        let mut state = self.state.lock();
+        let State { connection, runs } = &mut *state;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
+        let transaction = connection.transaction()?;
+        let mut added = None;
+        if !ids.is_empty() {
+            added = Some(insert(&transaction, ids, now)?);
+        }
+        for (partition, offset) in positions {
+            transaction.execute("INSERT OR REPLACE INTO position VALUES (?, ?)", params![partition, *offset as i64])?;
+        }
+        transaction.commit()?;
+        runs.extend(added);
+        Self::tidy(connection, runs, now)
+    }
+
+    /// Merges small runs and lets go of old ones.
+    fn tidy(connection: &mut Connection, runs: &mut VecDeque<Run>, now: i64) -> rusqlite::Result<()> {
+        let small: Vec<(i64, i64)> = runs.iter().filter(|r| r.count < RUN * FAN / 2).map(|r| (r.id, r.at)).collect();
+        if small.len() >= FAN {
+            let transaction = connection.transaction()?;
+            let mut ids = Vec::with_capacity(RUN * FAN);
+            for (run, _) in &small {
+                let bytes: Vec<u8> = transaction.query_row("SELECT ids FROM runs WHERE id = ?", [run], |row| row.get(0))?;
+                ids.extend(bytes.chunks_exact(16).map(|c| u128::from_be_bytes(c.try_into().expect("16 bytes"))));
+                transaction.execute("DELETE FROM runs WHERE id = ?", [run])?;
+            }
+            ids.sort_unstable();
+            ids.dedup();
+            let merged = insert(&transaction, &ids, small.last().map_or(now, |s| s.1))?;
+            transaction.commit()?;
+            runs.retain(|r| !small.iter().any(|s| s.0 == r.id));
+            runs.push_back(merged);
+        }
+        while let Some(oldest) = runs.front() {
+            let total: usize = runs.iter().map(|r| r.count).sum();
+            if now - oldest.at < KEEP.as_secs() as i64 && total <= MOST {
+                break;
+            }
+            connection.execute("DELETE FROM runs WHERE id = ?", [oldest.id])?;
+            runs.pop_front();
+        }
+        Ok(())
+    }
+}
+
+fn insert(connection: &Connection, ids: &[Fingerprint], at: i64) -> rusqlite::Result<Run> {
+    let bytes: Vec<u8> = ids.iter().flat_map(|id| id.to_be_bytes()).collect();
+    let filter = filter(ids);
+    let filter_bytes: Vec<u8> = filter.iter().flat_map(|w| w.to_le_bytes()).collect();
+    connection
+        .execute("INSERT INTO runs (at, count, ids, filter) VALUES (?, ?, ?, ?)", params![at, ids.len() as i64, bytes, filter_bytes])?;
+    Ok(Run { id: connection.last_insert_rowid(), at, count: ids.len(), filter })
+}
+
+/// Looks for an id in a run around the place where its value says it should stand.
+fn find(connection: &Connection, run: i64, count: usize, id: Fingerprint) -> rusqlite::Result<bool> {
+    const SLICE: usize = 256;
+    let mut blob = connection.blob_open("main", "runs", "ids", run, true)?;
+    let guess = ((id >> 64) as f64 / 2_f64.powi(64) * count as f64) as usize;
+    let mut start = guess.saturating_sub(SLICE / 2).min(count.saturating_sub(SLICE));
+    loop {
+        let len = SLICE.min(count - start);
+        let mut bytes = vec![0; len * 16];
+        blob.seek(SeekFrom::Start((start * 16) as u64)).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
+        blob.read_exact(&mut bytes).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
+        let slice: Vec<Fingerprint> = bytes.chunks_exact(16).map(|c| u128::from_be_bytes(c.try_into().expect("16 bytes"))).collect();
+        match slice.binary_search(&id) {
+            Ok(_) => return Ok(true),
+            Err(0) if start > 0 => start = start.saturating_sub(SLICE),
+            Err(at) if at == len && start + len < count => start += SLICE.min(count - start - len).max(1),
+            Err(_) => return Ok(false),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_forgotten_by_flushing_merging_and_reopening() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("seen.db");
+        let ids: Vec<Fingerprint> = (0..40_000_u64).map(|i| crate::ids::fingerprint(&[&i.to_le_bytes()])).collect();
+        let (remembered, positions) = Remembered::open(&path).expect("opens");
+        assert!(positions.is_empty());
+        for chunk in ids.chunks(2000) {
+            chunk.iter().for_each(|id| remembered.add(*id));
+            remembered.flush(&Positions::from([(0, 5)])).expect("writes");
+        }
+        drop(remembered);
+        let (remembered, positions) = Remembered::open(&path).expect("opens again");
+        assert_eq!(positions, Positions::from([(0, 5)]));
+        assert!(remembered.state.lock().runs.len() < FAN, "runs are merged");
+        assert!(ids.iter().all(|id| remembered.contains(*id)));
+        let strangers = (0..2000_u64).filter(|i| remembered.contains(crate::ids::fingerprint(&[b"x", &i.to_le_bytes()]))).count();
+        assert_eq!(strangers, 0);
+    }
+}

@@ -1,0 +1,66 @@
+//! Bytes kept under their own hash: writing the same twice keeps one, and a name never lies about its content.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use fairway_adapters::kit::crypto;
+
+/// Why bytes could not be kept or found.
+pub type Error = io::Error;
+
+/// A folder of blobs.
+#[derive(Clone, Debug)]
+pub struct Blobs {
+    folder: PathBuf,
+}
+
+impl Blobs {
+    /// Opens or creates the folder.
+    pub fn open(folder: &Path) -> Result<Self, Error> {
+        fs::create_dir_all(folder)?;
+        Ok(Self { folder: folder.to_owned() })
+    }
+
+    /// Keeps bytes; durable when it returns. Answers their SHA-256 in hex.
+    pub fn put(&self, bytes: &[u8]) -> Result<String, Error> {
+        let name = crypto::hex(&crypto::sha256(bytes));
+        let path = self.path(&name)?;
+        if path.exists() {
+            return Ok(name);
+        }
+        let parent = path.parent().unwrap_or(&self.folder);
+        fs::create_dir_all(parent)?;
+        // Written beside and renamed: a crash leaves no half blob under a name.
+        let draft = parent.join(format!(".{}", crate::ids::text("", crate::ids::random())));
+        let mut file = fs::File::create(&draft)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&draft, &path)?;
+        fs::File::open(parent)?.sync_all()?;
+        Ok(name)
+    }
+
+    /// The bytes of that hash.
+    pub fn get(&self, name: &str) -> Result<Vec<u8>, Error> {
+        fs::read(self.path(name)?)
+    }
+
+    /// Lets go of a blob.
+    pub fn remove(&self, name: &str) -> Result<(), Error> {
+        match fs::remove_file(self.path(name)?) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    }
+
+    /// Where a blob lies. Only hashes name one, so no name leads out of the folder.
+    pub fn path(&self, name: &str) -> Result<PathBuf, Error> {
+        if crypto::unhex::<32>(name).is_none() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not the name of a blob"));
+        }
+        Ok(self.folder.join(&name[..2]).join(name))
+    }
+}

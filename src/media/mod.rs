@@ -1,0 +1,3 @@
+//! Media: fetched before the provider's link expires, kept, served.
+
+pub mod blobs;

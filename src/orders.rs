@@ -1,0 +1,91 @@
+//! What others tell a unit's owner: records on `orders`. The owner alone decides what they mean for its messages.
+
+use bytes::Bytes;
+use fairway_adapters::contract::{MediaRef, Receipt, Time};
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{self, Fingerprint, MessageId};
+use crate::log::{Headers, Record, Stored, Topic};
+
+/// One order.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "snake_case")]
+pub enum Order {
+    /// A provider says what became of a message.
+    Receipt {
+        /// Through which channel.
+        channel: String,
+        /// The person it went to, as far as the receipt says.
+        peer: String,
+        /// When the gateway took the receipt.
+        received_at: Time,
+        /// What it says.
+        receipt: Receipt<'static>,
+    },
+    /// A media object to fetch. Read by the media room.
+    Media {
+        /// Through which channel.
+        channel: String,
+        /// The gateway's id of it.
+        media_id: String,
+        /// The provider's handle.
+        source: MediaRef,
+        /// What the provider said it is.
+        mime_type: Option<String>,
+        /// The name the sender gave it.
+        filename: Option<String>,
+    },
+    /// Stop what has not gone out.
+    Cancel {
+        /// Which message.
+        id: MessageId,
+    },
+    /// An operator says what came of a message in doubt, or wants a dead letter sent again.
+    Settle {
+        /// Which message.
+        id: MessageId,
+        /// What to do.
+        how: Settle,
+    },
+}
+
+/// What to do with a message in doubt or dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Settle {
+    /// It was sent.
+    Sent,
+    /// Send it again.
+    Retry,
+    /// Let go of it.
+    Drop,
+}
+
+impl Order {
+    /// The record that brings it to the owner of a unit. `id` names the act, so that a repeat can be recognised.
+    pub fn record(&self, unit: u32, id: Fingerprint) -> Record {
+        let kind = match self {
+            Self::Receipt { .. } => "receipt",
+            Self::Media { .. } => "media",
+            Self::Cancel { .. } => "cancel",
+            Self::Settle { .. } => "settle",
+        };
+        Record {
+            topic: Topic::Orders,
+            partition: unit,
+            key: Bytes::new(),
+            headers: Headers::of([("id", ids::text("ord_", id).as_str()), ("kind", kind)]),
+            value: Some(Bytes::from(serde_json::to_vec(self).expect("orders are plain data"))),
+        }
+    }
+
+    /// Reads an order.
+    pub fn read(record: &Stored) -> Option<Self> {
+        serde_json::from_slice(&record.value).ok()
+    }
+
+    /// Whether a record is of this kind, without reading it.
+    pub fn is(record: &Stored, kind: &str) -> bool {
+        record.headers.get("kind") == Some(kind)
+    }
+}

@@ -1,0 +1,197 @@
+//! The only HTTP client: pools, TLS, deadlines, and the one question that matters: can they have seen it?
+//!
+//! Invariant: `NotSent` is answered only when no byte of the request can have been read by the other side.
+
+mod multipart;
+mod wall;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use fairway_adapters::contract::{Call, CallBody, Reply};
+use http::{HeaderValue, Method, Request, Uri, header};
+use http_body_util::{BodyExt, Full};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+
+pub use wall::{Wall, is_public};
+
+use crate::media::blobs::Blobs;
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Nothing was written: sending again is safe.
+    #[error("not sent: {0}")]
+    NotSent(String),
+    /// They may have it.
+    #[error("no answer: {0}")]
+    Unknown(String),
+    /// The address is one nobody may make us call.
+    #[error("refused: {0}")]
+    Walled(String),
+}
+
+type Pool<R> = Client<HttpsConnector<HttpConnector<R>>, Full<Bytes>>;
+
+/// The client. Cloning shares its connections.
+#[derive(Clone)]
+pub struct Transport {
+    open: Pool<hyper_util::client::legacy::connect::dns::GaiResolver>,
+    walled: Pool<Wall>,
+    local: bool,
+    blobs: Arc<dyn Fn(&str) -> Option<Bytes> + Send + Sync>,
+}
+
+/// The most of an answer that is read.
+pub const ANSWER_LIMIT: usize = 1 << 20;
+
+const CONNECT: Duration = Duration::from_secs(10);
+
+impl Transport {
+    /// A client. `local` lets walled calls reach loopback, for a gateway that is itself on loopback.
+    pub fn new(local: bool, media: Arc<dyn Fn(&str) -> Option<Bytes> + Send + Sync>) -> Self {
+        let mut http = HttpConnector::new();
+        http.set_nodelay(true);
+        http.set_connect_timeout(Some(CONNECT));
+        http.enforce_http(false);
+        let mut walled = HttpConnector::new_with_resolver(Wall { local });
+        walled.set_nodelay(true);
+        walled.set_connect_timeout(Some(CONNECT));
+        walled.enforce_http(false);
+        Self { open: pool(http), walled: pool(walled), local, blobs: media }
+    }
+
+    /// A client that reads files of multipart bodies from these blobs.
+    pub fn with_blobs(local: bool, blobs: Blobs) -> Self {
+        Self::new(local, Arc::new(move |name| blobs.get(name).ok().map(Bytes::from)))
+    }
+
+    /// Makes a provider call. Providers' addresses come from the configuration and are trusted.
+    pub async fn call(&self, call: &Call, traceparent: Option<&str>, within: Duration) -> Result<Reply, Error> {
+        let request = self.request(call, traceparent)?;
+        finish(self.open.request(request), within, ANSWER_LIMIT).await
+    }
+
+    /// Fetches something whose address came from outside (media, webhooks of users): only public addresses are reached,
+    /// redirects are followed as often as the call says, without its credentials.
+    pub async fn fetch(&self, call: &Call, trusted: bool, within: Duration, limit: usize) -> Result<Reply, Error> {
+        let mut call = call.clone();
+        let mut trusted = trusted;
+        loop {
+            let request = self.request(&call, None)?;
+            if !trusted {
+                wall::check_literal(request.uri(), self.local)?;
+            }
+            let reply = if trusted {
+                finish(self.open.request(request), within, limit).await?
+            } else {
+                finish(self.walled.request(request), within, limit).await?
+            };
+            let next = reply.headers.get(header::LOCATION).and_then(|v| v.to_str().ok()).map(str::to_owned);
+            let (true, Some(next), true) = (reply.status.is_redirection(), next, call.redirects > 0) else { return Ok(reply) };
+            let base = url::Url::parse(&call.full_url()).map_err(|e| Error::NotSent(e.to_string()))?;
+            let next = base.join(&next).map_err(|e| Error::NotSent(format!("a redirect to nowhere: {e}")))?;
+            let same_place = base.origin() == next.origin();
+            call = Call { redirects: call.redirects - 1, url: next.into(), url_secret: None, secret_headers: Vec::new(), ..call };
+            trusted = trusted && same_place;
+        }
+    }
+
+    fn request(&self, call: &Call, traceparent: Option<&str>) -> Result<Request<Full<Bytes>>, Error> {
+        let url = call.full_url();
+        let uri: Uri = url.parse().map_err(|_| Error::NotSent("the call has no valid URL".into()))?;
+        let mut headers = call.header_map();
+        let body = match &call.body {
+            CallBody::Empty => Bytes::new(),
+            CallBody::Bytes(bytes) => bytes.clone(),
+            CallBody::Multipart(fields) => {
+                let (kind, body) = multipart::write(fields, &*self.blobs).map_err(Error::NotSent)?;
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_str(&kind).map_err(|e| Error::NotSent(e.to_string()))?);
+                body
+            }
+        };
+        if let Some(trace) = traceparent.and_then(|t| HeaderValue::from_str(t).ok()) {
+            headers.insert("traceparent", trace);
+        }
+        headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(concat!("fairway/", env!("CARGO_PKG_VERSION"))));
+        if body.is_empty() && call.method == Method::POST {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        let mut request =
+            Request::builder().method(call.method.clone()).uri(uri).body(Full::new(body)).map_err(|e| Error::NotSent(e.to_string()))?;
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+}
+
+fn pool<R>(http: HttpConnector<R>) -> Pool<R>
+where
+    HttpConnector<R>: Clone,
+    HttpsConnector<HttpConnector<R>>: hyper_util::client::legacy::connect::Connect + Clone + Send + Sync + 'static,
+{
+    let https = HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().enable_http2().wrap_connector(http);
+    Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(Duration::from_secs(30))
+        .http2_keep_alive_interval(Duration::from_secs(20))
+        .build(https)
+}
+
+async fn finish(
+    under_way: impl Future<Output = Result<http::Response<hyper::body::Incoming>, hyper_util::client::legacy::Error>>,
+    within: Duration,
+    limit: usize,
+) -> Result<Reply, Error> {
+    let whole = async {
+        let response = under_way.await.map_err(|e| {
+            // Only a failure to connect is certain: whatever came later may have been read.
+            if e.is_connect() { Error::NotSent(causes(&e)) } else { Error::Unknown(causes(&e)) }
+        })?;
+        let (head, body) = response.into_parts();
+        Ok(Reply { status: head.status, headers: head.headers, body: read(body, limit).await? })
+    };
+    match tokio::time::timeout(within, whole).await {
+        Ok(result) => result,
+        // The deadline may have struck while connecting, but nobody can tell from here.
+        Err(_) => Err(Error::Unknown(format!("no complete answer within {} s", within.as_secs_f32()))),
+    }
+}
+
+async fn read(mut body: hyper::body::Incoming, limit: usize) -> Result<Bytes, Error> {
+    let mut first = Bytes::new();
+    let mut rest: Option<BytesMut> = None;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|e| Error::Unknown(format!("the answer broke off: {e}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if rest.as_ref().map_or(first.len(), BytesMut::len) + data.len() > limit {
+            return Err(Error::Unknown(format!("the answer is larger than {limit} bytes")));
+        }
+        match &mut rest {
+            Some(buffer) => buffer.extend_from_slice(&data),
+            None if first.is_empty() => first = data,
+            None => {
+                let mut buffer = BytesMut::from(&first[..]);
+                buffer.extend_from_slice(&data);
+                rest = Some(buffer);
+            }
+        }
+    }
+    Ok(rest.map_or(first, BytesMut::freeze))
+}
+
+/// An error with its causes, outermost first. They name hosts and system errors, never request content.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}
