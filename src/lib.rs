@@ -8,5 +8,6 @@ pub mod ingress;
 pub mod log;
 pub mod media;
 pub mod orders;
+pub mod outbound;
 pub mod telemetry;
 pub mod transport;

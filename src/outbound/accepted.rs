@@ -1,0 +1,98 @@
+//! A message as it lies in its lane: not rendered, so that tokens never enter the log and edits and rotation work.
+
+use bytes::Bytes;
+use fairway_adapters::contract::event::Origin;
+use fairway_adapters::contract::{Priority, SendRequest, Time};
+use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
+
+use crate::ids::{self, MessageId};
+use crate::log::{Headers, Record, Stored, Topic};
+
+/// An accepted message.
+#[skip_serializing_none]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Accepted {
+    /// Its id.
+    pub id: MessageId,
+    /// The channel it goes through.
+    pub channel: String,
+    /// The person's address.
+    pub to: String,
+    /// The thread in the conversation.
+    pub thread: Option<String>,
+    /// When the API answered, or the record was read.
+    pub accepted_at: Time,
+    /// When trying ends.
+    pub deadline: Time,
+    /// What was asked for.
+    pub request: SendRequest,
+    /// Where it came from.
+    #[serde(default)]
+    pub origin: Origin,
+    /// The provider's id of the message it answers.
+    pub reply_to: Option<String>,
+    /// Cost units as rendered when it was accepted.
+    pub cost: u32,
+    /// The trace it belongs to.
+    pub traceparent: Option<String>,
+    /// The idempotency key, for the `send` topic's answer.
+    pub correlation: Option<String>,
+}
+
+impl Accepted {
+    /// The conversation it belongs to.
+    pub fn conversation(&self) -> String {
+        conversation(&self.channel, &self.to, self.thread.as_deref())
+    }
+
+    /// The lane's topic.
+    pub fn topic(&self) -> Topic {
+        lane_topic(self.request.priority)
+    }
+
+    /// The record in its lane. `again`: whoever appends may be repeating himself, and the owner looks the id up.
+    pub fn record(&self, again: bool) -> Record {
+        let id = self.id.to_string();
+        let headers = [("id", id.as_str()), ("again", "1")];
+        Record {
+            topic: self.topic(),
+            partition: u32::from(self.id.unit),
+            key: Bytes::from(self.conversation()),
+            headers: Headers::of(headers[..if again { 2 } else { 1 }].iter().copied()),
+            value: Some(Bytes::from(serde_json::to_vec(self).expect("messages are plain data"))),
+        }
+    }
+
+    /// Reads a lane's record.
+    pub fn read(record: &Stored) -> Option<Self> {
+        serde_json::from_slice(&record.value).ok()
+    }
+
+    /// Hash of the conversation, as the ledger keeps it.
+    pub fn conversation_hash(conversation: &str) -> u64 {
+        (ids::fingerprint(&[b"conversation", conversation.as_bytes()]) >> 64) as u64
+    }
+
+    /// Hash of the channel's name, as the ledger keeps it.
+    pub fn channel_hash(channel: &str) -> u32 {
+        (ids::fingerprint(&[b"channel", channel.as_bytes()]) >> 96) as u32
+    }
+}
+
+/// `channel/address`, with `#thread` where there is one.
+pub fn conversation(channel: &str, to: &str, thread: Option<&str>) -> String {
+    match thread {
+        Some(thread) => format!("{channel}/{to}#{thread}"),
+        None => format!("{channel}/{to}"),
+    }
+}
+
+/// The topic of a lane.
+pub fn lane_topic(lane: Priority) -> Topic {
+    match lane {
+        Priority::Urgent => Topic::OutUrgent,
+        Priority::Normal => Topic::OutNormal,
+        Priority::Bulk => Topic::OutBulk,
+    }
+}

@@ -1,0 +1,620 @@
+//! The lanes of one unit: who goes next. A state machine without clock or I/O; `now` is an argument.
+//!
+//! ```text
+//!   push ──▶ queue of its conversation ──▶ ready ring of its lane ──next──▶ armed ──gate──▶ in flight ──done──▶ gone
+//!                     ▲        must wait for a limit: heap by time │                          │ again(at)
+//!                     └────────────────────────────────────────────┴──────────────────────────┘
+//! ```
+//!
+//! - First in, first out per conversation and lane, one attempt at a time.
+//! - `urgent` before `normal` before `bulk`, with a floor: at least one in [`FLOOR`] goes to a lower lane that waits.
+//! - Channels take turns. What must wait for a limit stands in a heap, not in the ring.
+//! - Armed is at most what can leave in [`AHEAD`]; limits are charged at the gate, where the request leaves.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap, VecDeque},
+    sync::Arc,
+};
+
+use fairway_adapters::contract::{Priority, Scope};
+
+use super::limit::{Limit, Micros, View};
+
+/// One in so many departures of a channel goes to a lower lane that waits.
+const FLOOR: u32 = 16;
+/// How far ahead messages are armed.
+pub const AHEAD: Micros = 50_000;
+/// Failures in a row that open the breaker.
+const BREAKS_AT: u32 = 8;
+
+/// A queued message, by the number its owner gave it.
+pub type Number = u64;
+
+/// What the lanes need to know of a message.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The owner's number of it.
+    pub number: Number,
+    /// Its channel.
+    pub channel: Arc<str>,
+    /// Its conversation.
+    pub conversation: Arc<str>,
+    /// Its lane.
+    pub lane: Priority,
+    /// Cost units.
+    pub cost: u32,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Arm this message.
+    Arm(Number),
+    /// Nothing before then.
+    Wait(Micros),
+    /// Nothing at all.
+    Idle,
+}
+
+/// What the gate says to an armed message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// It leaves now; the limits are charged.
+    Go,
+    /// Not before then, for this reason.
+    Wait(Micros, Scope),
+}
+
+/// What holds a channel back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Paused {
+    /// By hand or by a suspension, until then (`Micros::MAX`: until resumed).
+    pub until: Option<Micros>,
+}
+
+struct Queue {
+    waiting: VecDeque<Entry>,
+    /// Whether its head is armed or in flight, in the ring, or in the heap.
+    busy: bool,
+}
+
+#[derive(Default)]
+struct Lane {
+    queues: HashMap<Arc<str>, Queue>,
+    ready: VecDeque<Arc<str>>,
+    depth: usize,
+}
+
+struct Outlet {
+    lanes: [Lane; 3],
+    sender: Vec<(Scope, Limit)>,
+    shared: Vec<String>,
+    pair: Option<Limit>,
+    pairs: HashMap<Arc<str>, Limit>,
+    concurrency: u32,
+    armed: usize,
+    in_flight: u32,
+    paused: Paused,
+    since_lower: u32,
+    failures: u32,
+    open_until: Option<Micros>,
+}
+
+/// The limits of a channel.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    /// Its own: account and sender.
+    pub own: Vec<(Scope, Limit)>,
+    /// Names of limits shared with other channels.
+    pub shared: Vec<(String, Limit)>,
+    /// Per recipient.
+    pub pair: Option<Limit>,
+    /// Calls in flight.
+    pub concurrency: u32,
+}
+
+/// The lanes of a unit.
+#[derive(Default)]
+pub struct Lanes {
+    outlets: HashMap<Arc<str>, Outlet>,
+    order: VecDeque<Arc<str>>,
+    shared: HashMap<String, Limit>,
+    heap: BinaryHeap<Reverse<(Micros, Number)>>,
+    heads: HashMap<Number, (Arc<str>, Priority, Arc<str>)>,
+}
+
+fn index(lane: Priority) -> usize {
+    match lane {
+        Priority::Urgent => 0,
+        Priority::Normal => 1,
+        Priority::Bulk => 2,
+    }
+}
+
+impl Lanes {
+    /// Puts a channel's limits in force. What was learned about an unchanged limit stays.
+    pub fn limits(&mut self, channel: &Arc<str>, limits: Limits) {
+        for (name, limit) in &limits.shared {
+            match self.shared.get_mut(name) {
+                Some(old) if old.count == limit.count && old.window == limit.window => {}
+                _ => {
+                    self.shared.insert(name.clone(), limit.clone());
+                }
+            }
+        }
+        let shared = limits.shared.iter().map(|(n, _)| n.clone()).collect();
+        match self.outlets.get_mut(channel) {
+            Some(outlet) => {
+                for (scope, limit) in limits.own {
+                    match outlet.sender.iter_mut().find(|(s, old)| *s == scope && old.window == limit.window) {
+                        Some((_, old)) if old.count == limit.count => {}
+                        Some((_, old)) => *old = limit,
+                        None => outlet.sender.push((scope, limit)),
+                    }
+                }
+                let same = |a: &Limit, b: &Limit| a.count == b.count && a.window == b.window;
+                if !matches!((&outlet.pair, &limits.pair), (Some(a), Some(b)) if same(a, b)) {
+                    outlet.pairs.clear();
+                }
+                (outlet.pair, outlet.concurrency, outlet.shared) = (limits.pair, limits.concurrency.max(1), shared);
+            }
+            None => {
+                self.order.push_back(Arc::clone(channel));
+                self.outlets.insert(
+                    Arc::clone(channel),
+                    Outlet {
+                        lanes: Default::default(),
+                        sender: limits.own,
+                        shared,
+                        pair: limits.pair,
+                        pairs: HashMap::new(),
+                        concurrency: limits.concurrency.max(1),
+                        armed: 0,
+                        in_flight: 0,
+                        paused: Paused::default(),
+                        since_lower: 0,
+                        failures: 0,
+                        open_until: None,
+                    },
+                );
+            }
+        }
+    }
+
+    /// Replaces the sender's limit of a channel at once (`PUT /v1/channels/{name}/throttle`).
+    pub fn replace_sender(&mut self, channel: &str, limit: Limit) {
+        if let Some(outlet) = self.outlets.get_mut(channel) {
+            outlet.sender.retain(|(s, _)| *s != Scope::Sender);
+            outlet.sender.push((Scope::Sender, limit));
+        }
+    }
+
+    /// Whether the channel is known here.
+    pub fn knows(&self, channel: &str) -> bool {
+        self.outlets.contains_key(channel)
+    }
+
+    /// Queues a message behind those of its conversation and lane.
+    pub fn push(&mut self, entry: Entry) {
+        let Some(outlet) = self.outlets.get_mut(&entry.channel) else { return };
+        let lane = &mut outlet.lanes[index(entry.lane)];
+        lane.depth += 1;
+        let conversation = Arc::clone(&entry.conversation);
+        let queue = lane.queues.entry(Arc::clone(&conversation)).or_insert_with(|| Queue { waiting: VecDeque::new(), busy: false });
+        queue.waiting.push_back(entry);
+        if !queue.busy {
+            queue.busy = true;
+            lane.ready.push_back(conversation);
+        }
+    }
+
+    /// What to arm now.
+    pub fn next(&mut self, now: Micros) -> Next {
+        self.wake(now);
+        let mut earliest: Option<Micros> = None;
+        for _ in 0..self.order.len() {
+            let Some(channel) = self.order.pop_front() else { break };
+            self.order.push_back(Arc::clone(&channel));
+            match self.next_of(&channel, now) {
+                Ok(number) => return Next::Arm(number),
+                Err(Some(at)) => earliest = Some(earliest.map_or(at, |e| e.min(at))),
+                Err(None) => {}
+            }
+        }
+        // Looked at last: the channels above may have put conversations into the heap.
+        let heap = self.heap.peek().map(|Reverse((at, _))| at - AHEAD);
+        match earliest.into_iter().chain(heap).min() {
+            Some(at) => Next::Wait(at.max(now + 1)),
+            None => Next::Idle,
+        }
+    }
+
+    /// Moves conversations whose time has come from the heap into the ring.
+    fn wake(&mut self, now: Micros) {
+        while let Some(Reverse((at, number))) = self.heap.peek().copied() {
+            if at > now + AHEAD {
+                break;
+            }
+            self.heap.pop();
+            if let Some((channel, lane, conversation)) = self.heads.remove(&number)
+                && let Some(outlet) = self.outlets.get_mut(&channel)
+            {
+                outlet.lanes[index(lane)].ready.push_back(conversation);
+            }
+        }
+    }
+
+    /// The next message of a channel; `Err(Some(at))` when it must wait until then.
+    fn next_of(&mut self, channel: &Arc<str>, now: Micros) -> Result<Number, Option<Micros>> {
+        let Some(outlet) = self.outlets.get_mut(channel) else { return Err(None) };
+        if outlet.lanes.iter().all(|l| l.ready.is_empty()) {
+            return Err(None);
+        }
+        if let Some(until) = outlet.paused.until {
+            if until > now {
+                return Err((until < Micros::MAX).then_some(until));
+            }
+            outlet.paused.until = None;
+        }
+        let busy = outlet.armed as u32 + outlet.in_flight;
+        if let Some(until) = outlet.open_until {
+            if until > now {
+                return Err(Some(until));
+            }
+            // Half open: one probe at a time, from the highest lane that waits.
+            if busy > 0 {
+                return Err(None);
+            }
+        }
+        if busy >= outlet.concurrency {
+            return Err(None);
+        }
+        let mut room = outlet.concurrency as usize;
+        for limit in outlet.sender.iter().map(|(_, l)| l).chain(outlet.shared.iter().filter_map(|n| self.shared.get(n))) {
+            let at = limit.peek();
+            if at > now + AHEAD {
+                return Err(Some(at - AHEAD));
+            }
+            room = room.min(limit.ahead(AHEAD));
+        }
+        if outlet.armed >= room {
+            return Err(None);
+        }
+        loop {
+            let waiting: Vec<usize> = (0..3).filter(|i| !outlet.lanes[*i].ready.is_empty()).collect();
+            let Some(&highest) = waiting.first() else { return Err(None) };
+            // The floor: a lower lane that waits gets its turn.
+            let chosen = if waiting.len() > 1 && outlet.since_lower + 1 >= FLOOR {
+                waiting[1 + (outlet.since_lower as usize % (waiting.len() - 1))]
+            } else {
+                highest
+            };
+            let lane = &mut outlet.lanes[chosen];
+            let Some(conversation) = lane.ready.pop_front() else { return Err(None) };
+            let Some(queue) = lane.queues.get_mut(&conversation) else { continue };
+            let Some(entry) = queue.waiting.front() else {
+                lane.queues.remove(&conversation);
+                continue;
+            };
+            if let Some(pair) = outlet.pairs.get(&conversation) {
+                let at = pair.peek();
+                if at > now + AHEAD {
+                    self.heads.insert(entry.number, (Arc::clone(channel), entry.lane, conversation));
+                    self.heap.push(Reverse((at, entry.number)));
+                    continue;
+                }
+            }
+            outlet.since_lower = if chosen == highest && waiting.len() > 1 { outlet.since_lower + 1 } else { 0 };
+            outlet.armed += 1;
+            return Ok(entry.number);
+        }
+    }
+
+    /// Asks all limits at once for an armed message and charges them when all agree.
+    pub fn gate(&mut self, entry: &Entry, now: Micros) -> Gate {
+        let Some(outlet) = self.outlets.get_mut(&entry.channel) else { return Gate::Go };
+        let mut latest = (now, Scope::Sender);
+        let mut ask = |at: Micros, scope: Scope| {
+            if at > latest.0 {
+                latest = (at, scope);
+            }
+        };
+        if let Some(until) = outlet.paused.until {
+            ask(until, Scope::Account);
+        }
+        for (scope, limit) in &outlet.sender {
+            ask(limit.peek(), *scope);
+        }
+        for name in &outlet.shared {
+            if let Some(limit) = self.shared.get(name) {
+                ask(limit.peek(), Scope::Account);
+            }
+        }
+        if let Some(pair) = outlet.pairs.get(&entry.conversation) {
+            ask(pair.peek(), Scope::Conversation);
+        }
+        if latest.0 > now {
+            return Gate::Wait(latest.0, latest.1);
+        }
+        outlet.armed = outlet.armed.saturating_sub(1);
+        outlet.in_flight += 1;
+        self.charge(entry, now);
+        Gate::Go
+    }
+
+    /// Counts a departure (also one read back from the ledger, so that a restart never begins with a burst).
+    pub fn charge(&mut self, entry: &Entry, at: Micros) {
+        let Some(outlet) = self.outlets.get_mut(&entry.channel) else { return };
+        outlet.sender.iter_mut().for_each(|(_, l)| l.charge(at, entry.cost));
+        for name in &outlet.shared {
+            if let Some(limit) = self.shared.get_mut(name) {
+                limit.charge(at, entry.cost);
+            }
+        }
+        if let Some(pair) = &outlet.pair {
+            if outlet.pairs.len() > 10_000 {
+                outlet.pairs.retain(|_, l| !l.is_idle(at));
+            }
+            outlet.pairs.entry(Arc::clone(&entry.conversation)).or_insert_with(|| pair.clone()).charge(at, 1);
+        }
+    }
+
+    /// An armed message did not leave in time and goes back to the head of its queue.
+    pub fn disarm(&mut self, entry: &Entry, at: Micros) {
+        if let Some(outlet) = self.outlets.get_mut(&entry.channel) {
+            outlet.armed = outlet.armed.saturating_sub(1);
+        }
+        self.wait(entry, at);
+    }
+
+    /// An attempt ended without an end for the message: its conversation waits until `at`.
+    pub fn again(&mut self, entry: &Entry, at: Micros) {
+        if let Some(outlet) = self.outlets.get_mut(&entry.channel) {
+            outlet.in_flight = outlet.in_flight.saturating_sub(1);
+        }
+        self.wait(entry, at);
+    }
+
+    /// An attempt is over, but the message stays at the head of its queue, undecided (in doubt).
+    pub fn landed(&mut self, entry: &Entry) {
+        if let Some(outlet) = self.outlets.get_mut(&entry.channel) {
+            outlet.in_flight = outlet.in_flight.saturating_sub(1);
+        }
+    }
+
+    /// The head of a queue may be tried again from `at` on.
+    pub fn wait(&mut self, entry: &Entry, at: Micros) {
+        self.heads.insert(entry.number, (Arc::clone(&entry.channel), entry.lane, Arc::clone(&entry.conversation)));
+        self.heap.push(Reverse((at, entry.number)));
+    }
+
+    /// A message is over (or parked, or cancelled): it leaves its queue, and the next of its conversation may come.
+    pub fn remove(&mut self, entry: &Entry, was_in_flight: bool) {
+        let Some(outlet) = self.outlets.get_mut(&entry.channel) else { return };
+        if was_in_flight {
+            outlet.in_flight = outlet.in_flight.saturating_sub(1);
+        }
+        let lane = &mut outlet.lanes[index(entry.lane)];
+        let Some(queue) = lane.queues.get_mut(&entry.conversation) else { return };
+        let Some(at) = queue.waiting.iter().position(|e| e.number == entry.number) else { return };
+        queue.waiting.remove(at);
+        lane.depth = lane.depth.saturating_sub(1);
+        if at > 0 {
+            return;
+        }
+        self.heads.remove(&entry.number);
+        if queue.waiting.is_empty() {
+            lane.queues.remove(&entry.conversation);
+            lane.ready.retain(|c| *c != entry.conversation);
+        } else if !lane.ready.contains(&entry.conversation) {
+            lane.ready.push_back(Arc::clone(&entry.conversation));
+        }
+    }
+
+    /// The messages behind this one in its queue, in order.
+    pub fn behind(&self, entry: &Entry) -> Vec<Number> {
+        let queue = self.outlets.get(&entry.channel).and_then(|o| o.lanes[index(entry.lane)].queues.get(&entry.conversation));
+        queue.map(|q| q.waiting.iter().map(|e| e.number).filter(|n| *n != entry.number).collect()).unwrap_or_default()
+    }
+
+    /// The provider said "too fast".
+    pub fn throttled(&mut self, entry: &Entry, scope: Scope, now: Micros, until: Option<Micros>) -> Micros {
+        let Some(outlet) = self.outlets.get_mut(&entry.channel) else { return now };
+        let act = |limit: &mut Limit| {
+            match until {
+                Some(until) => limit.freeze(until),
+                None => limit.slow_down(now),
+            }
+            limit.peek()
+        };
+        match scope {
+            Scope::Conversation => {
+                let pair = outlet.pair.clone().unwrap_or_else(|| Limit::new(1, 1_000_000, 1));
+                act(outlet.pairs.entry(Arc::clone(&entry.conversation)).or_insert(pair))
+            }
+            Scope::Account | Scope::Sender => {
+                if !outlet.sender.iter().any(|(s, _)| *s == scope) {
+                    // Nothing was declared: begin with what we know, a wide limit that can be frozen and slowed.
+                    outlet.sender.push((scope, Limit::new(1000, 1_000_000, 1)));
+                }
+                outlet.sender.iter_mut().filter(|(s, _)| *s == scope).map(|(_, l)| act(l)).max().unwrap_or(now)
+            }
+        }
+    }
+
+    /// The breaker hears of a failure that is the channel's; answers until when it is open, when this one opened it.
+    pub fn failed(&mut self, channel: &str, now: Micros) -> Option<Micros> {
+        let outlet = self.outlets.get_mut(channel)?;
+        outlet.failures += 1;
+        if outlet.failures < BREAKS_AT {
+            return None;
+        }
+        let pause = 1_000_000_i64 << (outlet.failures - BREAKS_AT).min(5);
+        outlet.open_until = Some(now + pause);
+        outlet.open_until
+    }
+
+    /// The breaker hears of an answer.
+    pub fn worked(&mut self, channel: &str) -> bool {
+        let Some(outlet) = self.outlets.get_mut(channel) else { return false };
+        outlet.failures = 0;
+        outlet.open_until.take().is_some()
+    }
+
+    /// Holds a channel until then, or lets it go.
+    pub fn pause(&mut self, channel: &str, until: Option<Micros>) {
+        if let Some(outlet) = self.outlets.get_mut(channel) {
+            outlet.paused.until = until;
+        }
+    }
+
+    /// Until when a channel is held: by hand, by its breaker or by a frozen limit.
+    pub fn held_until(&self, channel: &str) -> Option<Micros> {
+        let outlet = self.outlets.get(channel)?;
+        let limits = outlet.sender.iter().map(|(_, l)| l.peek());
+        outlet.paused.until.into_iter().chain(outlet.open_until).chain(limits).max()
+    }
+
+    /// Messages waiting in a lane of a channel.
+    pub fn depth(&self, channel: &str, lane: Priority) -> usize {
+        self.outlets.get(channel).map_or(0, |o| o.lanes[index(lane)].depth)
+    }
+
+    /// Messages waiting altogether.
+    pub fn len(&self) -> usize {
+        self.outlets.values().flat_map(|o| &o.lanes).map(|l| l.depth).sum()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What people see of a channel's limits.
+    pub fn view(&self, channel: &str, now: Micros) -> Vec<View> {
+        let Some(outlet) = self.outlets.get(channel) else { return Vec::new() };
+        let own = outlet.sender.iter().map(|(scope, limit)| limit.view(*scope, now));
+        let shared = outlet.shared.iter().filter_map(|n| self.shared.get(n)).map(|l| l.view(Scope::Account, now));
+        own.chain(shared).chain(outlet.pair.iter().map(|l| l.view(Scope::Conversation, now))).collect()
+    }
+
+    /// When a message pushed now would leave, as far as the limits tell, and what holds it back.
+    pub fn estimate(&self, channel: &str, conversation: &str, lane: Priority, now: Micros) -> (Micros, Option<Scope>) {
+        let Some(outlet) = self.outlets.get(channel) else { return (now, None) };
+        let ahead: usize = outlet.lanes[..=index(lane)].iter().map(|l| l.depth).sum();
+        let mut latest = (outlet.paused.until.unwrap_or(now).max(now), None);
+        for (scope, limit) in &outlet.sender {
+            let at = limit.peek().max(now) + limit.window / i64::from(limit.count) * ahead as i64;
+            if at > latest.0 {
+                latest = (at, Some(*scope));
+            }
+        }
+        if let Some(pair) = outlet.pairs.get(conversation) {
+            let queued = outlet.lanes[index(lane)].queues.get(conversation).map_or(0, |q| q.waiting.len());
+            let at = pair.peek().max(now) + pair.window / i64::from(pair.count) * queued as i64;
+            if at > latest.0 {
+                latest = (at, Some(Scope::Conversation));
+            }
+        }
+        latest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(number: Number, conversation: &str, lane: Priority) -> Entry {
+        Entry { number, channel: "c".into(), conversation: conversation.into(), lane, cost: 1 }
+    }
+
+    fn lanes(limits: Limits) -> Lanes {
+        let mut lanes = Lanes::default();
+        lanes.limits(&"c".into(), Limits { concurrency: 100, ..limits });
+        lanes
+    }
+
+    #[test]
+    fn a_conversation_keeps_its_order_and_has_one_attempt_at_a_time() {
+        let mut lanes = lanes(Limits::default());
+        let (first, second, other) = (entry(1, "a", Priority::Normal), entry(2, "a", Priority::Normal), entry(3, "b", Priority::Normal));
+        [&first, &second, &other].into_iter().for_each(|e| lanes.push(e.clone()));
+        assert_eq!(lanes.next(0), Next::Arm(1));
+        assert_eq!(lanes.gate(&first, 0), Gate::Go);
+        assert_eq!(lanes.next(0), Next::Arm(3), "the second of the conversation waits");
+        assert_eq!(lanes.next(0), Next::Idle);
+        lanes.again(&first, 1_000_000);
+        assert_eq!(lanes.next(900_000), Next::Wait(1_000_000 - AHEAD));
+        assert_eq!(lanes.next(1_000_000), Next::Arm(1), "first in, first out also after a retry");
+        lanes.gate(&first, 1_000_000);
+        lanes.remove(&first, true);
+        assert_eq!(lanes.next(1_000_000), Next::Arm(2));
+    }
+
+    #[test]
+    fn urgent_passes_and_bulk_does_not_starve() {
+        let mut lanes = lanes(Limits::default());
+        for i in 0..100 {
+            lanes.push(entry(i, &format!("n{i}"), Priority::Normal));
+            lanes.push(entry(1000 + i, &format!("b{i}"), Priority::Bulk));
+        }
+        lanes.push(entry(5000, "u", Priority::Urgent));
+        let mut order = Vec::new();
+        while let Next::Arm(n) = lanes.next(0) {
+            let lane = if n == 5000 {
+                Priority::Urgent
+            } else if n >= 1000 {
+                Priority::Bulk
+            } else {
+                Priority::Normal
+            };
+            let conversation = match lane {
+                Priority::Urgent => "u".to_owned(),
+                Priority::Bulk => format!("b{}", n - 1000),
+                Priority::Normal => format!("n{n}"),
+            };
+            let e = entry(n, &conversation, lane);
+            lanes.gate(&e, 0);
+            lanes.remove(&e, true);
+            order.push(n);
+        }
+        assert_eq!(order[0], 5000);
+        assert_eq!(order.len(), 201);
+        let bulk_early = order[..64].iter().filter(|n| (1000..5000).contains(*n)).count();
+        assert!((2..=8).contains(&bulk_early), "{bulk_early} of the first 64 are bulk");
+    }
+
+    #[test]
+    fn one_conversation_at_its_pair_limit_holds_nobody_else() {
+        let mut lanes = lanes(Limits { pair: Some(Limit::new(1, 6_000_000, 1)), ..Limits::default() });
+        let (first, second) = (entry(1, "a", Priority::Normal), entry(2, "a", Priority::Normal));
+        lanes.push(first.clone());
+        lanes.push(second.clone());
+        lanes.push(entry(3, "b", Priority::Normal));
+        assert_eq!(lanes.next(0), Next::Arm(1));
+        lanes.gate(&first, 0);
+        lanes.remove(&first, true);
+        assert_eq!(lanes.next(0), Next::Arm(3));
+        let Next::Wait(at) = lanes.next(0) else { panic!("the pair limit holds") };
+        assert!((6_000_000 - AHEAD..6_200_000).contains(&at), "{at}");
+        assert_eq!(lanes.next(at), Next::Arm(2));
+        assert!(matches!(lanes.gate(&second, at - 10), Gate::Wait(_, Scope::Conversation)));
+    }
+
+    #[test]
+    fn the_breaker_opens_probes_and_closes() {
+        let mut lanes = lanes(Limits::default());
+        let e = entry(1, "a", Priority::Normal);
+        lanes.push(e.clone());
+        lanes.push(entry(2, "b", Priority::Normal));
+        assert_eq!(lanes.next(0), Next::Arm(1));
+        lanes.gate(&e, 0);
+        lanes.again(&e, 10);
+        let until = (0..8).filter_map(|_| lanes.failed("c", 0)).last().expect("open");
+        assert_eq!(lanes.next(100), Next::Wait(until));
+        assert!(matches!(lanes.next(until), Next::Arm(_)));
+        assert_eq!(lanes.next(until), Next::Idle, "one probe at a time");
+        assert!(lanes.worked("c"));
+    }
+}

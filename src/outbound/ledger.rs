@@ -1,0 +1,292 @@
+//! The ledger: what was decided about each message, written by the owner of its unit alone.
+//!
+//! A record is binary, little-endian, at most 128 bytes unless a provider's id is longer, and begins with the format's
+//! version and its kind. It names (message, attempt, call). Nothing of a message's content stands in it.
+//!
+//! ```text
+//!   owner ─ sending ─ outcome ─ sending ─ outcome ... parked | settled     checkpoint every second while something moves
+//! ```
+//!
+//! A `sending` is confirmed once it is durable and no newer `owner` stands before it. Only confirmed calls leave, within
+//! [`LEAVE_WITHIN`] of their append; otherwise `released` is written. Who takes a unit over reads up to his own `owner`
+//! record and takes every `sending` without an outcome as in doubt.
+
+use bytes::Bytes;
+use fairway_adapters::contract::{State, Time};
+
+use crate::ids::MessageId;
+use crate::log::{Headers, Record, Topic};
+
+/// Version of the format; the first byte of every record.
+pub const VERSION: u8 = 1;
+/// A confirmed call leaves within this of its append, in milliseconds.
+pub const LEAVE_WITHIN: i64 = 1000;
+
+/// One record.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Entry {
+    /// A tenure begins. The newest rules.
+    Owner {
+        /// Names the tenure.
+        tenure: u64,
+        /// When.
+        at: Time,
+    },
+    /// A call is about to leave.
+    Sending {
+        /// Which call of which attempt of which message.
+        what: Call,
+        /// When.
+        at: Time,
+        /// Hash of the rendering: another one on resuming is in doubt.
+        rendering: u64,
+        /// The channel's number in the unit's registry of names (hash), so that limits are refilled without the message.
+        channel: u32,
+        /// Hash of the conversation, for the limit per recipient.
+        conversation: u64,
+        /// Cost units.
+        cost: u16,
+    },
+    /// What came of it.
+    Outcome {
+        /// Which.
+        what: Call,
+        /// When.
+        at: Time,
+        /// What.
+        outcome: Outcome,
+        /// The provider's id, when it accepted.
+        provider_id: String,
+    },
+    /// The message lies in the schedule until it is due.
+    Parked {
+        /// Which message.
+        id: MessageId,
+        /// How often it has been parked.
+        round: u16,
+        /// When it is due.
+        due: Time,
+    },
+    /// The message is over for its lane.
+    Settled {
+        /// Which message.
+        id: MessageId,
+        /// Which attempt was the last.
+        attempt: u16,
+        /// In which state.
+        state: State,
+        /// When.
+        at: Time,
+    },
+    /// From where a new owner has to read.
+    Checkpoint {
+        /// When.
+        at: Time,
+        /// The lowest unsettled offset of each lane: urgent, normal, bulk.
+        lanes: [u64; 3],
+        /// The next order to read.
+        orders: u64,
+        /// The ledger position from which all above those offsets is told.
+        ledger: u64,
+    },
+}
+
+/// A call of an attempt of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Call {
+    /// The message.
+    pub id: MessageId,
+    /// The attempt, from 1.
+    pub attempt: u16,
+    /// The call, from 0.
+    pub call: u8,
+}
+
+/// What came of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Outcome {
+    /// The provider has it.
+    Accepted = 1,
+    /// It surely has not.
+    Refused = 2,
+    /// Nobody knows.
+    InDoubt = 3,
+    /// It did not leave in time.
+    Released = 4,
+}
+
+impl Entry {
+    /// The bytes.
+    pub fn encode(&self) -> Bytes {
+        let mut out = Vec::with_capacity(64);
+        out.push(VERSION);
+        match self {
+            Self::Owner { tenure, at } => {
+                out.push(1);
+                out.extend(tenure.to_le_bytes());
+                out.extend(at.0.to_le_bytes());
+            }
+            Self::Sending { what, at, rendering, channel, conversation, cost } => {
+                out.push(2);
+                put_call(&mut out, what);
+                out.extend(at.0.to_le_bytes());
+                out.extend(rendering.to_le_bytes());
+                out.extend(channel.to_le_bytes());
+                out.extend(conversation.to_le_bytes());
+                out.extend(cost.to_le_bytes());
+            }
+            Self::Outcome { what, at, outcome, provider_id } => {
+                out.push(3);
+                put_call(&mut out, what);
+                out.extend(at.0.to_le_bytes());
+                out.push(*outcome as u8);
+                out.extend((provider_id.len() as u16).to_le_bytes());
+                out.extend(provider_id.as_bytes());
+            }
+            Self::Parked { id, round, due } => {
+                out.push(4);
+                out.extend(id.bytes());
+                out.extend(round.to_le_bytes());
+                out.extend(due.0.to_le_bytes());
+            }
+            Self::Settled { id, attempt, state, at } => {
+                out.push(5);
+                out.extend(id.bytes());
+                out.extend(attempt.to_le_bytes());
+                out.push(*state as u8);
+                out.extend(at.0.to_le_bytes());
+            }
+            Self::Checkpoint { at, lanes, orders, ledger } => {
+                out.push(6);
+                out.extend(at.0.to_le_bytes());
+                lanes.iter().for_each(|l| out.extend(l.to_le_bytes()));
+                out.extend(orders.to_le_bytes());
+                out.extend(ledger.to_le_bytes());
+            }
+        }
+        out.into()
+    }
+
+    /// Reads a record; `None` for one of a newer format or a broken one.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut from = Cursor(bytes);
+        if from.byte()? != VERSION {
+            return None;
+        }
+        Some(match from.byte()? {
+            1 => Self::Owner { tenure: from.u64()?, at: from.time()? },
+            2 => Self::Sending {
+                what: from.call()?,
+                at: from.time()?,
+                rendering: from.u64()?,
+                channel: u32::from_le_bytes(from.take()?),
+                conversation: from.u64()?,
+                cost: u16::from_le_bytes(from.take()?),
+            },
+            3 => Self::Outcome {
+                what: from.call()?,
+                at: from.time()?,
+                outcome: match from.byte()? {
+                    1 => Outcome::Accepted,
+                    2 => Outcome::Refused,
+                    3 => Outcome::InDoubt,
+                    4 => Outcome::Released,
+                    _ => return None,
+                },
+                provider_id: {
+                    let length = usize::from(u16::from_le_bytes(from.take()?));
+                    std::str::from_utf8(from.0.get(..length)?).ok()?.to_owned()
+                },
+            },
+            4 => Self::Parked { id: from.id()?, round: u16::from_le_bytes(from.take()?), due: from.time()? },
+            5 => Self::Settled {
+                id: from.id()?,
+                attempt: u16::from_le_bytes(from.take()?),
+                state: *State::ALL.get(usize::from(from.byte()?))?,
+                at: from.time()?,
+            },
+            6 => Self::Checkpoint {
+                at: from.time()?,
+                lanes: [from.u64()?, from.u64()?, from.u64()?],
+                orders: from.u64()?,
+                ledger: from.u64()?,
+            },
+            _ => return None,
+        })
+    }
+
+    /// The record in a unit's partition.
+    pub fn record(&self, unit: u32) -> Record {
+        Record { topic: Topic::Ledger, partition: unit, key: Bytes::new(), headers: Headers::default(), value: Some(self.encode()) }
+    }
+}
+
+fn put_call(out: &mut Vec<u8>, what: &Call) {
+    out.extend(what.id.bytes());
+    out.extend(what.attempt.to_le_bytes());
+    out.push(what.call);
+}
+
+struct Cursor<'a>(&'a [u8]);
+
+impl Cursor<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, rest) = self.0.split_at_checked(N)?;
+        self.0 = rest;
+        head.try_into().ok()
+    }
+    fn byte(&mut self) -> Option<u8> {
+        self.take::<1>().map(|b| b[0])
+    }
+    fn u64(&mut self) -> Option<u64> {
+        self.take().map(u64::from_le_bytes)
+    }
+    fn time(&mut self) -> Option<Time> {
+        self.take().map(|b| Time(i64::from_le_bytes(b)))
+    }
+    fn id(&mut self) -> Option<MessageId> {
+        self.take::<17>().map(|b| MessageId::from_bytes(&b))
+    }
+    fn call(&mut self) -> Option<Call> {
+        Some(Call { id: self.id()?, attempt: u16::from_le_bytes(self.take()?), call: self.byte()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn records_survive_and_are_small() {
+        let id = MessageId::derived(63, &[b"x"]);
+        let what = Call { id, attempt: 3, call: 1 };
+        let at = Time(1_795_169_730_123);
+        for entry in [
+            Entry::Owner { tenure: 7, at },
+            Entry::Sending { what, at, rendering: u64::MAX, channel: 9, conversation: 11, cost: 2 },
+            Entry::Outcome {
+                what,
+                at,
+                outcome: Outcome::Accepted,
+                provider_id: "wamid.FAKE0123456789012345678901234567890123456789".into(),
+            },
+            Entry::Parked { id, round: 4, due: at },
+            Entry::Settled { id, attempt: 2, state: State::Cancelled, at },
+            Entry::Checkpoint { at, lanes: [1, 2, 3], orders: 4, ledger: 5 },
+        ] {
+            let bytes = entry.encode();
+            assert!(bytes.len() <= 128, "{} bytes", bytes.len());
+            assert_eq!(Entry::decode(&bytes), Some(entry));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Entry::decode(&bytes);
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Paces, as GCRA with a peek. Pure: times are microseconds given by the caller.
+//!
+//! A limit of N per window W runs with the interval (W + s)/N, where the slack s is 2.5 % of W, and a tolerance of 0.4 s.
+//! N + 1 departures then span at least N intervals less the tolerance, W + 0.6 s: whatever jitter up to 0.6 s (15 ms for a
+//! window of a second) the way to the provider adds, no sliding window there holds more than N. 97.6 % of the limit is used.
+
+use fairway_adapters::contract::{Pace, Scope};
+use serde::Serialize;
+
+use crate::config::units::Rate;
+
+/// Microseconds on a clock that never goes back.
+pub type Micros = i64;
+
+/// Slack of the window, in parts of a thousand.
+const SLACK: i64 = 25;
+/// Part of the slack given to late departures, in parts of a thousand.
+const TOLERANCE: i64 = 400;
+/// What a throttle without `Retry-After` leaves of the rate.
+const FALL: f64 = 0.7;
+/// What comes back per second, as part of the declared rate.
+const RECOVERY: f64 = 0.02;
+/// The rate never falls below this part of the declared one.
+const FLOOR: f64 = 0.02;
+
+/// One limit.
+#[derive(Clone, Debug)]
+pub struct Limit {
+    /// How many cost units.
+    pub count: u32,
+    /// In any window of this length.
+    pub window: Micros,
+    interval: Micros,
+    tolerance: Micros,
+    /// When the bucket is empty again.
+    due: Micros,
+    /// Learned part of the declared rate, at `learned_at`.
+    learned: f64,
+    learned_at: Micros,
+    /// Closed until then.
+    frozen: Micros,
+}
+
+impl Limit {
+    /// A limit; `burst` is how many the provider lets go at once when nothing went before.
+    pub fn new(count: u32, window: Micros, burst: u32) -> Self {
+        let count = count.max(1);
+        let slack = window * SLACK / 1000;
+        let interval = ((window + slack) / i64::from(count)).max(1);
+        let tolerance = slack * TOLERANCE / 1000 + interval * i64::from(burst.max(1) - 1);
+        Self { count, window, interval, tolerance, due: Micros::MIN / 4, learned: 1.0, learned_at: 0, frozen: Micros::MIN / 4 }
+    }
+
+    /// From a provider's documented pace.
+    pub fn of_pace(pace: &Pace) -> Self {
+        Self::new(pace.count, pace.window_ms as Micros * 1000, pace.burst)
+    }
+
+    /// From the configuration.
+    pub fn of_rate(rate: Rate) -> Self {
+        Self::new(rate.count, rate.window.as_micros() as Micros, 1)
+    }
+
+    /// The earliest time something may leave; in the past when it may leave now.
+    pub fn peek(&self) -> Micros {
+        (self.due - self.tolerance).max(self.frozen)
+    }
+
+    /// Counts a departure.
+    pub fn charge(&mut self, now: Micros, cost: u32) {
+        let interval = (self.interval as f64 / self.factor(now)) as Micros;
+        self.due = self.due.max(now) + interval * i64::from(cost.max(1));
+    }
+
+    /// How many departures are armed ahead for the next `ahead` microseconds.
+    pub fn ahead(&self, ahead: Micros) -> usize {
+        (ahead / self.interval + 1) as usize
+    }
+
+    /// The provider named a time: closed until then.
+    pub fn freeze(&mut self, until: Micros) {
+        self.frozen = self.frozen.max(until);
+    }
+
+    /// The provider said "too fast" without a time: go on at 70 % of what we went at.
+    pub fn slow_down(&mut self, now: Micros) {
+        self.learned = (self.factor(now) * FALL).max(FLOOR);
+        self.learned_at = now;
+        // One interval of silence, so that what is armed does not run into the same wall.
+        self.due = self.due.max(now + (self.interval as f64 / self.learned) as Micros);
+    }
+
+    /// The learned part of the declared rate.
+    pub fn factor(&self, now: Micros) -> f64 {
+        let seconds = (now - self.learned_at).max(0) as f64 / 1e6;
+        (self.learned + seconds * RECOVERY).min(1.0)
+    }
+
+    /// Whether it holds nothing back and remembers nothing worth keeping.
+    pub fn is_idle(&self, now: Micros) -> bool {
+        self.due < now && self.frozen < now && self.factor(now) >= 1.0
+    }
+
+    /// What people see of it.
+    pub fn view(&self, scope: Scope, now: Micros) -> View {
+        let factor = self.factor(now);
+        let declared = f64::from(self.count) / (self.window as f64 / 1e6);
+        View {
+            scope,
+            declared: format!("{}", Rate { count: self.count, window: std::time::Duration::from_micros(self.window as u64) }),
+            learned_per_second: declared * factor,
+            used: ((self.due - now).max(0) as f64 / self.window as f64).min(1.0),
+            frozen_for_ms: (self.frozen - now).max(0) / 1000,
+        }
+    }
+}
+
+/// A limit as `/v1/channels/{name}` shows it.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct View {
+    /// What shares it.
+    #[schema(value_type = String)]
+    pub scope: Scope,
+    /// What the provider's documentation or the configuration says.
+    pub declared: String,
+    /// What we go at, learned from the provider's answers.
+    pub learned_per_second: f64,
+    /// Part of the tolerance that is used up.
+    pub used: f64,
+    /// Milliseconds until the provider's `Retry-After` has passed.
+    pub frozen_for_ms: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Sends as fast as allowed for a while, each departure arriving up to `jitter` late; the fullest window and the share used.
+    fn run(count: u32, window: Micros, jitter: impl Fn(usize) -> Micros) -> (usize, f64) {
+        let mut limit = Limit::new(count, window, 1);
+        let (mut now, mut arrivals) = (1_000_000, Vec::new());
+        let end = now + window * 20;
+        while now < end {
+            limit.charge(now, 1);
+            arrivals.push(now + jitter(arrivals.len()));
+            now = limit.peek().max(now + 1);
+        }
+        arrivals.sort_unstable();
+        let mut fullest = 0;
+        let mut first = 0;
+        for last in 0..arrivals.len() {
+            while arrivals[last] - arrivals[first] >= window {
+                first += 1;
+            }
+            fullest = fullest.max(last - first + 1);
+        }
+        (fullest, arrivals.len() as f64 / (20.0 * f64::from(count)))
+    }
+
+    #[test]
+    fn no_window_is_over_and_almost_all_is_used() {
+        for count in [1, 3, 30, 80, 1000] {
+            let (fullest, used) = run(count, 1_000_000, |i| [0, 15_000, 3000, 0, 14_000][i % 5]);
+            assert!(fullest <= count as usize, "{count}: {fullest} in a window");
+            if count > 10 {
+                assert!(used > 0.97, "{count}: {used}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_window_is_over_with_any_jitter(count in 1_u32..200, seed in any::<u64>()) {
+            let (fullest, _) = run(count, 1_000_000, |i| (seed.rotate_left((i % 64) as u32) % 15_000) as Micros);
+            prop_assert!(fullest <= count as usize);
+        }
+    }
+
+    #[test]
+    fn a_burst_is_borrowed() {
+        let mut limit = Limit::new(1, 6_000_000, 45);
+        for _ in 0..45 {
+            assert!(limit.peek() <= 0);
+            limit.charge(0, 1);
+        }
+        assert!(limit.peek() > 5_000_000);
+    }
+
+    #[test]
+    fn it_learns_and_recovers() {
+        let mut limit = Limit::new(80, 1_000_000, 1);
+        limit.slow_down(0);
+        assert!((limit.factor(0) - 0.7).abs() < 1e-9);
+        assert!((limit.factor(5_000_000) - 0.8).abs() < 1e-9);
+        assert!((limit.factor(60_000_000) - 1.0).abs() < 1e-9);
+        limit.freeze(600_000_000);
+        assert_eq!(limit.peek(), 600_000_000);
+    }
+}
