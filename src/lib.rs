@@ -9,5 +9,6 @@ pub mod log;
 pub mod media;
 pub mod orders;
 pub mod outbound;
+pub mod store;
 pub mod telemetry;
 pub mod transport;
