@@ -1,6 +1,7 @@
 //! Fairway.
 
 pub mod channels;
+pub mod clock;
 pub mod config;
 pub mod envelope;
 pub mod ids;

@@ -40,6 +40,8 @@ pub struct Entry {
     pub channel: Arc<str>,
     /// Its conversation.
     pub conversation: Arc<str>,
+    /// Hash of its conversation: what the ledger knows it by, and its limit is kept under.
+    pub key: u64,
     /// Its lane.
     pub lane: Priority,
     /// Cost units.
@@ -91,7 +93,7 @@ struct Outlet {
     sender: Vec<(Scope, Limit)>,
     shared: Vec<String>,
     pair: Option<Limit>,
-    pairs: HashMap<Arc<str>, Limit>,
+    pairs: HashMap<u64, Limit>,
     concurrency: u32,
     armed: usize,
     in_flight: u32,
@@ -297,7 +299,7 @@ impl Lanes {
                 lane.queues.remove(&conversation);
                 continue;
             };
-            if let Some(pair) = outlet.pairs.get(&conversation) {
+            if let Some(pair) = outlet.pairs.get(&entry.key) {
                 let at = pair.peek();
                 if at > now + AHEAD {
                     self.heads.insert(entry.number, (Arc::clone(channel), entry.lane, conversation));
@@ -331,7 +333,7 @@ impl Lanes {
                 ask(limit.peek(), Scope::Account);
             }
         }
-        if let Some(pair) = outlet.pairs.get(&entry.conversation) {
+        if let Some(pair) = outlet.pairs.get(&entry.key) {
             ask(pair.peek(), Scope::Conversation);
         }
         if latest.0 > now {
@@ -356,7 +358,7 @@ impl Lanes {
             if outlet.pairs.len() > 10_000 {
                 outlet.pairs.retain(|_, l| !l.is_idle(at));
             }
-            outlet.pairs.entry(Arc::clone(&entry.conversation)).or_insert_with(|| pair.clone()).charge(at, 1);
+            outlet.pairs.entry(entry.key).or_insert_with(|| pair.clone()).charge(at, 1);
         }
     }
 
@@ -366,6 +368,24 @@ impl Lanes {
             outlet.armed = outlet.armed.saturating_sub(1);
         }
         self.wait(entry, at);
+    }
+
+    /// An armed message ends or is undecided before it left: its place among the armed is free.
+    pub fn unarm(&mut self, entry: &Entry) {
+        if let Some(outlet) = self.outlets.get_mut(&entry.channel) {
+            outlet.armed = outlet.armed.saturating_sub(1);
+        }
+    }
+
+    /// Conversations that must wait beyond then, by the head of their queue.
+    pub fn long_waits(&self, beyond: Micros) -> Vec<(Number, Micros)> {
+        self.heap.iter().filter(|Reverse((at, n))| *at > beyond && self.heads.contains_key(n)).map(|Reverse((at, n))| (*n, *at)).collect()
+    }
+
+    /// How many messages of a channel leave within a time at its sender's limits.
+    pub fn leaves_within(&self, channel: &str, within: Micros) -> usize {
+        let limits = self.outlets.get(channel).into_iter().flat_map(|o| &o.sender);
+        limits.map(|(_, l)| l.ahead(within)).min().unwrap_or(usize::MAX)
     }
 
     /// An attempt ended without an end for the message: its conversation waits until `at`.
@@ -431,7 +451,7 @@ impl Lanes {
         match scope {
             Scope::Conversation => {
                 let pair = outlet.pair.clone().unwrap_or_else(|| Limit::new(1, 1_000_000, 1));
-                act(outlet.pairs.entry(Arc::clone(&entry.conversation)).or_insert(pair))
+                act(outlet.pairs.entry(entry.key).or_insert(pair))
             }
             Scope::Account | Scope::Sender => {
                 if !outlet.sender.iter().any(|(s, _)| *s == scope) {
@@ -500,7 +520,7 @@ impl Lanes {
     }
 
     /// When a message pushed now would leave, as far as the limits tell, and what holds it back.
-    pub fn estimate(&self, channel: &str, conversation: &str, lane: Priority, now: Micros) -> (Micros, Option<Scope>) {
+    pub fn estimate(&self, channel: &str, conversation: &str, key: u64, lane: Priority, now: Micros) -> (Micros, Option<Scope>) {
         let Some(outlet) = self.outlets.get(channel) else { return (now, None) };
         let ahead: usize = outlet.lanes[..=index(lane)].iter().map(|l| l.depth).sum();
         let mut latest = (outlet.paused.until.unwrap_or(now).max(now), None);
@@ -510,7 +530,7 @@ impl Lanes {
                 latest = (at, Some(*scope));
             }
         }
-        if let Some(pair) = outlet.pairs.get(conversation) {
+        if let Some(pair) = outlet.pairs.get(&key) {
             let queued = outlet.lanes[index(lane)].queues.get(conversation).map_or(0, |q| q.waiting.len());
             let at = pair.peek().max(now) + pair.window / i64::from(pair.count) * queued as i64;
             if at > latest.0 {
@@ -526,7 +546,14 @@ mod tests {
     use super::*;
 
     fn entry(number: Number, conversation: &str, lane: Priority) -> Entry {
-        Entry { number, channel: "c".into(), conversation: conversation.into(), lane, cost: 1 }
+        Entry {
+            number,
+            channel: "c".into(),
+            conversation: conversation.into(),
+            key: conversation.bytes().fold(7, |h, b| h * 31 + u64::from(b)),
+            lane,
+            cost: 1,
+        }
     }
 
     fn lanes(limits: Limits) -> Lanes {

@@ -114,6 +114,8 @@ pub enum Outcome {
     InDoubt = 3,
     /// It did not leave in time.
     Released = 4,
+    /// The provider has it, and with it the whole message.
+    AcceptedLast = 5,
 }
 
 impl Entry {
@@ -192,6 +194,7 @@ impl Entry {
                     2 => Outcome::Refused,
                     3 => Outcome::InDoubt,
                     4 => Outcome::Released,
+                    5 => Outcome::AcceptedLast,
                     _ => return None,
                 },
                 provider_id: {

@@ -4,3 +4,5 @@ pub mod accepted;
 pub mod lane;
 pub mod ledger;
 pub mod limit;
+pub mod owner;
+pub mod unit;

@@ -1,0 +1,249 @@
+//! Who owns which unit: tenures come from the log; a gained unit is read back from its ledger and then run by its own task.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use fairway_adapters::contract::{State, Time};
+use parking_lot::RwLock;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use super::ledger::{Entry, Outcome as Came};
+use super::unit::{self, Ask};
+use crate::clock;
+use crate::ids::{self, MessageId};
+use crate::log::{Durability, EventLog, Outcome, Position, Positions, Tenure, Topic};
+use crate::telemetry::{self, names};
+
+/// What the ledger says about one message.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// Attempts begun.
+    pub attempt: u16,
+    /// Calls of the running attempt that the provider has.
+    pub calls: u8,
+    /// A call was about to leave and nothing was heard of it; hash of its rendering.
+    pub open: Option<u64>,
+    /// It is over.
+    pub settled: Option<State>,
+    /// The provider's ids.
+    pub provider_ids: Vec<String>,
+    /// It was parked: round and due time.
+    pub parked: Option<(u16, Time)>,
+    /// Where the ledger first speaks of it.
+    pub first: u64,
+}
+
+/// What a new owner learned from the ledger.
+#[derive(Clone, Debug, Default)]
+pub struct Replay {
+    /// Names this tenure.
+    pub tenure: u64,
+    /// Where its owner record stands.
+    pub owner_at: u64,
+    /// Lanes are read from here.
+    pub lanes: [u64; 3],
+    /// Orders are read from here.
+    pub orders: u64,
+    /// Messages it speaks of.
+    pub told: HashMap<MessageId, Told>,
+    /// Departures of the last minute: time, channel, conversation, cost.
+    pub departures: Vec<(Time, u32, u64, u16)>,
+}
+
+impl Replay {
+    fn take(&mut self, offset: u64, entry: Entry, since: Time) {
+        match entry {
+            Entry::Owner { .. } => {}
+            Entry::Checkpoint { lanes, orders, .. } => {
+                (self.lanes, self.orders) = (lanes, orders);
+            }
+            Entry::Sending { what, at, rendering, channel, conversation, cost } => {
+                let told = self.told(what.id, offset);
+                if what.attempt > told.attempt {
+                    told.calls = 0;
+                }
+                (told.attempt, told.open, told.parked) = (what.attempt, Some(rendering), None);
+                if at >= since {
+                    self.departures.push((at, channel, conversation, cost));
+                }
+            }
+            Entry::Outcome { what, outcome, provider_id, .. } => {
+                let told = self.told(what.id, offset);
+                told.open = None;
+                match outcome {
+                    Came::Accepted | Came::AcceptedLast => {
+                        told.calls = what.call + 1;
+                        if !provider_id.is_empty() {
+                            told.provider_ids.push(provider_id);
+                        }
+                        if outcome == Came::AcceptedLast {
+                            told.settled = Some(State::Sent);
+                        }
+                    }
+                    // In doubt stays open until it is settled or tried again.
+                    Came::InDoubt => told.open = Some(0),
+                    Came::Refused | Came::Released => {}
+                }
+            }
+            Entry::Parked { id, round, due } => {
+                let told = self.told(id, offset);
+                (told.parked, told.open) = (Some((round, due)), None);
+            }
+            Entry::Settled { id, state, attempt, .. } => {
+                let told = self.told(id, offset);
+                (told.settled, told.attempt, told.open) = (Some(state), attempt, None);
+            }
+        }
+    }
+
+    fn told(&mut self, id: MessageId, offset: u64) -> &mut Told {
+        self.told.entry(id).or_insert_with(|| Told { first: offset, ..Told::default() })
+    }
+}
+
+/// The units this node runs, for whoever wants to ask their owner.
+#[derive(Clone, Default)]
+pub struct Units(Arc<RwLock<BTreeMap<u32, mpsc::UnboundedSender<Ask>>>>);
+
+impl Units {
+    /// Asks the owner of a unit, if this node is it.
+    pub fn ask(&self, unit: u32, ask: Ask) -> bool {
+        self.0.read().get(&unit).is_some_and(|owner| owner.send(ask).is_ok())
+    }
+
+    /// How many units this node owns.
+    pub fn count(&self) -> usize {
+        self.0.read().len()
+    }
+}
+
+/// Runs units as their tenures come and go, until `stop` turns true; then lets every unit finish what is under way.
+pub async fn run(parts: Arc<unit::Parts>, units: Units, mut stop: watch::Receiver<bool>) {
+    let mut tenures = parts.log.tenures();
+    let mut running: HashMap<u32, (watch::Sender<bool>, JoinHandle<()>)> = HashMap::new();
+    let gauge = telemetry::gauge(&names::UNITS_OWNED, &[]);
+    loop {
+        let tenure = tokio::select! {
+            tenure = tenures.recv() => tenure,
+            _ = async { stop.wait_for(|s| *s).await.map_or((), |_| ()) } => None,
+        };
+        let Some(first) = tenure else { break };
+        // Units come in crowds; one pass over the ledger serves all of them.
+        let mut gained = Vec::new();
+        let mut next = Some(first);
+        while let Some(tenure) = next {
+            match tenure {
+                Tenure::Gained(unit) => gained.push(unit),
+                Tenure::Lost(unit) => {
+                    gained.retain(|u| *u != unit);
+                    units.0.write().remove(&unit);
+                    if let Some((stop, task)) = running.remove(&unit) {
+                        let _ = stop.send(true);
+                        // What it would still write would stand behind the next owner's record, and so be void.
+                        task.abort();
+                    }
+                }
+            }
+            next = tenures.try_recv().ok();
+        }
+        if !gained.is_empty() {
+            let replays = loop {
+                match replay(&*parts.log, &gained).await {
+                    Ok(replays) => break replays,
+                    Err(e) => {
+                        tracing::error!(error = %e, "the ledger cannot be read; outbound waits");
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                    }
+                }
+            };
+            for (unit, replay) in replays {
+                let (stop_unit, stopped) = watch::channel(false);
+                let (asks, inbox) = mpsc::unbounded_channel();
+                units.0.write().insert(unit, asks);
+                let task = tokio::spawn(unit::run(Arc::clone(&parts), unit, replay, inbox, stopped));
+                running.insert(unit, (stop_unit, task));
+            }
+        }
+        gauge.set(running.len() as f64);
+    }
+    units.0.write().clear();
+    for (stop, _) in running.values() {
+        let _ = stop.send(true);
+    }
+    for (_, task) in running.into_values() {
+        let _ = task.await;
+    }
+}
+
+/// Begins a tenure of each unit and reads its ledger up to there.
+async fn replay(log: &dyn EventLog, units: &[u32]) -> Result<Vec<(u32, Replay)>, String> {
+    let tenure = ids::random() as u64;
+    let now = clock::now();
+    let records = units.iter().map(|u| Entry::Owner { tenure, at: now }.record(*u)).collect();
+    let outcomes = log.append(records, Durability::Log).await;
+    let mut owners = BTreeMap::new();
+    for (unit, outcome) in units.iter().zip(outcomes) {
+        match outcome {
+            Outcome::Durable(Some(offset)) => owners.insert(*unit, offset),
+            other => return Err(format!("the owner record of unit {unit} is not durable: {other:?}")),
+        };
+    }
+    if log.health().kind == "kafka" {
+        // What an owner before us has confirmed may still leave for a second.
+        tokio::time::sleep(Duration::from_millis(super::ledger::LEAVE_WITHIN as u64)).await;
+    }
+    let since = now.plus(-60_000);
+    let minute = log.since(Topic::Ledger, since.0).await.map_err(|e| e.to_string())?;
+    let begins = log.begins(Topic::Ledger).await.map_err(|e| e.to_string())?;
+    let mut from = Positions::new();
+    let mut replays = BTreeMap::new();
+    for (unit, owner_at) in &owners {
+        let checkpoint = checkpoint(log, *unit).await?;
+        let begin = begins.get(unit).copied().unwrap_or(0);
+        let told_from = checkpoint.map_or(begin, |c| c.1);
+        let start = told_from.min(minute.get(unit).copied().unwrap_or(*owner_at)).clamp(begin, *owner_at);
+        from.insert(*unit, start);
+        let (lanes, orders) = checkpoint.map_or(([0; 3], 0), |c| (c.0, c.2));
+        replays.insert(*unit, Replay { tenure, owner_at: *owner_at, lanes, orders, ..Replay::default() });
+    }
+    let mut reader = log.reader();
+    for (unit, offset) in &from {
+        reader.assign(Position { topic: Topic::Ledger, partition: *unit, offset: *offset });
+    }
+    let mut left = owners.len();
+    while left > 0 {
+        for record in reader.next(10_000).await.map_err(|e| e.to_string())? {
+            let unit = record.at.partition;
+            let (Some(replay), Some(owner_at)) = (replays.get_mut(&unit), owners.get(&unit)) else { continue };
+            if record.at.offset < *owner_at {
+                match Entry::decode(&record.value) {
+                    Some(entry) => replay.take(record.at.offset, entry, since),
+                    None => {
+                        return Err(format!("a ledger record of unit {unit} was written by a newer version of Fairway; use that version"));
+                    }
+                }
+            } else if record.at.offset == *owner_at {
+                left -= 1;
+                reader.release(Topic::Ledger, unit);
+            }
+        }
+    }
+    Ok(replays.into_iter().collect())
+}
+
+/// The checkpoint that the committed position of a unit points at: lane offsets, ledger position, orders.
+async fn checkpoint(log: &dyn EventLog, unit: u32) -> Result<Option<([u64; 3], u64, u64)>, String> {
+    let committed = log.committed(&format!("ledger/{unit}")).await.map_err(|e| e.to_string())?;
+    let Some(offset) = committed.get(&unit).copied() else { return Ok(None) };
+    let mut reader = log.reader();
+    reader.assign(Position { topic: Topic::Ledger, partition: unit, offset });
+    let read = reader.next(1).await.map_err(|e| e.to_string())?;
+    Ok(match read.first().map(|r| Entry::decode(&r.value)) {
+        Some(Some(Entry::Checkpoint { lanes, orders, ledger, .. })) => Some((lanes, ledger, orders)),
+        _ => None,
+    })
+}

@@ -1,0 +1,311 @@
+//! Arm, gate, write: what may leave is named in the ledger, asked at the gate, and sent.
+
+use super::*;
+use crate::ids;
+use crate::log::Durability;
+use crate::outbound::lane::{Gate, Next};
+use crate::transport::Error;
+use fairway_adapters::contract::{Call, Context, ErrorClass, Outbound, Reason, RenderError, State, Step, Verdict};
+
+/// Messages armed by one append.
+const BATCH: usize = 512;
+/// How long a provider may take for an answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// Calls that may follow from one (an upload, then the send).
+const HOPS: usize = 5;
+
+impl Unit {
+    /// Does all that can be done now; when to come again.
+    pub(super) fn step(&mut self) -> Option<Micros> {
+        let now = clock::steady();
+        let gate = self.pass_gate(now);
+        let mut batch = Vec::new();
+        let wake = loop {
+            if batch.len() >= BATCH {
+                break Some(now);
+            }
+            match self.lanes.next(now) {
+                Next::Arm(number) => {
+                    if let Some(record) = self.arm(number, now) {
+                        batch.push((number, record));
+                    }
+                }
+                Next::Wait(at) => break Some(at),
+                Next::Idle => break None,
+            }
+        };
+        if !batch.is_empty() {
+            self.append_sending(batch);
+        }
+        gate.into_iter().chain(wake).min()
+    }
+
+    /// Renders a message and names its next call in the ledger's words. `None` when it ended here instead.
+    fn arm(&mut self, number: Number, now: Micros) -> Option<crate::log::Record> {
+        let item = self.items.get_mut(&number)?;
+        if item.cancel {
+            self.end_unsent(number, State::Cancelled, None);
+            return None;
+        }
+        if clock::now() >= item.message.deadline {
+            let reason = Reason::new(ErrorClass::Transient, "expired", "its time ran out before it could be sent");
+            self.end_unsent(number, State::Expired, Some(reason));
+            return None;
+        }
+        let standing = self.channels.get(&item.entry.channel)?;
+        if item.rendered.is_none() {
+            let hash = match render(&self.parts, standing, &item.message, item.use_template) {
+                Ok(Rendering::Calls(rendered)) => {
+                    let hash = rendering_hash(&rendered);
+                    item.rendered = Some(Arc::new(rendered));
+                    hash
+                }
+                Ok(Rendering::NeedsLogin(call)) => {
+                    let entry = item.entry.clone();
+                    self.log_in(&entry.channel, call);
+                    self.lanes.disarm(&entry, now + 500_000);
+                    return None;
+                }
+                Err(e) => {
+                    let reason = Reason::new(ErrorClass::Content, e.code, format!("{}: {}", e.pointer, e.problem));
+                    self.end_unsent(number, State::Failed, Some(reason));
+                    return None;
+                }
+            };
+            if item.calls > 0 && item.rendering != 0 && item.rendering != hash {
+                // Half of the old rendering is there; the other half of the new one would make nonsense.
+                let entry = item.entry.clone();
+                self.lanes.unarm(&entry);
+                self.begin_doubt(number, "it would be rendered differently now, and part of it was sent before");
+                return None;
+            }
+            item.rendering = hash;
+        }
+        if item.calls == 0 || item.attempt == 0 {
+            item.attempt += 1;
+        }
+        item.phase = Phase::Arming;
+        let entry = ledger::Entry::Sending {
+            what: ledger::Call { id: item.message.id, attempt: item.attempt, call: item.calls },
+            at: clock::now(),
+            rendering: item.rendering,
+            channel: Accepted::channel_hash(&item.entry.channel),
+            conversation: item.entry.key,
+            cost: item.entry.cost.min(u32::from(u16::MAX)) as u16,
+        };
+        Some(entry.record(self.unit))
+    }
+
+    fn append_sending(&mut self, batch: Vec<(Number, crate::log::Record)>) {
+        let (numbers, records): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+        let pending = self.parts.log.append(records, Durability::Log);
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            let outcomes = pending.await;
+            let _ = events.send(Event::Confirmed(numbers, outcomes));
+        });
+    }
+
+    /// The ledger has answered: what is durable is confirmed (where our own partition is read back: once it came by).
+    pub(super) fn confirmed(&mut self, numbers: &[Number], outcomes: Vec<Outcome>) {
+        for (number, outcome) in numbers.iter().zip(outcomes) {
+            let Some(item) = self.items.get_mut(number) else { continue };
+            match outcome {
+                Outcome::Durable(Some(offset)) => {
+                    self.progress.ledger_at(offset);
+                    if item.first_ledger.is_none() {
+                        item.first_ledger = Some(offset);
+                        match item.source {
+                            Source::Lane(at) => self.progress.told(feed::lane_index(item.entry.lane), at, offset),
+                            Source::Schedule(_) => self.progress.told_row(item.message.id, offset),
+                        }
+                    }
+                    if self.read_back.is_some_and(|read| offset >= read) {
+                        self.unconfirmed.insert(offset, *number);
+                    } else {
+                        self.arm_confirmed(*number);
+                    }
+                }
+                // Not in the ledger, so nothing leaves. An unknown one may stand there: a next owner would call it in doubt,
+                // which is listed, never silent.
+                Outcome::Durable(None) | Outcome::NotAppended(_) | Outcome::Unknown(_) => {
+                    let entry = item.entry.clone();
+                    item.phase = Phase::Waiting;
+                    if item.calls == 0 {
+                        item.attempt = item.attempt.saturating_sub(1);
+                    }
+                    self.lanes.disarm(&entry, clock::steady() + 500_000);
+                }
+            }
+        }
+    }
+
+    pub(super) fn arm_confirmed(&mut self, number: Number) {
+        if let Some(item) = self.items.get_mut(&number) {
+            item.phase = Phase::Armed(clock::steady());
+            self.armed.push_back(number);
+        }
+    }
+
+    /// Lets through what all limits allow now; when the next may pass.
+    fn pass_gate(&mut self, now: Micros) -> Option<Micros> {
+        let mut earliest: Option<Micros> = None;
+        for _ in 0..self.armed.len() {
+            let Some(number) = self.armed.pop_front() else { break };
+            let Some(item) = self.items.get_mut(&number) else { continue };
+            let Phase::Armed(since) = item.phase else { continue };
+            if item.cancel || now - since > (ledger::LEAVE_WITHIN - 200) * 1000 {
+                self.release(number, now);
+                continue;
+            }
+            match self.lanes.gate(&item.entry, now) {
+                Gate::Go => {
+                    item.phase = Phase::InFlight;
+                    self.depart(number);
+                }
+                Gate::Wait(at, scope) => {
+                    if item.waited.is_none() {
+                        item.waited = Some((scope, now));
+                        crate::telemetry::counter(&crate::telemetry::names::THROTTLE_WAITS, &[&item.entry.channel, scope.word()])
+                            .increment(1);
+                    }
+                    earliest = Some(earliest.map_or(at, |e| e.min(at)));
+                    self.armed.push_back(number);
+                }
+            }
+        }
+        earliest
+    }
+
+    /// It did not leave in time: the ledger says so, and it goes back to its queue.
+    fn release(&mut self, number: Number, now: Micros) {
+        let Some(item) = self.items.get_mut(&number) else { return };
+        let what = ledger::Call { id: item.message.id, attempt: item.attempt, call: item.calls };
+        item.phase = Phase::Waiting;
+        if item.calls == 0 {
+            item.attempt = item.attempt.saturating_sub(1);
+        }
+        let entry = item.entry.clone();
+        self.lanes.disarm(&entry, now);
+        let outcome = ledger::Entry::Outcome { what, at: clock::now(), outcome: ledger::Outcome::Released, provider_id: String::new() };
+        self.persist(vec![outcome.record(self.unit)], Written::Nothing);
+    }
+
+    /// Nothing armed leaves any more.
+    pub(super) fn release_armed(&mut self) {
+        let now = clock::steady();
+        for number in std::mem::take(&mut self.armed) {
+            self.release(number, now);
+        }
+    }
+
+    /// Whether nothing is under way.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.pending_writes() == 0 && !self.items.values().any(|i| matches!(i.phase, Phase::InFlight | Phase::Closing | Phase::Arming))
+    }
+
+    /// The call leaves.
+    fn depart(&mut self, number: Number) {
+        let Some(item) = self.items.get(&number) else { return };
+        let Some(standing) = self.channels.get(&item.entry.channel) else { return };
+        let Some(call) = item.rendered.as_ref().and_then(|r| r.calls.get(usize::from(item.calls))).cloned() else {
+            let _ = self.events.send(Event::Landed(number, Landing::Verdict(Verdict::Accept { provider_id: String::new() })));
+            return;
+        };
+        let (transport, adapter, events) = (self.parts.transport.clone(), Arc::clone(&standing.channel.adapter), self.events.clone());
+        let trace = item.message.traceparent.clone();
+        let seconds = standing.meters.call.clone();
+        tokio::spawn(async move {
+            let started = std::time::Instant::now();
+            let landing = attempt(&transport, &*adapter, call, trace.as_deref()).await;
+            seconds.record(started.elapsed().as_secs_f64());
+            let _ = events.send(Event::Landed(number, landing));
+        });
+    }
+
+    fn log_in(&mut self, channel: &Arc<str>, call: Call) {
+        let Some(standing) = self.channels.get_mut(channel) else { return };
+        if std::mem::replace(&mut standing.logging_in, true) {
+            return;
+        }
+        let (transport, adapter, events, channel) =
+            (self.parts.transport.clone(), Arc::clone(&standing.channel.adapter), self.events.clone(), Arc::clone(channel));
+        tokio::spawn(async move {
+            let token = match transport.call(&call, None, ANSWER_WITHIN).await {
+                Ok(reply) => adapter.logged_in(&reply),
+                Err(_) => None,
+            };
+            let _ = events.send(Event::LoggedIn(channel, token));
+        });
+    }
+
+    pub(super) fn logged_in(&mut self, channel: &Arc<str>, token: Option<(fairway_adapters::contract::Secret, u64)>) {
+        let Some(standing) = self.channels.get_mut(channel) else { return };
+        standing.logging_in = false;
+        match token {
+            // Renewed a little before it ends, so that no call leaves with a token about to expire.
+            Some((token, good_for)) => standing.login = Some((token, clock::steady() + (good_for as i64 * 1000) * 9 / 10)),
+            None => standing.last_error = Some("the provider refused the login".into()),
+        }
+    }
+}
+
+/// One attempt of one call, with the calls that follow from it.
+async fn attempt(transport: &Transport, adapter: &dyn Adapter, mut call: Call, trace: Option<&str>) -> Landing {
+    for hop in 0..HOPS {
+        let reply = match transport.call(&call, trace, ANSWER_WITHIN).await {
+            Ok(reply) => reply,
+            Err(Error::Unknown(e)) => return Landing::Unknown(e),
+            // Also after an upload: the message itself has surely not been sent.
+            Err(Error::NotSent(e) | Error::Walled(e)) => return Landing::NotSent(e),
+        };
+        match adapter.classify(&call, &reply) {
+            Step::Done(verdict) => return Landing::Verdict(verdict),
+            Step::Call(next) if hop + 1 < HOPS => call = next,
+            Step::Call(_) => {}
+        }
+    }
+    let reason = Reason::new(ErrorClass::Content, "too_many_calls", "the provider asked for more calls than one message may need");
+    Landing::Verdict(Verdict::Reject(reason))
+}
+
+enum Rendering {
+    Calls(Rendered),
+    NeedsLogin(Call),
+}
+
+/// Renders a message for its channel with what is known now.
+fn render(parts: &Parts, standing: &Standing, message: &Accepted, template: bool) -> Result<Rendering, RenderError> {
+    let channel = &standing.channel;
+    let login = standing.login.as_ref().filter(|(_, until)| *until > clock::steady()).map(|(token, _)| token);
+    let cx = Context { now: clock::now(), public_url: &parts.public_url, hook_url: &channel.hook_url, login, keys: None };
+    if login.is_none()
+        && let Some(call) = channel.adapter.login(&cx)
+    {
+        return Ok(Rendering::NeedsLogin(call));
+    }
+    let linked = if template { Vec::new() } else { publish::with_links(&message.request.parts, &*parts.links) };
+    let rendered = channel.adapter.render(&outbound(message, &message.id.to_string(), &linked), &cx)?;
+    Ok(Rendering::Calls(rendered))
+}
+
+/// A message as an adapter renders it.
+pub(super) fn outbound<'a>(message: &'a Accepted, id: &'a str, parts: &'a [fairway_adapters::contract::Part<'static>]) -> Outbound<'a> {
+    Outbound {
+        id,
+        to: &message.to,
+        thread: message.thread.as_deref(),
+        parts,
+        template: if parts.is_empty() { message.request.template.as_ref() } else { None },
+        category: message.request.category,
+        reply_to: message.reply_to.as_deref(),
+        author: message.request.author.as_ref(),
+        expires_at: message.request.expires_at,
+        native: &message.request.native,
+    }
+}
+
+fn rendering_hash(rendered: &Rendered) -> u64 {
+    let parts: Vec<&[u8]> = rendered.calls.iter().flat_map(|c| [c.url.as_bytes(), c.body_bytes()]).collect();
+    (ids::fingerprint(&parts) >> 64) as u64 | 1
+}

@@ -1,0 +1,218 @@
+//! How far the unit is: which offsets are settled, and from where a new owner must read.
+
+use super::*;
+use crate::log::{Durability, Positions};
+
+/// Offsets read and not yet settled, of the three lanes and the orders, with the ledger offset that first speaks of each.
+pub(super) struct Progress {
+    lanes: [Lane; 3],
+    orders: Lane,
+    /// Rows of the schedule that were settled but not yet deleted.
+    rows: BTreeMap<MessageId, u64>,
+    /// The end of the ledger as far as we know it.
+    end: u64,
+    written: Option<([u64; 3], u64, u64)>,
+    under_way: bool,
+    old: VecDeque<(Time, [u64; 3], u64, u64)>,
+}
+
+struct Lane {
+    next: u64,
+    /// Offset to first ledger offset (`u64::MAX`: the ledger does not speak of it).
+    open: BTreeMap<u64, u64>,
+    /// Settled, but above the lowest open one.
+    above: BTreeMap<u64, u64>,
+}
+
+impl Lane {
+    fn low(&self) -> u64 {
+        self.open.keys().next().copied().unwrap_or(self.next)
+    }
+
+    fn done(&mut self, offset: u64) {
+        if let Some(first) = self.open.remove(&offset) {
+            self.above.insert(offset, first);
+        }
+        let low = self.low();
+        self.above = self.above.split_off(&low);
+    }
+
+    fn first(&self) -> u64 {
+        self.open.values().chain(self.above.values()).copied().min().unwrap_or(u64::MAX)
+    }
+}
+
+impl Progress {
+    pub(super) fn new(lanes: [u64; 3], orders: u64, end: u64) -> Self {
+        let lane = |next| Lane { next, open: BTreeMap::new(), above: BTreeMap::new() };
+        Self {
+            lanes: lanes.map(lane),
+            orders: lane(orders),
+            rows: BTreeMap::new(),
+            end,
+            written: None,
+            under_way: false,
+            old: VecDeque::new(),
+        }
+    }
+
+    /// A lane record was read; false when it was read before.
+    pub(super) fn read(&mut self, lane: usize, offset: u64) -> bool {
+        Self::open(&mut self.lanes[lane], offset)
+    }
+
+    /// An order was read; false when it was read before.
+    pub(super) fn read_order(&mut self, offset: u64) -> bool {
+        Self::open(&mut self.orders, offset)
+    }
+
+    fn open(lane: &mut Lane, offset: u64) -> bool {
+        if offset < lane.next {
+            return false;
+        }
+        lane.next = offset + 1;
+        lane.open.insert(offset, u64::MAX);
+        true
+    }
+
+    pub(super) fn done(&mut self, lane: usize, offset: u64) {
+        self.lanes[lane].done(offset);
+    }
+
+    pub(super) fn done_order(&mut self, offset: u64) {
+        self.orders.done(offset);
+    }
+
+    /// The ledger speaks of a lane record from this offset on (0: it does not).
+    pub(super) fn told(&mut self, lane: usize, offset: u64, first: u64) {
+        if first > 0
+            && let Some(known) = self.lanes[lane].open.get_mut(&offset)
+        {
+            *known = (*known).min(first);
+        }
+    }
+
+    /// The ledger speaks of a schedule row until it is deleted.
+    pub(super) fn told_row(&mut self, id: MessageId, first: u64) {
+        self.rows.entry(id).or_insert(first);
+    }
+
+    pub(super) fn row_gone(&mut self, id: MessageId) {
+        self.rows.remove(&id);
+    }
+
+    pub(super) fn lane_next(&self, lane: usize) -> u64 {
+        self.lanes[lane].next
+    }
+
+    pub(super) fn orders_next(&self) -> u64 {
+        self.orders.next
+    }
+
+    /// The ledger reaches at least this far.
+    pub(super) fn ledger_at(&mut self, offset: u64) {
+        self.end = self.end.max(offset + 1);
+    }
+
+    fn now(&self) -> ([u64; 3], u64, u64) {
+        let lanes = [self.lanes[0].low(), self.lanes[1].low(), self.lanes[2].low()];
+        let ledger = self.lanes.iter().map(Lane::first).chain(self.rows.values().copied()).min().unwrap_or(u64::MAX).min(self.end);
+        (lanes, self.orders.low(), ledger)
+    }
+}
+
+impl Unit {
+    /// Writes a checkpoint when something has moved.
+    pub(super) fn checkpoint(&mut self) {
+        let now = self.progress.now();
+        if self.progress.under_way || self.progress.written == Some(now) {
+            return;
+        }
+        self.progress.under_way = true;
+        self.progress.written = Some(now);
+        let (parts, events) = (Arc::clone(&self.parts), self.events.clone());
+        let unit = self.unit;
+        tokio::spawn(async move {
+            let offset = write(&*parts.log, unit, now).await;
+            let _ = events.send(Event::Written(Written::Checkpoint(offset)));
+        });
+    }
+
+    pub(super) fn checkpointed(&mut self, offset: u64) {
+        self.progress.under_way = false;
+        if offset == 0 {
+            self.progress.written = None; // It failed: the next second tries again.
+            return;
+        }
+        self.progress.ledger_at(offset);
+        self.let_go_of_old();
+    }
+
+    /// The last word of a graceful stop.
+    pub(super) async fn last_checkpoint(&mut self) {
+        let now = self.progress.now();
+        if self.progress.written != Some(now) {
+            write(&*self.parts.log, self.unit, now).await;
+        }
+    }
+
+    /// Deletes what lies a day behind the checkpoint.
+    fn let_go_of_old(&mut self) {
+        const EVERY: i64 = 600_000;
+        const DAY: i64 = 86_400_000;
+        let now = clock::now();
+        let (lanes, orders, ledger) = self.progress.now();
+        if self.progress.old.back().is_none_or(|(at, ..)| now.since(*at) > EVERY) {
+            self.progress.old.push_back((now, lanes, orders, ledger));
+        }
+        while self.progress.old.front().is_some_and(|(at, ..)| now.since(*at) > DAY) {
+            let Some((_, lanes, orders, ledger)) = self.progress.old.pop_front() else { break };
+            let topics = [
+                (Topic::OutUrgent, lanes[0]),
+                (Topic::OutNormal, lanes[1]),
+                (Topic::OutBulk, lanes[2]),
+                (Topic::Orders, orders),
+                (Topic::Ledger, ledger),
+            ];
+            for (topic, offset) in topics {
+                self.parts.log.trim(Position { topic, partition: self.unit, offset });
+            }
+        }
+    }
+}
+
+/// Appends a checkpoint and points the committed offset at it; its offset, or 0 when it failed.
+async fn write(log: &dyn EventLog, unit: u32, (lanes, orders, ledger): ([u64; 3], u64, u64)) -> u64 {
+    let entry = ledger::Entry::Checkpoint { at: clock::now(), lanes, orders, ledger };
+    let outcomes = log.append(vec![entry.record(unit)], Durability::Log).await;
+    let Some(Outcome::Durable(Some(offset))) = outcomes.first() else { return 0 };
+    match log.commit(&format!("ledger/{unit}"), Positions::from([(unit, *offset)])).await {
+        Ok(()) => *offset,
+        Err(e) => {
+            tracing::warn!(unit, error = %e, "a checkpoint could not be committed");
+            0
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_open_holds_both_positions_back() {
+        let mut progress = Progress::new([0; 3], 0, 100);
+        for offset in [3, 5, 9] {
+            assert!(progress.read(1, offset));
+        }
+        assert!(!progress.read(1, 5));
+        progress.told(1, 5, 40);
+        progress.done(1, 5);
+        assert_eq!(progress.now(), ([0, 3, 0], 0, 40), "5 is settled, but above 3, so its ledger records are still needed");
+        progress.told(1, 3, 60);
+        progress.done(1, 3);
+        assert_eq!(progress.now(), ([0, 9, 0], 0, 100));
+        progress.told_row(MessageId::random(1), 70);
+        assert_eq!(progress.now().2, 70);
+    }
+}

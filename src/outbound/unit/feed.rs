@@ -1,0 +1,383 @@
+//! What comes in: lane records, orders, the unit's own ledger read back.
+
+use super::*;
+use crate::outbound::accepted::{Accepted, lane_topic};
+use fairway_adapters::contract::State;
+
+/// Messages in the window of one channel and lane, at most; fewer for a slow channel.
+const SHARE: usize = 4096;
+/// What may stand in the window of a slow channel: what leaves within this.
+const WINDOW: Micros = 10_000_000;
+
+impl Unit {
+    pub(super) fn new(
+        parts: Arc<Parts>,
+        unit: u32,
+        replay: Replay,
+        reader_commands: mpsc::UnboundedSender<FeedCommand>,
+        events: mpsc::UnboundedSender<Event>,
+    ) -> Self {
+        let read_back = (parts.log.health().kind == "kafka").then_some(replay.owner_at + 1);
+        Self {
+            parts,
+            unit,
+            tenure: replay.tenure,
+            owner_at: replay.owner_at,
+            lanes: Lanes::default(),
+            items: BTreeMap::new(),
+            by_id: HashMap::new(),
+            number: 0,
+            armed: VecDeque::new(),
+            told: replay.told,
+            departures: replay.departures,
+            reader_commands,
+            events,
+            read_back,
+            unconfirmed: BTreeMap::new(),
+            progress: checkpoint::Progress::new(replay.lanes, replay.orders, replay.owner_at),
+            paused_feeds: HashSet::new(),
+            schedule: park::Schedule::default(),
+            receipts: orders::Receipts::default(),
+            channels: HashMap::new(),
+            writes: Arc::default(),
+            kept_receipts: true,
+            lost: false,
+        }
+    }
+
+    /// Reads what waits, then starts reading lanes and orders.
+    pub(super) async fn begin(&mut self) {
+        self.load_schedule_summary().await;
+        for (topic, offset) in
+            [(Topic::OutUrgent, 0), (Topic::OutNormal, 1), (Topic::OutBulk, 2)].map(|(t, i)| (t, self.progress.lane_next(i)))
+        {
+            self.assign(topic, offset);
+        }
+        self.assign(Topic::Orders, self.progress.orders_next());
+        if let Some(from) = self.read_back {
+            self.assign(Topic::Ledger, from);
+        }
+        self.refill_limits();
+    }
+
+    pub(super) fn assign(&self, topic: Topic, offset: u64) {
+        let _ = self.reader_commands.send(FeedCommand::Assign(Position { topic, partition: self.unit, offset }));
+    }
+
+    /// Departures of the last minute count against the limits, so that a restart never begins with a burst.
+    pub(super) fn refill_limits(&mut self) {
+        let departures = std::mem::take(&mut self.departures);
+        let by_hash: HashMap<u32, Arc<str>> = self.channels.keys().map(|c| (Accepted::channel_hash(c), Arc::clone(c))).collect();
+        for (at, channel, conversation, cost) in departures {
+            let Some(channel) = by_hash.get(&channel) else { continue };
+            let entry = lane::Entry {
+                number: 0,
+                channel: Arc::clone(channel),
+                conversation: "".into(),
+                key: conversation,
+                lane: Priority::Normal,
+                cost: u32::from(cost),
+            };
+            self.lanes.charge(&entry, clock::steady_at(at));
+        }
+    }
+
+    pub(super) fn on(&mut self, event: Event) {
+        match event {
+            Event::Fed(records) => records.into_iter().for_each(|r| self.fed(r)),
+            Event::FeedFailed(e) => tracing::warn!(unit = self.unit, error = e, "lanes cannot be read now"),
+            Event::Confirmed(numbers, outcomes) => self.confirmed(&numbers, outcomes),
+            Event::Landed(number, landing) => self.landed(number, landing),
+            Event::Written(written) => self.written(written),
+            Event::Due(channel, lane, rows) => self.loaded(&channel, lane, rows),
+            Event::Found(lookup, message) => self.found(*lookup, message),
+            Event::RowWritten(number, row) => self.row_written(number, &row),
+            Event::RowsGone(rows, done) => self.rows_gone(rows, done),
+            Event::CancelRow(row) => self.cancel_loaded(&row),
+            Event::LoggedIn(channel, token) => self.logged_in(&channel, token),
+            Event::StoreFailed(what, e) => self.store_failed(what, &e),
+        }
+    }
+
+    fn fed(&mut self, record: Stored) {
+        match record.at.topic {
+            Topic::OutUrgent => self.fed_lane(0, record),
+            Topic::OutNormal => self.fed_lane(1, record),
+            Topic::OutBulk => self.fed_lane(2, record),
+            Topic::Orders => self.fed_order(&record),
+            Topic::Ledger => self.fed_ledger(&record),
+            _ => {}
+        }
+    }
+
+    /// Our own ledger, read back: what stands before a newer owner's record is confirmed.
+    fn fed_ledger(&mut self, record: &Stored) {
+        if let Some(ledger::Entry::Owner { tenure, .. }) = ledger::Entry::decode(&record.value)
+            && tenure != self.tenure
+            && record.at.offset > self.owner_at
+        {
+            tracing::warn!(unit = self.unit, "another node owns this unit now");
+            self.lost = true;
+            return;
+        }
+        self.read_back = self.read_back.map(|_| record.at.offset + 1);
+        let ready: Vec<u64> = self.unconfirmed.range(..=record.at.offset).map(|(o, _)| *o).collect();
+        for offset in ready {
+            if let Some(number) = self.unconfirmed.remove(&offset) {
+                self.arm_confirmed(number);
+            }
+        }
+    }
+
+    fn fed_lane(&mut self, lane: usize, record: Stored) {
+        let offset = record.at.offset;
+        if !self.progress.read(lane, offset) {
+            return; // Read already: a feed was assigned again from a little before.
+        }
+        let Some(message) = Accepted::read(&record) else {
+            tracing::error!(unit = self.unit, offset, "a lane holds a record that is no message; it is passed over");
+            self.progress.done(lane, offset);
+            return;
+        };
+        let message = Arc::new(message);
+        let again = record.headers.get("again").is_some();
+        if self.by_id.contains_key(&message.id) || self.receipts.knows(message.id) || self.schedule.has(message.id) {
+            self.progress.done(lane, offset); // The same act, repeated.
+            return;
+        }
+        if again && !self.told.contains_key(&message.id) {
+            self.look_up_repeat(message, lane, offset);
+            return;
+        }
+        self.enter(message, Source::Lane(offset));
+    }
+
+    /// A message enters the window, the schedule, or its end, by what the ledger told of it.
+    pub(super) fn enter(&mut self, message: Arc<Accepted>, source: Source) {
+        let now = clock::steady();
+        let told = self.told.remove(&message.id);
+        let conversation: Arc<str> = message.conversation().into();
+        let channel: Arc<str> = message.channel.as_str().into();
+        let entry = lane::Entry {
+            number: self.number + 1,
+            channel: Arc::clone(&channel),
+            conversation: Arc::clone(&conversation),
+            key: Accepted::conversation_hash(&conversation),
+            lane: message.request.priority,
+            cost: message.cost,
+        };
+        self.number += 1;
+        let told = told.unwrap_or_default();
+        let item = Item {
+            entry: entry.clone(),
+            source,
+            phase: Phase::Waiting,
+            attempt: told.attempt,
+            calls: told.calls,
+            rendered: None,
+            rendering: told.open.unwrap_or(0),
+            provider_ids: told.provider_ids.clone(),
+            first_ledger: (told.first > 0).then_some(told.first),
+            came: now,
+            waited: None,
+            retry_ms: 0,
+            round: match source {
+                Source::Schedule(round) => round,
+                Source::Lane(_) => told.parked.map_or(0, |p| p.0),
+            },
+            cancel: false,
+            scheduled: false,
+            use_template: false,
+            reason: None,
+            parked_why: String::new(),
+            message: Arc::clone(&message),
+        };
+        self.by_id.insert(message.id, entry.number);
+        self.items.insert(entry.number, item);
+        let number = entry.number;
+        if let Source::Lane(offset) = source {
+            self.progress.told(lane_index(message.request.priority), offset, told.first);
+        }
+        match told.settled {
+            // The ledger knew the end; whether it was published, nobody does. Ids are derived, so saying it again is harmless.
+            Some(state) => return self.close_again(number, state),
+            None if told.open.is_some() => {
+                self.lanes.push(entry);
+                return self.begin_doubt(number, "the gateway stopped while the call was under way");
+            }
+            None => {}
+        }
+        if let (Some((round, due)), Source::Lane(_)) = (told.parked, source) {
+            return self.park(number, due, "parked before a restart", Some(round));
+        }
+        if self.channels.get(&channel).is_none() {
+            return self.close(number, State::Failed, Some(publish::no_channel(&channel)));
+        }
+        if matches!(source, Source::Lane(_)) {
+            if let Some(at) = message.request.send_at.filter(|at| at.since(clock::now()) > 0) {
+                return self.park_scheduled(number, at);
+            }
+            if let Some((due, reason)) = self.must_queue_behind(&channel, &conversation, message.request.priority) {
+                return self.park(number, due, reason, None);
+            }
+        }
+        self.lanes.push(entry);
+        self.limit_window(&channel, message.request.priority);
+    }
+
+    /// How many messages of a channel and lane the window takes.
+    pub(super) fn share(&self, channel: &str) -> usize {
+        self.lanes.leaves_within(channel, WINDOW).clamp(64, SHARE)
+    }
+
+    /// A full window stops the feed when this channel is alone; else its overflow is parked, so that others get past.
+    fn limit_window(&mut self, channel: &str, lane: Priority) {
+        if self.lanes.depth(channel, lane) >= self.share(channel) {
+            let topic = lane_topic(lane);
+            if self.channels.len() <= 1 && self.paused_feeds.insert(topic) {
+                let _ = self.reader_commands.send(FeedCommand::Pause(topic));
+            }
+        }
+    }
+
+    /// Opens feeds again whose windows have room.
+    pub(super) fn resume_feeds(&mut self) {
+        for lane in Priority::ALL {
+            let topic = lane_topic(lane);
+            if !self.paused_feeds.contains(&topic) {
+                continue;
+            }
+            let full = self.channels.keys().any(|c| self.lanes.depth(c, lane) > self.share(c) / 2);
+            if !full {
+                self.paused_feeds.remove(&topic);
+                self.assign(topic, self.progress.lane_next(lane_index(lane)));
+            }
+        }
+    }
+
+    /// Channels and limits in force, after a reload.
+    pub(super) fn reload(&mut self) {
+        let channels = self.parts.channels.get();
+        let mine: Vec<Arc<Channel>> = channels.by_id.values().filter(|c| c.unit == self.unit).cloned().collect();
+        self.channels.retain(|id, _| mine.iter().any(|c| c.id == *id));
+        for channel in mine {
+            self.lanes.limits(&channel.id, limits(&channel));
+            match self.channels.get_mut(&channel.id) {
+                Some(standing) => {
+                    // A reload may have mended what suspended it.
+                    standing.channel = Arc::clone(&channel);
+                    standing.login = None;
+                    if standing.suspended.take().is_some() {
+                        let until = standing.paused_until.map(clock::steady_at);
+                        self.lanes.pause(&channel.id, until);
+                    }
+                }
+                None => {
+                    self.channels.insert(Arc::clone(&channel.id), Standing::new(channel));
+                }
+            }
+        }
+    }
+
+    pub(super) fn answer(&mut self, ask: Ask) {
+        let now = clock::steady();
+        match ask {
+            Ask::View(channel, answer) => {
+                let _ = answer.send(self.view(&channel));
+            }
+            Ask::Estimate { channel, conversation, lane, answer } => {
+                let (at, scope) = self.lanes.estimate(&channel, &conversation, Accepted::conversation_hash(&conversation), lane, now);
+                let _ = answer.send((clock::wall_at(at), scope));
+            }
+            Ask::Pause(channel, until) => {
+                if let Some(standing) = self.channels.get_mut(channel.as_str()) {
+                    standing.paused_until = until;
+                    if until.is_none() {
+                        standing.suspended = None;
+                    }
+                }
+                self.lanes.pause(&channel, until.map(clock::steady_at));
+            }
+            Ask::Throttle(channel, rate) => self.lanes.replace_sender(&channel, Limit::of_rate(rate)),
+        }
+    }
+
+    fn view(&self, channel: &str) -> ChannelView {
+        let now = clock::steady();
+        let standing = self.channels.get(channel);
+        let of_channel = || self.items.values().filter(|i| &*i.entry.channel == channel);
+        ChannelView {
+            limits: self.lanes.view(channel, now),
+            depth: Priority::ALL.map(|l| self.lanes.depth(channel, l)),
+            parked: self.schedule.count(channel),
+            in_doubt: of_channel().filter(|i| matches!(i.phase, Phase::Doubt(_))).count(),
+            held_until: self.lanes.held_until(channel).filter(|at| *at > now && *at < Micros::MAX).map(clock::wall_at),
+            suspended: standing.and_then(|s| s.suspended.clone()),
+            lag_seconds: of_channel().map(|i| now - i.came).max().unwrap_or(0) as f64 / 1e6,
+            last_error: standing.and_then(|s| s.last_error.clone()),
+        }
+    }
+
+    fn store_failed(&mut self, what: &'static str, error: &str) {
+        tracing::error!(unit = self.unit, what, error, "the store cannot do it now; it is tried again");
+    }
+}
+
+/// Index of a lane.
+pub(super) fn lane_index(lane: Priority) -> usize {
+    match lane {
+        Priority::Urgent => 0,
+        Priority::Normal => 1,
+        Priority::Bulk => 2,
+    }
+}
+
+/// The limits of a channel: the provider's documented ones, replaced by the configuration's of the same scope.
+fn limits(channel: &Channel) -> Limits {
+    let facts = channel.facts();
+    let throttle = &channel.throttle;
+    let documented = |scope: Scope| facts.paces.iter().filter(move |p| p.scope == scope).map(Limit::of_pace);
+    let mut own: Vec<(Scope, Limit)> = documented(Scope::Account).map(|l| (Scope::Account, l)).collect();
+    match throttle.rate {
+        Some(rate) => {
+            if facts.paces.iter().any(|p| p.scope == Scope::Sender && per_second(rate) > f64::from(p.count) * 1000.0 / p.window_ms as f64) {
+                tracing::warn!(channel = &*channel.id, rate = %rate, "throttle.rate is higher than the provider documents");
+            }
+            own.push((Scope::Sender, Limit::of_rate(rate)));
+        }
+        None => own.extend(documented(Scope::Sender).map(|l| (Scope::Sender, l))),
+    }
+    let pair = throttle.per_recipient.map(Limit::of_rate).or_else(|| documented(Scope::Conversation).next());
+    let shared = channel.limits.iter().filter_map(|(name, limit)| Some((name.clone(), Limit::of_rate(limit.rate?)))).collect();
+    Limits { own, shared, pair, concurrency: throttle.concurrency.unwrap_or(facts.concurrency) }
+}
+
+fn per_second(rate: crate::config::units::Rate) -> f64 {
+    f64::from(rate.count) / rate.window.as_secs_f64()
+}
+
+impl Standing {
+    fn new(channel: Arc<Channel>) -> Self {
+        use crate::telemetry::{gauge, histogram, names};
+        let id = channel.id.to_string();
+        let by_lane = |metric| Priority::ALL.map(|l| gauge(metric, &[&id, l.word()]));
+        Self {
+            meters: Meters {
+                depth: by_lane(&names::LANE_DEPTH),
+                lag: by_lane(&names::LANE_LAG),
+                parked: gauge(&names::PARKED, &[&id]),
+                doubt: gauge(&names::IN_DOUBT, &[&id]),
+                suspended: gauge(&names::SUSPENDED, &[&id]),
+                breaker: gauge(&names::BREAKER, &[&id]),
+                call: histogram(&names::CALL_SECONDS, &[&id]),
+                queue: Priority::ALL.map(|l| histogram(&names::QUEUE_SECONDS, &[&id, l.word()])),
+            },
+            channel,
+            suspended: None,
+            paused_until: None,
+            last_error: None,
+            login: None,
+            logging_in: false,
+        }
+    }
+}

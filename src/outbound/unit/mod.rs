@@ -1,0 +1,337 @@
+//! A unit's owner: one task that reads the unit's lanes and orders, decides, writes the ledger, and publishes states.
+//!
+//! Invariant: nobody else writes this unit's ledger, its schedule rows, or the states of its messages.
+//!
+//! The task never waits for I/O while it could decide: appends, calls and store reads run beside it and come back as
+//! [`Event`]s. What it decides is pure (`lane`, `limit`); what it promises stands in the ledger before it acts.
+
+mod arm;
+mod checkpoint;
+mod feed;
+mod land;
+mod orders;
+mod park;
+mod publish;
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use fairway_adapters::contract::{Adapter, Priority, Rendered, Scope, Time};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::accepted::Accepted;
+use super::lane::{self, Lanes, Limits, Number};
+use super::ledger;
+use super::limit::{Limit, Micros, View};
+use super::owner::Replay;
+use crate::channels::{Channel, Live};
+use crate::clock;
+use crate::envelope::Writer;
+use crate::ids::MessageId;
+use crate::log::{EventLog, Outcome, Position, Reader, Stored, Topic};
+use crate::store::{Cursor, Message, Row, Store};
+use crate::transport::Transport;
+
+/// What a unit needs of the rest.
+pub struct Parts {
+    /// The log.
+    pub log: Arc<dyn EventLog>,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The channels in force.
+    pub channels: Live,
+    /// The client.
+    pub transport: Transport,
+    /// Writes events.
+    pub writer: Writer,
+    /// `server.public_url`.
+    pub public_url: String,
+    /// Turns media of the gateway into links a provider can fetch.
+    pub links: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+}
+
+/// A question or command to a unit's owner.
+#[derive(Debug)]
+pub enum Ask {
+    /// How a channel stands.
+    View(String, oneshot::Sender<ChannelView>),
+    /// When a message would leave, and what holds it.
+    Estimate {
+        /// Its channel.
+        channel: String,
+        /// Its conversation.
+        conversation: String,
+        /// Its lane.
+        lane: Priority,
+        /// The answer.
+        answer: oneshot::Sender<(Time, Option<Scope>)>,
+    },
+    /// Hold a channel until then; `None` lets it go.
+    Pause(String, Option<Time>),
+    /// Another limit for a channel's sender, now.
+    Throttle(String, crate::config::units::Rate),
+}
+
+/// How a channel stands, as its owner sees it.
+#[derive(Clone, Debug, Default, serde::Serialize, utoipa::ToSchema)]
+pub struct ChannelView {
+    /// Limits.
+    pub limits: Vec<View>,
+    /// Messages in the window, by lane: urgent, normal, bulk.
+    pub depth: [usize; 3],
+    /// Messages in the schedule.
+    pub parked: u64,
+    /// Messages whose outcome is being settled.
+    pub in_doubt: usize,
+    /// Until when it is held, by hand, by its breaker or by a `Retry-After`.
+    #[schema(value_type = Option<String>)]
+    pub held_until: Option<Time>,
+    /// Why it cannot send until somebody mends it.
+    pub suspended: Option<String>,
+    /// Age of the oldest message in the window, in seconds.
+    pub lag_seconds: f64,
+    /// The last error.
+    pub last_error: Option<String>,
+}
+
+/// How long a graceful stop waits for calls in flight.
+const STOP_WITHIN: Micros = 10_000_000;
+
+/// Where a message came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// Its lane, at this offset.
+    Lane(u64),
+    /// The schedule, in this round.
+    Schedule(u16),
+}
+
+/// How far a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// In its queue.
+    Waiting,
+    /// Its `sending` is on its way into the ledger.
+    Arming,
+    /// Its `sending` is durable; it waits for the gate. Armed at this steady time.
+    Armed(Micros),
+    /// The call is out.
+    InFlight,
+    /// Nobody knows; settled at this steady time at the latest.
+    Doubt(Micros),
+    /// Its last records are on their way into the log.
+    Closing,
+}
+
+/// A message in the window.
+struct Item {
+    message: Arc<Accepted>,
+    entry: lane::Entry,
+    source: Source,
+    phase: Phase,
+    attempt: u16,
+    calls: u8,
+    rendered: Option<Arc<Rendered>>,
+    rendering: u64,
+    provider_ids: Vec<String>,
+    first_ledger: Option<u64>,
+    came: Micros,
+    waited: Option<(Scope, Micros)>,
+    retry_ms: u64,
+    round: u16,
+    cancel: bool,
+    scheduled: bool,
+    use_template: bool,
+    reason: Option<fairway_adapters::contract::Reason>,
+    parked_why: String,
+}
+
+/// What comes back from work beside the task.
+enum Event {
+    Fed(Vec<Stored>),
+    FeedFailed(String),
+    Confirmed(Vec<Number>, Vec<Outcome>),
+    Landed(Number, Landing),
+    Written(Written),
+    Due(Arc<str>, Priority, Vec<(Cursor, Row)>),
+    Found(Box<orders::Lookup>, Option<Message>),
+    RowWritten(Number, Box<Row>),
+    RowsGone(Vec<(MessageId, u16)>, bool),
+    CancelRow(Box<Row>),
+    LoggedIn(Arc<str>, Option<(fairway_adapters::contract::Secret, u64)>),
+    StoreFailed(&'static str, String),
+}
+
+/// How an attempt ended.
+enum Landing {
+    Verdict(fairway_adapters::contract::Verdict),
+    NotSent(String),
+    Unknown(String),
+}
+
+/// Records that had to become durable, and did.
+enum Written {
+    /// The message is over: it leaves the window.
+    Closed(Number, fairway_adapters::contract::State),
+    /// One call of several was accepted.
+    Called(Number),
+    /// The attempt ended without an end for the message: it waits until then.
+    Again(Number, Micros),
+    /// The message lies in the schedule.
+    Parked(Number, Time),
+    /// It is in doubt, in the ledger too.
+    Doubted(Number),
+    /// An order was carried out.
+    Order(u64),
+    /// A checkpoint stands at this ledger offset.
+    Checkpoint(u64),
+    /// Nothing depends on it.
+    Nothing,
+}
+
+/// A published message of late, for its receipts.
+struct Known {
+    id: MessageId,
+    attempt: u16,
+    state: fairway_adapters::contract::State,
+    message: Arc<Accepted>,
+    provider_ids: Vec<String>,
+    sent_at: Time,
+}
+
+struct Unit {
+    parts: Arc<Parts>,
+    unit: u32,
+    tenure: u64,
+    owner_at: u64,
+    lanes: Lanes,
+    items: BTreeMap<Number, Item>,
+    by_id: HashMap<MessageId, Number>,
+    number: Number,
+    armed: VecDeque<Number>,
+    told: HashMap<MessageId, super::owner::Told>,
+    departures: Vec<(Time, u32, u64, u16)>,
+    reader_commands: mpsc::UnboundedSender<FeedCommand>,
+    events: mpsc::UnboundedSender<Event>,
+    /// Confirmed up to here by reading our own partition back; `None` where an append's answer is enough.
+    read_back: Option<u64>,
+    unconfirmed: BTreeMap<u64, Number>,
+    progress: checkpoint::Progress,
+    paused_feeds: HashSet<Topic>,
+    schedule: park::Schedule,
+    receipts: orders::Receipts,
+    channels: HashMap<Arc<str>, Standing>,
+    writes: Arc<std::sync::atomic::AtomicUsize>,
+    /// Whether receipts may lie in the store that wait for their message.
+    kept_receipts: bool,
+    lost: bool,
+}
+
+/// How a channel stands besides its limits.
+struct Standing {
+    channel: Arc<Channel>,
+    suspended: Option<String>,
+    paused_until: Option<Time>,
+    last_error: Option<String>,
+    login: Option<(fairway_adapters::contract::Secret, Micros)>,
+    logging_in: bool,
+    meters: Meters,
+}
+
+struct Meters {
+    depth: [metrics::Gauge; 3],
+    lag: [metrics::Gauge; 3],
+    parked: metrics::Gauge,
+    doubt: metrics::Gauge,
+    suspended: metrics::Gauge,
+    breaker: metrics::Gauge,
+    queue: [metrics::Histogram; 3],
+    call: metrics::Histogram,
+}
+
+enum FeedCommand {
+    Assign(Position),
+    Pause(Topic),
+}
+
+/// Runs a unit until its tenure or the process ends.
+pub async fn run(parts: Arc<Parts>, unit: u32, replay: Replay, mut asks: mpsc::UnboundedReceiver<Ask>, mut stop: watch::Receiver<bool>) {
+    let (events, mut inbox) = mpsc::unbounded_channel();
+    let (reader_commands, commands) = mpsc::unbounded_channel();
+    let feeder = tokio::spawn(feed_task(parts.log.reader(), commands, events.clone(), unit));
+    let mut changed = parts.channels.watch();
+    let mut state = Unit::new(parts, unit, replay, reader_commands, events);
+    state.reload();
+    state.begin().await;
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // Once told to stop: until when calls in flight may land. What has not by then is in doubt for the next owner.
+    let mut stopping: Option<Micros> = None;
+    loop {
+        let wake = match stopping {
+            None => state.step(),
+            Some(_) => Some(clock::steady() + 20_000),
+        };
+        if state.lost || stopping.is_some_and(|until| state.is_quiet() || clock::steady() > until) {
+            break;
+        }
+        let sleep = wake.map_or(Duration::from_secs(3600), |at| Duration::from_micros((at - clock::steady()).max(0) as u64));
+        tokio::select! {
+            biased;
+            Some(event) = inbox.recv() => {
+                state.on(event);
+                // What has gathered is taken in one go, so that one ledger append serves many.
+                for _ in 0..1024 {
+                    let Ok(event) = inbox.try_recv() else { break };
+                    state.on(event);
+                }
+            }
+            Some(ask) = asks.recv() => state.answer(ask),
+            _ = changed.changed() => state.reload(),
+            _ = tick.tick(), if stopping.is_none() => state.every_second(),
+            () = async { stop.wait_for(|s| *s).await.map_or((), |_| ()) }, if stopping.is_none() => {
+                stopping = Some(clock::steady() + STOP_WITHIN);
+                state.release_armed();
+            }
+            () = tokio::time::sleep(sleep), if wake.is_some() => {}
+        }
+    }
+    if !state.lost {
+        state.last_checkpoint().await;
+    }
+    feeder.abort();
+}
+
+/// Reads the unit's partitions and hands records over; the unit says what it wants.
+async fn feed_task(
+    mut reader: Box<dyn Reader>,
+    mut commands: mpsc::UnboundedReceiver<FeedCommand>,
+    events: mpsc::UnboundedSender<Event>,
+    unit: u32,
+) {
+    loop {
+        tokio::select! {
+            biased;
+            command = commands.recv() => match command {
+                Some(FeedCommand::Assign(at)) => reader.assign(at),
+                Some(FeedCommand::Pause(topic)) => reader.pause(topic, unit),
+                None => return,
+            },
+            read = reader.next(512) => {
+                let event = match read {
+                    Ok(records) => Event::Fed(records),
+                    Err(e) => {
+                        tokio::time::sleep(Duration::from_millis(200)).await;
+                        Event::FeedFailed(e.to_string())
+                    }
+                };
+                if events.send(event).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}

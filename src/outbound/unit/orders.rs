@@ -1,0 +1,417 @@
+//! Orders: receipts, cancels, settlements. Receipts only move a message forward.
+
+use super::*;
+use crate::log::Durability;
+use crate::orders::{Order, Settle};
+use crate::store::rank;
+use fairway_adapters::contract::{Receipt, State, Status, Text};
+
+/// Published messages kept at hand for their receipts.
+const KNOWN: usize = 50_000;
+/// Early receipts kept at hand.
+const EARLY: usize = 10_000;
+
+/// What the unit knows about messages it has published.
+#[derive(Default)]
+pub(super) struct Receipts {
+    known: HashMap<MessageId, Known>,
+    by_provider: HashMap<String, MessageId>,
+    by_conversation: HashMap<Arc<str>, Vec<MessageId>>,
+    order: VecDeque<MessageId>,
+    early: HashMap<String, Vec<(u64, Receipt<'static>)>>,
+}
+
+/// A look-up in the store, and what it is for.
+pub(super) enum Lookup {
+    /// A receipt of a message that is not at hand.
+    Receipt { offset: u64, channel: String, receipt: Receipt<'static> },
+    /// A lane record whose sender may be repeating himself.
+    Repeat { message: Arc<Accepted>, lane: usize, offset: u64 },
+    /// A settlement of a message that has left the window.
+    Settle { offset: u64, id: MessageId, how: Settle },
+    /// A cancel of a message that is not in the window.
+    Cancel { offset: u64, id: MessageId },
+}
+
+impl Receipts {
+    pub(super) fn knows(&self, id: MessageId) -> bool {
+        self.known.contains_key(&id)
+    }
+
+    fn insert(&mut self, known: Known, conversation: &Arc<str>) {
+        for provider_id in &known.provider_ids {
+            self.by_provider.insert(provider_id.clone(), known.id);
+        }
+        self.by_conversation.entry(Arc::clone(conversation)).or_default().push(known.id);
+        self.order.push_back(known.id);
+        self.known.insert(known.id, known);
+        while self.order.len() > KNOWN {
+            let Some(oldest) = self.order.pop_front() else { break };
+            let Some(gone) = self.known.remove(&oldest) else { continue };
+            for provider_id in &gone.provider_ids {
+                self.by_provider.remove(provider_id);
+            }
+            let conversation: Arc<str> = gone.message.conversation().into();
+            if let Some(list) = self.by_conversation.get_mut(&conversation) {
+                list.retain(|id| *id != oldest);
+                if list.is_empty() {
+                    self.by_conversation.remove(&conversation);
+                }
+            }
+        }
+    }
+}
+
+impl Unit {
+    pub(super) fn fed_order(&mut self, record: &Stored) {
+        let offset = record.at.offset;
+        if !self.progress.read_order(offset) {
+            return;
+        }
+        if Order::is(record, "media") {
+            return self.progress.done_order(offset); // The media room's.
+        }
+        match Order::read(record) {
+            Some(Order::Receipt { channel, peer, receipt, .. }) => self.receipt(offset, channel, &peer, receipt),
+            Some(Order::Cancel { id }) => match self.by_id.get(&id).copied() {
+                Some(number) => {
+                    self.cancel(number);
+                    self.progress.done_order(offset);
+                }
+                None => self.look_up(Lookup::Cancel { offset, id }, id),
+            },
+            Some(Order::Settle { id, how }) => match self.by_id.get(&id).copied() {
+                Some(number) => {
+                    self.settle_by_hand(number, how);
+                    self.progress.done_order(offset);
+                }
+                None => self.look_up(Lookup::Settle { offset, id, how }, id),
+            },
+            Some(Order::Media { .. }) => self.progress.done_order(offset),
+            None => {
+                tracing::error!(unit = self.unit, offset, "an order cannot be read; it is passed over");
+                self.progress.done_order(offset);
+            }
+        }
+    }
+
+    fn receipt(&mut self, offset: u64, channel: String, peer: &str, receipt: Receipt<'static>) {
+        if let Some(watermark) = receipt.watermark {
+            return self.watermark(offset, &channel, peer, &receipt, watermark);
+        }
+        let named = receipt.message_id.as_deref().and_then(|id| id.parse::<MessageId>().ok());
+        let id = named.or_else(|| self.receipts.by_provider.get(&*receipt.provider_message_id).copied());
+        if let Some(id) = id {
+            if self.receipts.known.contains_key(&id) {
+                return self.apply(Some(offset), id, &receipt);
+            }
+            if let Some(number) = self.by_id.get(&id).copied() {
+                return self.receipt_of_item(offset, number, receipt);
+            }
+        }
+        match named {
+            Some(id) => self.look_up(Lookup::Receipt { offset, channel, receipt }, id),
+            None => self.look_up_provider(offset, channel, receipt),
+        }
+    }
+
+    /// A receipt of a message still in the window: it settles a doubt, or waits until the answer is in the ledger.
+    fn receipt_of_item(&mut self, offset: u64, number: Number, receipt: Receipt<'static>) {
+        let provider_id = receipt.provider_message_id.to_string();
+        let doubt = self.items.get(&number).is_some_and(|i| matches!(i.phase, Phase::Doubt(_)));
+        self.keep_early(offset, &provider_id, receipt);
+        if doubt {
+            self.settled_as_sent(number, &provider_id);
+        }
+    }
+
+    fn keep_early(&mut self, offset: u64, provider_id: &str, receipt: Receipt<'static>) {
+        if self.receipts.early.len() >= EARLY {
+            self.progress.done_order(offset);
+            return;
+        }
+        // The order stays open until the receipt is applied, so a crash reads it again.
+        self.receipts.early.entry(provider_id.to_owned()).or_default().push((offset, receipt));
+    }
+
+    /// Everything to this person up to then has got that far.
+    fn watermark(&mut self, offset: u64, channel: &str, peer: &str, receipt: &Receipt<'static>, until: Time) {
+        let conversation = format!("{channel}/{peer}");
+        let ids: Vec<MessageId> = self.receipts.by_conversation.get(conversation.as_str()).cloned().unwrap_or_default();
+        for id in ids {
+            let due = self.receipts.known.get(&id).is_some_and(|k| k.sent_at <= until && k.state < receipt.state);
+            if due {
+                self.apply(None, id, receipt);
+            }
+        }
+        self.progress.done_order(offset);
+    }
+
+    /// Moves a published message forward; what comes late goes nowhere but the count.
+    fn apply(&mut self, offset: Option<u64>, id: MessageId, receipt: &Receipt<'static>) {
+        let Some(known) = self.receipts.known.get_mut(&id) else {
+            if let Some(offset) = offset {
+                self.progress.done_order(offset);
+            }
+            return;
+        };
+        let bounced = receipt.state == State::Failed && known.state >= State::Delivered && known.state <= State::Read;
+        let forward = rank(known.attempt, receipt.state) > rank(known.attempt, known.state);
+        // Members of a group read one by one: each is told, none moves the whole back.
+        let of_member = receipt.recipient.is_some() && receipt.state >= known.state;
+        if !forward && !bounced && !of_member {
+            if let Some(offset) = offset {
+                self.progress.done_order(offset);
+            }
+            return;
+        }
+        if forward {
+            known.state = receipt.state;
+            crate::telemetry::counter(&crate::telemetry::names::STATES, &[&known.message.channel, receipt.state.word()]).increment(1);
+        }
+        let status = Status {
+            message_id: id.to_string().into(),
+            provider_message_id: known.provider_ids.first().map(|p| Text::Owned(p.clone())),
+            state: receipt.state,
+            detail: receipt.detail.clone(),
+            at: receipt.at.unwrap_or_else(clock::now),
+            attempt: Some(u32::from(known.attempt)),
+            recipient: receipt.recipient.clone(),
+            error: receipt.error.clone(),
+            reason: None,
+            until: None,
+            late: bounced.then_some(true),
+            cost: receipt.cost.clone(),
+            metadata: (!known.message.request.metadata.is_empty())
+                .then(|| fairway_adapters::contract::Raw::of(&known.message.request.metadata)),
+            campaign: None,
+            reminder: None,
+        };
+        let (attempt, message) = (known.attempt, Arc::clone(&known.message));
+        let record = self.status(&message, status, publish::state_id(id, attempt, receipt.state, receipt.recipient.as_deref()));
+        self.persist(vec![record], offset.map_or(Written::Nothing, Written::Order));
+    }
+
+    /// A message was published: it is kept at hand, and receipts that came before it are applied.
+    pub(super) fn remember(&mut self, item: &Item, state: State) {
+        let known = Known {
+            id: item.message.id,
+            attempt: item.attempt.max(1),
+            state,
+            message: Arc::clone(&item.message),
+            provider_ids: item.provider_ids.clone(),
+            sent_at: clock::now(),
+        };
+        self.receipts.insert(known, &item.entry.conversation);
+        for provider_id in &item.provider_ids {
+            for (offset, receipt) in self.receipts.early.remove(provider_id).unwrap_or_default() {
+                self.apply(Some(offset), item.message.id, &receipt);
+            }
+        }
+        if self.kept_receipts {
+            self.take_kept_receipts(item);
+        }
+    }
+
+    /// Receipts that came before a restart and before their message.
+    fn take_kept_receipts(&self, item: &Item) {
+        let (store, log, unit) = (Arc::clone(&self.parts.store), Arc::clone(&self.parts.log), self.unit);
+        let (channel, ids) = (item.message.channel.clone(), item.provider_ids.clone());
+        tokio::spawn(async move {
+            for provider_id in ids {
+                let Ok(kept) = store.take_receipts(&channel, &provider_id).await else { continue };
+                // They go through the orders once more, so that one place alone applies receipts.
+                let records = kept
+                    .into_iter()
+                    .filter_map(|bytes| serde_json::from_slice::<Order>(&bytes).ok())
+                    .map(|order| order.record(unit, crate::ids::random()))
+                    .collect();
+                log.append(records, Durability::Log).await;
+            }
+        });
+    }
+
+    /// A doubt began: perhaps its receipt is here already.
+    pub(super) fn look_for_early_receipt(&mut self, number: Number) {
+        let Some(id) = self.items.get(&number).map(|i| i.message.id.to_string()) else { return };
+        let found = self
+            .receipts
+            .early
+            .iter()
+            .find(|(_, list)| list.iter().any(|(_, r)| r.message_id.as_deref() == Some(&id)))
+            .map(|(p, _)| p.clone());
+        if let Some(provider_id) = found {
+            self.settled_as_sent(number, &provider_id);
+        }
+    }
+
+    pub(super) fn look_up_repeat(&mut self, message: Arc<Accepted>, lane: usize, offset: u64) {
+        let id = message.id;
+        self.look_up(Lookup::Repeat { message, lane, offset }, id);
+    }
+
+    fn look_up(&self, lookup: Lookup, id: MessageId) {
+        let (store, events) = (Arc::clone(&self.parts.store), self.events.clone());
+        tokio::spawn(async move {
+            let found = loop {
+                match store.message(id).await {
+                    Ok(found) => break found,
+                    Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
+                }
+            };
+            let _ = events.send(Event::Found(Box::new(lookup), found));
+        });
+    }
+
+    fn look_up_provider(&self, offset: u64, channel: String, receipt: Receipt<'static>) {
+        let (store, events) = (Arc::clone(&self.parts.store), self.events.clone());
+        tokio::spawn(async move {
+            let found = loop {
+                match store.by_provider_id(&channel, &receipt.provider_message_id).await {
+                    Ok(found) => break found,
+                    Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
+                }
+            };
+            let _ = events.send(Event::Found(Box::new(Lookup::Receipt { offset, channel, receipt }), found));
+        });
+    }
+
+    pub(super) fn found(&mut self, lookup: Lookup, message: Option<Message>) {
+        match lookup {
+            Lookup::Repeat { message: repeated, lane, offset } => match message.filter(|m| m.request.is_some()) {
+                Some(known) if known.state > State::Accepted || self.schedule.has(repeated.id) => self.progress.done(lane, offset),
+                // Only accepted as far as the views know: it may be this very record. The window knows what it holds.
+                _ if self.by_id.contains_key(&repeated.id) || self.receipts.knows(repeated.id) => self.progress.done(lane, offset),
+                _ => self.enter(repeated, Source::Lane(offset)),
+            },
+            Lookup::Receipt { offset, channel, receipt } => self.found_for_receipt(offset, channel, receipt, message),
+            Lookup::Settle { offset, id, how } => self.found_for_settle(offset, id, how, message),
+            Lookup::Cancel { offset, id } => {
+                if message.is_none_or(|m| !m.state.settled()) {
+                    self.cancel_row(id);
+                }
+                self.progress.done_order(offset);
+            }
+        }
+    }
+
+    fn found_for_receipt(&mut self, offset: u64, channel: String, receipt: Receipt<'static>, message: Option<Message>) {
+        // It may have arrived in the window, or been published, while we looked.
+        let by_provider = self.receipts.by_provider.get(&*receipt.provider_message_id).copied();
+        if let Some(id) = by_provider {
+            return self.apply(Some(offset), id, &receipt);
+        }
+        if let Some(message) = message
+            && let Some(known) = known_from(&message)
+        {
+            let (id, conversation) = (known.id, Arc::from(known.message.conversation()));
+            if let Some(number) = self.by_id.get(&id).copied() {
+                return self.receipt_of_item(offset, number, receipt);
+            }
+            self.receipts.insert(known, &conversation);
+            return self.apply(Some(offset), id, &receipt);
+        }
+        let in_flight = self
+            .items
+            .values()
+            .any(|i| *i.entry.channel == *channel && matches!(i.phase, Phase::InFlight | Phase::Closing | Phase::Doubt(_)));
+        if in_flight {
+            let provider_id = receipt.provider_message_id.to_string();
+            return self.keep_early(offset, &provider_id, receipt);
+        }
+        // Nobody's, for now: kept for a day, and tried when a message with its id is accepted.
+        self.kept_receipts = true;
+        let provider_id = receipt.provider_message_id.to_string();
+        let order = Order::Receipt { channel: channel.clone(), peer: String::new(), received_at: clock::now(), receipt };
+        let (store, events) = (Arc::clone(&self.parts.store), self.events.clone());
+        tokio::spawn(async move {
+            let bytes = serde_json::to_vec(&order).unwrap_or_default();
+            while store.keep_receipt(&channel, &provider_id, bytes.clone(), clock::now()).await.is_err() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            let _ = events.send(Event::Written(Written::Order(offset)));
+        });
+    }
+
+    /// An operator's word about a message that has ended: in doubt or failed.
+    fn found_for_settle(&mut self, offset: u64, id: MessageId, how: Settle, message: Option<Message>) {
+        let Some(known) =
+            message.as_ref().and_then(known_from).filter(|k| matches!(k.state, State::InDoubt | State::Failed | State::Expired))
+        else {
+            return self.progress.done_order(offset);
+        };
+        let conversation: Arc<str> = known.message.conversation().into();
+        match how {
+            Settle::Sent => {
+                let receipt = Receipt::new(known.provider_ids.first().cloned().unwrap_or_default(), State::Sent);
+                self.receipts.insert(known, &conversation);
+                self.apply(Some(offset), id, &receipt);
+            }
+            Settle::Drop => {
+                let mut receipt = Receipt::new("", State::Cancelled);
+                receipt.detail = Some("dropped by an operator".into());
+                self.receipts.insert(known, &conversation);
+                self.apply(Some(offset), id, &receipt);
+            }
+            Settle::Retry => {
+                // The same message once more in its lane; its next attempt ranks above the ended one.
+                let mut again = (*known.message).clone();
+                again.deadline = clock::now().plus(86_400_000);
+                self.receipts.known.remove(&id);
+                self.told.insert(id, super::super::owner::Told { attempt: known.attempt, ..Default::default() });
+                self.persist(vec![again.record(false)], Written::Order(offset));
+            }
+        }
+    }
+
+    /// Cancels a message that lies in the schedule: it is loaded at once and ends.
+    pub(super) fn cancel_row(&mut self, id: MessageId) {
+        let (store, events) = (Arc::clone(&self.parts.store), self.events.clone());
+        tokio::spawn(async move {
+            if let Ok(Some(row)) = store.parked(id).await {
+                let _ = events.send(Event::CancelRow(Box::new(row)));
+            }
+        });
+    }
+
+    pub(super) fn cancel_loaded(&mut self, row: &Row) {
+        if let Some(number) = self.by_id.get(&row.id).copied() {
+            return self.cancel(number);
+        }
+        let Ok(message) = serde_json::from_slice::<Accepted>(&row.body) else { return };
+        self.schedule.loaded_early(row);
+        let id = message.id;
+        self.enter(Arc::new(message), Source::Schedule(row.round));
+        if let Some(number) = self.by_id.get(&id).copied() {
+            self.cancel(number);
+        }
+    }
+}
+
+/// What the views know of a message, as the unit keeps it.
+fn known_from(message: &Message) -> Option<Known> {
+    let id: MessageId = message.id.parse().ok()?;
+    let (to, thread) = message.to.split_once('#').map_or((message.to.as_str(), None), |(to, thread)| (to, Some(thread.to_owned())));
+    let accepted = Accepted {
+        id,
+        channel: message.channel.clone(),
+        to: to.to_owned(),
+        thread,
+        accepted_at: message.created_at,
+        deadline: message.created_at.plus(86_400_000),
+        request: serde_json::from_value(message.request.clone()?).ok()?,
+        origin: Default::default(),
+        reply_to: None,
+        cost: 1,
+        traceparent: None,
+        correlation: None,
+    };
+    Some(Known {
+        id,
+        attempt: message.attempt.max(1),
+        state: message.state,
+        message: Arc::new(accepted),
+        provider_ids: message.provider_message_id.iter().cloned().collect(),
+        sent_at: message.updated_at,
+    })
+}

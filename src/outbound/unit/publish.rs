@@ -1,0 +1,227 @@
+//! What the owner tells the world: states, the content of what was sent, dead letters, notices.
+
+use super::*;
+use crate::envelope::{Attributes, partition};
+use crate::ids::{self, Fingerprint};
+use crate::log::{Durability, Headers, Record};
+use fairway_adapters::contract::event::{Created, Notice, ReplyTo, Severity};
+use fairway_adapters::contract::{Body, Data, ErrorClass, Message as Content, Part, Raw, Reason, State, Status, Text};
+
+/// How long an append that failed waits before it is tried again.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// The reason when a message's channel is not configured.
+pub(super) fn no_channel(channel: &str) -> Reason {
+    Reason::new(ErrorClass::Config, "channel_gone", format!("the channel {channel} is not configured here any more"))
+}
+
+/// Parts with links for the media that lie in the gateway.
+pub(super) fn with_links(parts: &[Part<'static>], link: &(dyn Fn(&str) -> Option<String> + Send + Sync)) -> Vec<Part<'static>> {
+    let mut parts = parts.to_vec();
+    let fill = |media: &mut fairway_adapters::contract::Media<'static>| {
+        if media.url.is_none()
+            && let Some(url) = media.id.as_deref().and_then(link)
+        {
+            media.url = Some(url.into());
+        }
+    };
+    for part in &mut parts {
+        match part {
+            Part::Image(m) | Part::Audio(m) | Part::Voice(m) | Part::Video(m) | Part::File(m) | Part::Sticker(m) => fill(&mut m.media),
+            Part::Choices(c) => c.media.iter_mut().for_each(fill),
+            Part::Card(c) => c.media.iter_mut().for_each(fill),
+            Part::Carousel(c) => c.cards.iter_mut().filter_map(|c| c.media.as_mut()).for_each(fill),
+            _ => {}
+        }
+    }
+    parts
+}
+
+/// The id of a message's state, the same whoever says it and however often.
+pub(super) fn state_id(id: MessageId, attempt: u16, state: State, recipient: Option<&str>) -> Fingerprint {
+    let attempt = attempt.to_le_bytes();
+    ids::fingerprint(&[b"status", &id.bytes(), &attempt, state.word().as_bytes(), recipient.unwrap_or_default().as_bytes()])
+}
+
+impl Unit {
+    /// A published state of a message in the window.
+    pub(super) fn status_record(&self, number: Number, state: State, error: Option<&Reason>, why: Option<&str>) -> Record {
+        let item = &self.items[&number];
+        let status = Status {
+            message_id: item.message.id.to_string().into(),
+            provider_message_id: item.provider_ids.first().map(|p| Text::Owned(p.clone())),
+            state,
+            detail: None,
+            at: clock::now(),
+            attempt: (item.attempt > 0).then_some(u32::from(item.attempt)),
+            recipient: None,
+            error: error.cloned(),
+            reason: why.map(|w| Text::Owned(w.to_owned())),
+            until: None,
+            late: None,
+            cost: None,
+            metadata: metadata(&item.message),
+            campaign: None,
+            reminder: None,
+        };
+        self.status(&item.message, status, state_id(item.message.id, item.attempt, state, None))
+    }
+
+    /// A published state of any message of this unit.
+    pub(super) fn status(&self, message: &Accepted, status: Status<'_>, id: Fingerprint) -> Record {
+        let data = Data {
+            channel: message.channel.as_str().into(),
+            provider: self.provider(&message.channel).into(),
+            medium: self.medium(&message.channel, &message.to).into(),
+            conversation: message.conversation().into(),
+            received_at: clock::now(),
+            body: &status,
+        };
+        let bytes = serde_json::to_vec(&data).expect("states are plain data");
+        self.event(message, "fairway.message.status", id, status.at, bytes.into())
+    }
+
+    /// `sent`, and with it the content.
+    pub(super) fn sent_records(&self, number: Number) -> Vec<Record> {
+        vec![self.created_record(number), self.status_record(number, State::Sent, None, None)]
+    }
+
+    fn created_record(&self, number: Number) -> Record {
+        let item = &self.items[&number];
+        let message = &item.message;
+        let created = Created {
+            message_id: message.id.to_string().into(),
+            origin: message.origin,
+            author: message.request.author.clone(),
+            to: Some(message.to.as_str().into()),
+            message: Content {
+                id: item.provider_ids.first().map_or_else(|| message.id.to_string(), Clone::clone).into(),
+                sent_at: Some(clock::now()),
+                parts: message.request.parts.clone(),
+                reply_to: message.reply_to.as_ref().map(|id| ReplyTo { id: Some(id.as_str().into()), ..ReplyTo::default() }),
+                ..Content::default()
+            },
+            metadata: metadata(message),
+        };
+        let body = Body::Created(created);
+        let data = crate::envelope::data(&Data {
+            channel: message.channel.as_str().into(),
+            provider: self.provider(&message.channel).into(),
+            medium: self.medium(&message.channel, &message.to).into(),
+            conversation: message.conversation().into(),
+            received_at: clock::now(),
+            body: &body,
+        });
+        let id = ids::fingerprint(&[b"created", &message.id.bytes()]);
+        self.event(message, body.kind(), id, clock::now(), data)
+    }
+
+    fn event(&self, message: &Accepted, kind: &str, id: Fingerprint, time: Time, data: bytes::Bytes) -> Record {
+        let conversation = message.conversation();
+        let attributes = Attributes {
+            id,
+            kind,
+            channel: &message.channel,
+            conversation: &conversation,
+            time,
+            tenant: self.channels.get(message.channel.as_str()).and_then(|s| s.channel.tenant.as_deref()),
+            traceparent: message.traceparent.as_deref(),
+            correlation: message.correlation.as_deref(),
+            replaces: None,
+        };
+        self.parts.writer.record(Topic::Status, &attributes, data)
+    }
+
+    fn provider(&self, channel: &str) -> &'static str {
+        self.channels.get(channel).map_or("unknown", |s| s.channel.facts().id)
+    }
+
+    /// What the person uses: the provider's medium that has the address's scheme as its name, else its usual one.
+    fn medium(&self, channel: &str, to: &str) -> &'static str {
+        let Some(facts) = self.channels.get(channel).map(|s| s.channel.facts()) else { return "unknown" };
+        let scheme = to.split(':').next().unwrap_or_default();
+        facts.mediums.iter().find(|m| **m == scheme).or(facts.mediums.first()).copied().unwrap_or("unknown")
+    }
+
+    /// A message that ended badly, whole, so that it can be looked at and sent again.
+    pub(super) fn dead_letter(&self, number: Number, state: State, reason: Option<&Reason>) -> Option<Record> {
+        let item = self.items.get(&number)?;
+        crate::telemetry::counter(&crate::telemetry::names::DEAD, &[&item.entry.channel]).increment(1);
+        let value = serde_json::json!({ "state": state, "error": reason, "at": clock::now(), "message": &*item.message });
+        let id = item.message.id.to_string();
+        Some(Record {
+            topic: Topic::Dead,
+            partition: partition(&item.entry.conversation, self.parts.writer.partitions(Topic::Dead)),
+            key: item.entry.conversation.as_bytes().to_vec().into(),
+            headers: Headers::of([("id", id.as_str()), ("content-type", "application/json")]),
+            value: Some(serde_json::to_vec(&value).unwrap_or_default().into()),
+        })
+    }
+
+    /// News about a channel of ours.
+    pub(super) fn notice(&self, channel: &str, kind: &str, text: &str) -> Record {
+        let at = clock::now();
+        let notice = Body::Notice(Notice { kind: kind.into(), severity: Severity::Error, text: text.into(), raw: None });
+        let data = crate::envelope::data(&Data {
+            channel: channel.into(),
+            provider: self.provider(channel).into(),
+            medium: self.medium(channel, "").into(),
+            conversation: channel.into(),
+            received_at: at,
+            body: &notice,
+        });
+        let attributes = Attributes {
+            id: ids::fingerprint(&[b"notice", channel.as_bytes(), kind.as_bytes(), &at.0.to_le_bytes()]),
+            kind: notice.kind(),
+            channel,
+            conversation: channel,
+            time: at,
+            tenant: None,
+            traceparent: None,
+            correlation: None,
+            replaces: None,
+        };
+        self.parts.writer.record(Topic::Notices, &attributes, data)
+    }
+
+    /// Appends until all of it is durable, then reports. What is durable already is not appended again.
+    pub(super) fn persist(&mut self, records: Vec<Record>, then: Written) {
+        self.writes.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let first = self.parts.log.append(records.clone(), Durability::Log);
+        let (log, events, writes) = (Arc::clone(&self.parts.log), self.events.clone(), Arc::clone(&self.writes));
+        tokio::spawn(async move {
+            let mut left = records;
+            let mut outcomes = first.await;
+            loop {
+                left = left.into_iter().zip(&outcomes).filter(|(_, o)| !o.is_durable()).map(|(r, _)| r).collect();
+                if left.is_empty() {
+                    break;
+                }
+                tokio::time::sleep(AGAIN).await;
+                outcomes = log.append(left.clone(), Durability::Log).await;
+            }
+            writes.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+            let _ = events.send(Event::Written(then));
+        });
+    }
+
+    pub(super) fn pending_writes(&self) -> usize {
+        self.writes.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    pub(super) fn written(&mut self, written: Written) {
+        match written {
+            Written::Closed(number, state) => self.closed(number, state),
+            Written::Called(number) => self.called(number),
+            Written::Again(number, at) => self.again(number, at),
+            Written::Parked(number, due) => self.parked(number, due),
+            Written::Doubted(_) | Written::Nothing => {}
+            Written::Order(offset) => self.progress.done_order(offset),
+            Written::Checkpoint(offset) => self.checkpointed(offset),
+        }
+    }
+}
+
+fn metadata(message: &Accepted) -> Option<Raw<'static>> {
+    (!message.request.metadata.is_empty()).then(|| Raw::of(&message.request.metadata))
+}
