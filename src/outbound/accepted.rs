@@ -34,6 +34,9 @@ pub struct Accepted {
     pub reply_to: Option<String>,
     /// Cost units as rendered when it was accepted.
     pub cost: u32,
+    /// Attempts made before (a dead letter sent again).
+    #[serde(default)]
+    pub attempts: u16,
     /// The trace it belongs to.
     pub traceparent: Option<String>,
     /// The idempotency key, for the `send` topic's answer.

@@ -124,6 +124,7 @@ pub struct Lanes {
     shared: HashMap<String, Limit>,
     heap: BinaryHeap<Reverse<(Micros, Number)>>,
     heads: HashMap<Number, (Arc<str>, Priority, Arc<str>)>,
+    held: HashMap<Number, Scope>,
 }
 
 fn index(lane: Priority) -> usize {
@@ -302,6 +303,7 @@ impl Lanes {
             if let Some(pair) = outlet.pairs.get(&entry.key) {
                 let at = pair.peek();
                 if at > now + AHEAD {
+                    self.held.insert(entry.number, Scope::Conversation);
                     self.heads.insert(entry.number, (Arc::clone(channel), entry.lane, conversation));
                     self.heap.push(Reverse((at, entry.number)));
                     continue;
@@ -377,6 +379,11 @@ impl Lanes {
         }
     }
 
+    /// What a message has waited for in the heap; asked once.
+    pub fn held_by(&mut self, number: Number) -> Option<Scope> {
+        self.held.remove(&number)
+    }
+
     /// Conversations that must wait beyond then, by the head of their queue.
     pub fn long_waits(&self, beyond: Micros) -> Vec<(Number, Micros)> {
         self.heap.iter().filter(|Reverse((at, n))| *at > beyond && self.heads.contains_key(n)).map(|Reverse((at, n))| (*n, *at)).collect()
@@ -424,6 +431,7 @@ impl Lanes {
             return;
         }
         self.heads.remove(&entry.number);
+        self.held.remove(&entry.number);
         if queue.waiting.is_empty() {
             lane.queues.remove(&entry.conversation);
             lane.ready.retain(|c| *c != entry.conversation);

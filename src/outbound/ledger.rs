@@ -57,6 +57,10 @@ pub enum Entry {
         outcome: Outcome,
         /// The provider's id, when it accepted.
         provider_id: String,
+        /// Why, or what it waited for: our stable code, empty when there is nothing to say.
+        code: String,
+        /// Milliseconds it waited for that before it left.
+        waited: u32,
     },
     /// The message lies in the schedule until it is due.
     Parked {
@@ -138,13 +142,17 @@ impl Entry {
                 out.extend(conversation.to_le_bytes());
                 out.extend(cost.to_le_bytes());
             }
-            Self::Outcome { what, at, outcome, provider_id } => {
+            Self::Outcome { what, at, outcome, provider_id, code, waited } => {
                 out.push(3);
                 put_call(&mut out, what);
                 out.extend(at.0.to_le_bytes());
                 out.push(*outcome as u8);
                 out.extend((provider_id.len() as u16).to_le_bytes());
                 out.extend(provider_id.as_bytes());
+                let code = &code.as_bytes()[..code.len().min(40)];
+                out.push(code.len() as u8);
+                out.extend(code);
+                out.extend(waited.to_le_bytes());
             }
             Self::Parked { id, round, due } => {
                 out.push(4);
@@ -199,8 +207,13 @@ impl Entry {
                 },
                 provider_id: {
                     let length = usize::from(u16::from_le_bytes(from.take()?));
-                    std::str::from_utf8(from.0.get(..length)?).ok()?.to_owned()
+                    from.text(length)?
                 },
+                code: {
+                    let length = usize::from(from.byte()?);
+                    from.text(length)?
+                },
+                waited: u32::from_le_bytes(from.take()?),
             },
             4 => Self::Parked { id: from.id()?, round: u16::from_le_bytes(from.take()?), due: from.time()? },
             5 => Self::Settled {
@@ -247,6 +260,11 @@ impl Cursor<'_> {
     }
     fn time(&mut self) -> Option<Time> {
         self.take().map(|b| Time(i64::from_le_bytes(b)))
+    }
+    fn text(&mut self, length: usize) -> Option<String> {
+        let (head, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        std::str::from_utf8(head).ok().map(str::to_owned)
     }
     fn id(&mut self) -> Option<MessageId> {
         self.take::<17>().map(|b| MessageId::from_bytes(&b))

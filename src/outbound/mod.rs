@@ -1,5 +1,6 @@
 //! Messages out: `accept -> lane -> arm (ledger) -> gate (limits) -> call -> ledger -> status`.
 
+pub mod accept;
 pub mod accepted;
 pub mod lane;
 pub mod ledger;

@@ -6,6 +6,7 @@
 //! - Every method resolves when its change is durable. Methods of one caller take effect in the order of their calls.
 //! - Losing the store stops what needs it and nothing else: the log goes on, views catch up.
 
+pub mod projector;
 pub mod sqlite;
 
 use std::sync::Arc;

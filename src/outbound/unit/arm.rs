@@ -11,6 +11,8 @@ use fairway_adapters::contract::{Call, Context, ErrorClass, Outbound, Reason, Re
 const BATCH: usize = 512;
 /// How long a provider may take for an answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// Waits longer than this are told in the timeline.
+const TELL_WAITS: Micros = 100_000;
 /// Calls that may follow from one (an upload, then the send).
 const HOPS: usize = 5;
 
@@ -43,6 +45,12 @@ impl Unit {
     /// Renders a message and names its next call in the ledger's words. `None` when it ended here instead.
     fn arm(&mut self, number: Number, now: Micros) -> Option<crate::log::Record> {
         let item = self.items.get_mut(&number)?;
+        if item.phase != Phase::Waiting {
+            // It is ending, or its doubt is being settled: whoever does that queues its conversation again.
+            let entry = item.entry.clone();
+            self.lanes.unarm(&entry);
+            return None;
+        }
         if item.cancel {
             self.end_unsent(number, State::Cancelled, None);
             return None;
@@ -161,6 +169,14 @@ impl Unit {
             match self.lanes.gate(&item.entry, now) {
                 Gate::Go => {
                     item.phase = Phase::InFlight;
+                    // What it waited for is told with its outcome.
+                    let waited = now - item.came;
+                    if item.attempt == 1 && waited > TELL_WAITS {
+                        let scope = self.lanes.held_by(number).or(item.waited.map(|w| w.0)).unwrap_or(Scope::Sender);
+                        item.waited = Some((scope, waited));
+                    } else {
+                        item.waited = None;
+                    }
                     self.depart(number);
                 }
                 Gate::Wait(at, scope) => {
@@ -187,8 +203,8 @@ impl Unit {
         }
         let entry = item.entry.clone();
         self.lanes.disarm(&entry, now);
-        let outcome = ledger::Entry::Outcome { what, at: clock::now(), outcome: ledger::Outcome::Released, provider_id: String::new() };
-        self.persist(vec![outcome.record(self.unit)], Written::Nothing);
+        let record = outcome(what, ledger::Outcome::Released, "", "", 0).record(self.unit);
+        self.persist(vec![record], Written::Nothing);
     }
 
     /// Nothing armed leaves any more.
@@ -247,6 +263,18 @@ impl Unit {
             Some((token, good_for)) => standing.login = Some((token, clock::steady() + (good_for as i64 * 1000) * 9 / 10)),
             None => standing.last_error = Some("the provider refused the login".into()),
         }
+    }
+}
+
+/// What came of a call, in the ledger's words.
+pub(super) fn outcome(what: ledger::Call, outcome: ledger::Outcome, provider_id: &str, code: &str, waited: Micros) -> ledger::Entry {
+    ledger::Entry::Outcome {
+        what,
+        at: clock::now(),
+        outcome,
+        provider_id: provider_id.to_owned(),
+        code: code.to_owned(),
+        waited: u32::try_from(waited / 1000).unwrap_or(u32::MAX),
     }
 }
 

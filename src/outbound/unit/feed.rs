@@ -172,7 +172,7 @@ impl Unit {
             entry: entry.clone(),
             source,
             phase: Phase::Waiting,
-            attempt: told.attempt,
+            attempt: told.attempt.max(message.attempts),
             calls: told.calls,
             rendered: None,
             rendering: told.open.unwrap_or(0),

@@ -103,7 +103,8 @@ impl Unit {
             item.provider_ids.push(provider_id.clone());
         }
         let total = item.rendered.as_ref().map_or(1, |r| r.calls.len());
-        let outcome = |outcome| ledger::Entry::Outcome { what, at: clock::now(), outcome, provider_id: provider_id.clone() };
+        let (scope, waited) = item.waited.map_or(("", 0), |(scope, waited)| (scope.word(), waited));
+        let outcome = |came| arm::outcome(what, came, &provider_id, scope, waited);
         if usize::from(item.calls) < total {
             let record = outcome(ledger::Outcome::Accepted).record(self.unit);
             self.persist(vec![record], Written::Called(number));
@@ -129,8 +130,7 @@ impl Unit {
         let Some(item) = self.items.get_mut(&number) else { return };
         let what = ledger::Call { id: item.message.id, attempt: item.attempt, call: item.calls };
         item.reason = Some(reason.clone());
-        let outcome = ledger::Entry::Outcome { what, at: clock::now(), outcome: ledger::Outcome::Refused, provider_id: String::new() };
-        let record = outcome.record(self.unit);
+        let record = arm::outcome(what, ledger::Outcome::Refused, "", &reason.code, 0).record(self.unit);
         self.persist(vec![record], Written::Again(number, at));
     }
 
@@ -181,7 +181,7 @@ impl Unit {
         item.phase = Phase::Doubt(now + wait);
         item.attempt = item.attempt.max(1);
         let what = ledger::Call { id: item.message.id, attempt: item.attempt, call: item.calls };
-        let outcome = ledger::Entry::Outcome { what, at: clock::now(), outcome: ledger::Outcome::InDoubt, provider_id: String::new() };
+        let outcome = arm::outcome(what, ledger::Outcome::InDoubt, "", "", 0);
         let records = vec![outcome.record(self.unit), self.status_record(number, State::InDoubt, None, Some(why))];
         self.persist(records, Written::Doubted(number));
         self.look_for_early_receipt(number);
@@ -220,8 +220,7 @@ impl Unit {
         }
         item.phase = Phase::Closing;
         let what = ledger::Call { id: item.message.id, attempt: item.attempt, call: item.calls };
-        let outcome =
-            ledger::Entry::Outcome { what, at: clock::now(), outcome: ledger::Outcome::AcceptedLast, provider_id: provider_id.to_owned() };
+        let outcome = arm::outcome(what, ledger::Outcome::AcceptedLast, provider_id, "", 0);
         let mut records = vec![outcome.record(self.unit)];
         records.extend(self.sent_records(number));
         self.persist(records, Written::Closed(number, State::Sent));

@@ -35,6 +35,8 @@ use crate::log::{EventLog, Outcome, Position, Reader, Stored, Topic};
 use crate::store::{Cursor, Message, Row, Store};
 use crate::transport::Transport;
 
+pub use publish::with_links;
+
 /// What a unit needs of the rest.
 pub struct Parts {
     /// The log.

@@ -357,8 +357,8 @@ impl Unit {
                 // The same message once more in its lane; its next attempt ranks above the ended one.
                 let mut again = (*known.message).clone();
                 again.deadline = clock::now().plus(86_400_000);
+                again.attempts = known.attempt;
                 self.receipts.known.remove(&id);
-                self.told.insert(id, super::super::owner::Told { attempt: known.attempt, ..Default::default() });
                 self.persist(vec![again.record(false)], Written::Order(offset));
             }
         }
@@ -403,6 +403,7 @@ fn known_from(message: &Message) -> Option<Known> {
         origin: Default::default(),
         reply_to: None,
         cost: 1,
+        attempts: 0,
         traceparent: None,
         correlation: None,
     };

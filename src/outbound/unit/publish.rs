@@ -16,7 +16,7 @@ pub(super) fn no_channel(channel: &str) -> Reason {
 }
 
 /// Parts with links for the media that lie in the gateway.
-pub(super) fn with_links(parts: &[Part<'static>], link: &(dyn Fn(&str) -> Option<String> + Send + Sync)) -> Vec<Part<'static>> {
+pub fn with_links(parts: &[Part<'static>], link: &(dyn Fn(&str) -> Option<String> + Send + Sync)) -> Vec<Part<'static>> {
     let mut parts = parts.to_vec();
     let fill = |media: &mut fairway_adapters::contract::Media<'static>| {
         if media.url.is_none()

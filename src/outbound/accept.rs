@@ -1,0 +1,286 @@
+//! The way in for sends: checked, rendered once to refuse a bad message, given its id, made durable in its lane.
+
+use std::sync::Arc;
+
+use fairway_adapters::contract::event::Origin;
+use fairway_adapters::contract::{Category, Context, Downgrade, Outbound, Priority, RenderError, Rendered, Scope, SendRequest, Time};
+use tokio::sync::oneshot;
+
+use super::accepted::{Accepted, conversation};
+use super::owner::Units;
+use super::unit::{Ask, Parts};
+use crate::channels::{Channel, ChooseError};
+use crate::clock;
+use crate::ids::MessageId;
+use crate::log::{Durability, Outcome};
+use crate::telemetry::{self, names};
+
+/// How long trying goes on when the sender names no end.
+const TRY_FOR: i64 = 24 * 3_600_000;
+/// How far ahead a message may be scheduled.
+const AHEAD: i64 = 366 * 86_400_000;
+
+/// A message that was refused; nothing of it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// JSON pointer into the request.
+    pub pointer: String,
+    /// Our stable code.
+    pub code: &'static str,
+    /// What is wrong and what would be right.
+    pub detail: String,
+}
+
+impl Refused {
+    fn new(pointer: &str, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { pointer: pointer.to_owned(), code, detail: detail.into() }
+    }
+}
+
+impl From<RenderError> for Refused {
+    fn from(e: RenderError) -> Self {
+        Self { pointer: e.pointer, code: e.code, detail: e.problem }
+    }
+}
+
+/// What tells this act from others, so that repeating it gives the same id.
+#[derive(Clone, Copy, Debug)]
+pub enum Act<'a> {
+    /// Nothing does.
+    Once,
+    /// These parts do.
+    Named(&'a [&'a [u8]]),
+}
+
+/// A message ready to be appended.
+#[derive(Clone)]
+pub struct Ready {
+    /// The message.
+    pub accepted: Arc<Accepted>,
+    /// Its channel.
+    pub channel: Arc<Channel>,
+    /// What was downgraded.
+    pub downgrades: Vec<Downgrade>,
+}
+
+/// The way in.
+#[derive(Clone)]
+pub struct Acceptor {
+    parts: Arc<Parts>,
+    units: Units,
+}
+
+/// How a message would look on a channel.
+pub struct Preview {
+    /// The channel.
+    pub channel: Arc<Channel>,
+    /// The person's address there.
+    pub to: String,
+    /// What the provider would get, or why it would not.
+    pub rendered: Result<Rendered, Refused>,
+}
+
+impl Acceptor {
+    /// Opens the way in.
+    pub fn new(parts: Arc<Parts>, units: Units) -> Self {
+        Self { parts, units }
+    }
+
+    /// Checks a request and gives it its id. Nothing is durable yet.
+    pub async fn prepare(
+        &self,
+        mut request: SendRequest,
+        origin: Origin,
+        act: Act<'_>,
+        traceparent: Option<&str>,
+    ) -> Result<Ready, Refused> {
+        let now = clock::now();
+        check(&request, now)?;
+        let (channel, to, thread) = self.address(&request)?;
+        let reply_to = self.reply_to(request.reply_to.as_deref()).await?;
+        let rendered = self.render(&channel, &request, &to, thread.as_deref(), reply_to.as_deref())?;
+        let id = match act {
+            Act::Once => MessageId::random(channel.unit),
+            Act::Named(parts) => MessageId::derived(channel.unit, parts),
+        };
+        let start = request.send_at.unwrap_or(now).max(now);
+        let deadline = request.expires_at.unwrap_or(start.plus(TRY_FOR));
+        let correlation = request.idempotency_key.take();
+        (request.to, request.conversation, request.channel) = (Some(to.clone()), None, Some(channel.id.to_string()));
+        let accepted = Accepted {
+            id,
+            channel: channel.id.to_string(),
+            to,
+            thread,
+            accepted_at: now,
+            deadline,
+            request,
+            origin,
+            reply_to,
+            cost: rendered.cost.max(1),
+            attempts: 0,
+            traceparent: traceparent.map(str::to_owned),
+            correlation,
+        };
+        Ok(Ready { accepted: Arc::new(accepted), channel, downgrades: rendered.downgrades })
+    }
+
+    /// Makes messages durable in their lanes. `again`: the caller may be repeating himself after a crash.
+    pub async fn append(&self, ready: &[Ready], again: bool) -> Vec<Outcome> {
+        let records = ready.iter().map(|r| r.accepted.record(again)).collect();
+        let outcomes = self.parts.log.append(records, Durability::Log).await;
+        for (ready, _) in ready.iter().zip(&outcomes).filter(|(_, o)| o.is_durable()) {
+            telemetry::counter(&names::ACCEPTED, &[&ready.channel.id, ready.accepted.request.priority.word()]).increment(1);
+        }
+        outcomes
+    }
+
+    /// When a message will leave as far as the limits tell, and what holds it.
+    pub async fn estimate(&self, ready: &Ready) -> (Time, Option<Scope>) {
+        let message = &ready.accepted;
+        let (answer, estimate) = oneshot::channel();
+        let ask = Ask::Estimate {
+            channel: message.channel.clone(),
+            conversation: message.conversation(),
+            lane: message.request.priority,
+            answer,
+        };
+        let at = match self.units.ask(u32::from(message.id.unit), ask) {
+            true => estimate.await.unwrap_or((clock::now(), None)),
+            false => (clock::now(), None),
+        };
+        (at.0.max(message.request.send_at.unwrap_or(at.0)), at.1)
+    }
+
+    /// How a request would look on a channel, without sending anything.
+    pub async fn preview(&self, request: &SendRequest, channel: &Arc<Channel>, to: &str) -> Preview {
+        let rendered = match self.reply_to(request.reply_to.as_deref()).await {
+            Ok(reply_to) => self.render(channel, request, to, None, reply_to.as_deref()),
+            Err(e) => Err(e),
+        };
+        Preview { channel: Arc::clone(channel), to: to.to_owned(), rendered }
+    }
+
+    /// The channel, address and thread a request means.
+    pub fn address(&self, request: &SendRequest) -> Result<(Arc<Channel>, String, Option<String>), Refused> {
+        let channels = self.parts.channels.get();
+        let (named, full, pointer) = match (&request.conversation, &request.to) {
+            (Some(_), Some(_)) => return Err(Refused::new("#/to", "ambiguous", "say `to` or `conversation`, not both")),
+            (Some(conversation), None) => {
+                let Some((channel, rest)) = conversation.split_once('/') else {
+                    return Err(Refused::new(
+                        "#/conversation",
+                        "conversation_invalid",
+                        "a conversation is `channel/address`, as events carry it",
+                    ));
+                };
+                if request.channel.as_deref().is_some_and(|c| c != channel) {
+                    return Err(Refused::new("#/channel", "ambiguous", "the conversation belongs to another channel"));
+                }
+                (Some(channel), rest, "#/conversation")
+            }
+            (None, Some(to)) => (request.channel.as_deref(), to.as_str(), "#/to"),
+            (None, None) => return Err(Refused::new("#/to", "missing", "say whom to write to: `to` or `conversation`")),
+        };
+        let (to, thread) = full.split_once('#').map_or((full, None), |(to, thread)| (to, Some(thread.to_owned())));
+        if to.split_once(':').is_none_or(|(scheme, rest)| scheme.is_empty() || rest.is_empty()) {
+            return Err(Refused::new(pointer, "address_invalid", "an address is `scheme:id`, such as whatsapp:+15550100200"));
+        }
+        let channel = channels.choose(named, to).map_err(|e| {
+            let (pointer, code) = match e {
+                ChooseError::Unknown(_) => ("#/channel", "channel_unknown"),
+                ChooseError::DoesNotReach(_) => ("#/channel", "channel_mismatch"),
+                ChooseError::None => (pointer, "no_channel"),
+                ChooseError::Several(_) => ("#/channel", "channel_needed"),
+            };
+            Refused::new(pointer, code, e.to_string())
+        })?;
+        Ok((Arc::clone(channel), to.to_owned(), thread))
+    }
+
+    /// The provider's id of the message answered: ours is looked up, others are taken as they are.
+    async fn reply_to(&self, reply_to: Option<&str>) -> Result<Option<String>, Refused> {
+        let Some(text) = reply_to else { return Ok(None) };
+        let Ok(id) = text.parse::<MessageId>() else { return Ok(Some(text.to_owned())) };
+        match self.parts.store.message(id).await {
+            Ok(Some(message)) => Ok(message.provider_message_id),
+            Ok(None) => Err(Refused::new("#/reply_to", "message_unknown", "there is no message with this id")),
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn render(
+        &self,
+        channel: &Channel,
+        request: &SendRequest,
+        to: &str,
+        thread: Option<&str>,
+        reply_to: Option<&str>,
+    ) -> Result<Rendered, Refused> {
+        // A token the adapter would have to fetch is not worth waiting for here: what it renders is thrown away.
+        let placeholder = fairway_adapters::contract::Secret::new("preview");
+        let cx = Context {
+            now: clock::now(),
+            public_url: &self.parts.public_url,
+            hook_url: &channel.hook_url,
+            login: Some(&placeholder),
+            keys: None,
+        };
+        let linked = super::unit::with_links(&request.parts, &*self.parts.links);
+        let outbound = Outbound {
+            id: "msg_preview",
+            to,
+            thread,
+            parts: &linked,
+            template: if linked.is_empty() { request.template.as_ref() } else { None },
+            category: request.category,
+            reply_to,
+            author: request.author.as_ref(),
+            expires_at: request.expires_at,
+            native: &request.native,
+        };
+        Ok(channel.adapter.render(&outbound, &cx)?)
+    }
+}
+
+/// What is wrong with a request whatever its channel.
+fn check(request: &SendRequest, now: Time) -> Result<(), Refused> {
+    if request.parts.is_empty() && request.template.is_none() {
+        return Err(Refused::new("#/parts", "missing", "say what to send: `parts` or `template`"));
+    }
+    if !request.fallback.is_empty() {
+        return Err(Refused::new("#/fallback", "not_supported", "this build does not do fallback chains yet; send without `fallback`"));
+    }
+    if request.category == Category::Marketing && request.priority != Priority::Bulk {
+        return Err(Refused::new("#/priority", "marketing_is_bulk", "marketing goes with `\"priority\": \"bulk\"`"));
+    }
+    if request.metadata.len() > 50 {
+        return Err(Refused::new("#/metadata", "metadata_too_large", "at most 50 keys"));
+    }
+    if let Some((key, _)) = request.metadata.iter().find(|(k, v)| k.chars().count() > 40 || v.chars().count() > 500) {
+        return Err(Refused::new(
+            &format!("#/metadata/{key}"),
+            "metadata_too_large",
+            "keys have at most 40 characters, values at most 500",
+        ));
+    }
+    if let Some(at) = request.send_at
+        && at.since(now) > AHEAD
+    {
+        return Err(Refused::new("#/send_at", "send_at_too_far", "at most a year ahead"));
+    }
+    if let Some(end) = request.expires_at {
+        if end <= now {
+            return Err(Refused::new("#/expires_at", "expired", "it lies in the past"));
+        }
+        if request.send_at.is_some_and(|at| end <= at) {
+            return Err(Refused::new("#/expires_at", "expired", "it lies before `send_at`"));
+        }
+    }
+    Ok(())
+}
+
+/// The conversation of an address on a channel.
+pub fn conversation_of(channel: &Channel, to: &str) -> String {
+    conversation(&channel.id, to, None)
+}

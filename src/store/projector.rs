@@ -1,0 +1,204 @@
+//! The projector: reads lanes, ledger and states, and writes the views of messages in batches.
+//!
+//! What one message went through in a batch becomes one write; the position is written in the same transaction, so the views
+//! stand for exactly what was read.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use fairway_adapters::contract::{Reason, State, Status, Time};
+use serde::Deserialize;
+
+use super::{Change, Line, Store, rank};
+use crate::clock;
+use crate::ids::MessageId;
+use crate::log::{EventLog, Position, Positions, Stored, Topic};
+use crate::outbound::accepted::Accepted;
+use crate::outbound::ledger::{Entry, Outcome};
+use crate::telemetry::{self, names};
+
+const TOPICS: [Topic; 5] = [Topic::OutUrgent, Topic::OutNormal, Topic::OutBulk, Topic::Ledger, Topic::Status];
+/// The name of its position.
+const NAME: &str = "views";
+/// A batch is written when it is this large or this old.
+const BATCH: usize = 4000;
+const PATIENCE: Duration = Duration::from_millis(150);
+
+/// Topic and partition in one number, as the position's keys.
+fn key(topic: Topic, partition: u32) -> u32 {
+    (topic as u32) << 16 | partition
+}
+
+/// Runs until the process ends.
+pub async fn run(log: Arc<dyn EventLog>, store: Arc<dyn Store>) {
+    let mut positions = loop {
+        match store.position(NAME).await {
+            Ok(positions) => break positions,
+            Err(e) => {
+                tracing::error!(error = %e, "views wait for the store");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    };
+    let lag = telemetry::gauge(&names::PROJECTOR_LAG, &[]);
+    let mut reader = log.reader();
+    for topic in TOPICS {
+        let begins = log.begins(topic).await.unwrap_or_default();
+        for partition in 0..log.partitions(topic) {
+            let begin = begins.get(&partition).copied().unwrap_or(0);
+            let offset = positions.get(&key(topic, partition)).copied().unwrap_or(begin).max(begin);
+            reader.assign(Position { topic, partition, offset });
+        }
+    }
+    loop {
+        let mut changes: HashMap<MessageId, Change> = HashMap::new();
+        let mut moved = Positions::new();
+        let mut count = 0;
+        let mut until: Option<Instant> = None;
+        while count < BATCH {
+            let wait = until.map_or(Duration::from_secs(3600), |u| u.saturating_duration_since(Instant::now()));
+            match tokio::time::timeout(wait, reader.next(BATCH - count)).await {
+                Err(_) => break,
+                Ok(Err(e)) => {
+                    tracing::warn!(error = %e, "views cannot read the log now");
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+                Ok(Ok(records)) => {
+                    until.get_or_insert_with(|| Instant::now() + PATIENCE);
+                    count += records.len();
+                    for record in records {
+                        moved.insert(key(record.at.topic, record.at.partition), record.at.offset + 1);
+                        lag.set((clock::now().0 - record.time).max(0) as f64 / 1000.0);
+                        learn(&mut changes, &record);
+                    }
+                }
+            }
+        }
+        let batch: Vec<(MessageId, Change)> = changes.into_iter().collect();
+        while let Err(e) = store.project(batch.clone(), (NAME.to_owned(), moved.clone())).await {
+            tracing::error!(error = %e, "views cannot be written now");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        positions.extend(moved);
+        if count < BATCH {
+            lag.set(0.0);
+        }
+    }
+}
+
+/// The part of a published state that the views need.
+#[derive(Deserialize)]
+struct Published<'a> {
+    #[serde(flatten, borrow)]
+    status: Status<'a>,
+}
+
+fn learn(changes: &mut HashMap<MessageId, Change>, record: &Stored) {
+    match record.at.topic {
+        Topic::OutUrgent | Topic::OutNormal | Topic::OutBulk => {
+            let Some(message) = Accepted::read(record) else { return };
+            let change = changes.entry(message.id).or_default();
+            change.lines.push(line(message.accepted_at, "accepted", format!("Accepted for {}.", message.channel)));
+            change.accepted.get_or_insert_with(|| Arc::new(message));
+        }
+        Topic::Ledger => {
+            if let Some(entry) = Entry::decode(&record.value) {
+                learn_entry(changes, entry);
+            }
+        }
+        Topic::Status => {
+            let Some(event) = crate::envelope::read(record) else { return };
+            if event.kind != "fairway.message.status" {
+                return;
+            }
+            let Ok(Published { status }) = serde_json::from_str(event.data.get()) else { return };
+            if let Ok(id) = status.message_id.parse() {
+                learn_status(changes.entry(id).or_default(), &status);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn learn_entry(changes: &mut HashMap<MessageId, Change>, entry: Entry) {
+    match entry {
+        Entry::Sending { what, at, .. } => {
+            let change = changes.entry(what.id).or_default();
+            raise(change, what.attempt, State::Sending);
+            change.lines.push(line(
+                at,
+                "sending",
+                match what.call {
+                    0 => format!("Attempt {} begins.", what.attempt),
+                    call => format!("Attempt {} goes on with call {}.", what.attempt, call + 1),
+                },
+            ));
+        }
+        Entry::Outcome { what, at, outcome, code, waited, .. } => {
+            let change = changes.entry(what.id).or_default();
+            match outcome {
+                Outcome::Accepted | Outcome::AcceptedLast if waited > 0 => {
+                    let limit = match code.as_str() {
+                        "conversation" => "pair limit",
+                        "account" => "account limit",
+                        _ => "sender limit",
+                    };
+                    let text = format!("Waited {:.1} s: {limit}.", f64::from(waited) / 1000.0);
+                    change.lines.push(line(at.plus(-1), "waited", text));
+                }
+                Outcome::Refused => change.lines.push(line(at, "refused", format!("Attempt {} was not accepted: {code}.", what.attempt))),
+                Outcome::Released => {
+                    change.lines.push(line(at, "released", "It could not leave in time and went back to its queue.".into()))
+                }
+                Outcome::Accepted | Outcome::AcceptedLast | Outcome::InDoubt => {}
+            }
+        }
+        Entry::Owner { .. } | Entry::Parked { .. } | Entry::Settled { .. } | Entry::Checkpoint { .. } => {}
+    }
+}
+
+fn learn_status(change: &mut Change, status: &Status<'_>) {
+    let attempt = status.attempt.unwrap_or(0) as u16;
+    raise(change, attempt, status.state);
+    if let Some(id) = &status.provider_message_id {
+        change.provider_id = Some(id.clone().into_owned());
+    }
+    if let Some(error) = &status.error {
+        change.error = serde_json::to_string(error).ok();
+    }
+    change.lines.push(line(status.at, status.state.word(), sentence(status)));
+}
+
+/// A state in words.
+fn sentence(status: &Status<'_>) -> String {
+    let until = status.until.map(|u| format!(" until {u}")).unwrap_or_default();
+    let why = status.reason.as_deref().map(|r| format!(": {r}")).unwrap_or_default();
+    let error = status.error.as_ref().map(|Reason { title, code, .. }| format!(": {title} ({code})")).unwrap_or_default();
+    let who = status.recipient.as_deref().map(|r| format!(" by {r}")).unwrap_or_default();
+    match status.state {
+        State::Scheduled => format!("Scheduled{until}."),
+        State::Held => format!("Held{until}{why}."),
+        State::InDoubt => format!("In doubt{why}."),
+        State::Sent => "The provider has it.".into(),
+        State::Failed => format!("Failed{error}."),
+        State::Delivered => format!("Delivered{who}."),
+        State::Read => format!("Read{who}."),
+        State::Expired => format!("Its time ran out{error}."),
+        State::Cancelled => "Cancelled.".into(),
+        State::Suppressed => format!("Suppressed{why}."),
+        State::Accepted | State::Sending => String::new(),
+    }
+}
+
+fn raise(change: &mut Change, attempt: u16, state: State) {
+    if change.state.is_none_or(|(a, s)| rank(attempt, state) >= rank(a, s)) {
+        change.state = Some((attempt, state));
+    }
+}
+
+fn line(at: Time, what: &str, text: String) -> Line {
+    Line { at, what: what.to_owned(), text }
+}
