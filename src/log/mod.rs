@@ -18,6 +18,12 @@
 //! Both implementations pass `laws.rs`.
 
 pub mod config;
+mod embedded;
+#[cfg(test)]
+pub mod laws;
+mod mailbox;
+
+pub use self::embedded::Embedded;
 
 use std::{collections::BTreeMap, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -338,6 +344,24 @@ pub trait EventLog: Send + Sync + 'static {
 
     /// Takes no more appends, waits until all under way are known, and closes.
     fn close(&self, within: Duration) -> Pending<'_, ()>;
+}
+
+/// Why the log cannot be opened: a sentence that names the key and the remedy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct OpenError(pub String);
+
+/// Opens the log that is configured.
+pub async fn open(config: &config::Config, retention: &config::Retention) -> Result<Arc<dyn EventLog>, OpenError> {
+    match config.kind {
+        config::Kind::Embedded => {
+            let (path, keep) = (config.path.clone(), retention.clone());
+            let opened = tokio::task::spawn_blocking(move || Embedded::open(&path, &keep)).await;
+            let opened = opened.unwrap_or_else(|e| Err(e.to_string()));
+            Ok(Arc::new(opened.map_err(|why| OpenError(format!("`log.path`: {why}")))?))
+        }
+        config::Kind::Kafka => Err(OpenError("`log.kind` = \"kafka\" is not in this build yet: use \"embedded\"".into())),
+    }
 }
 
 /// How a log feels.
