@@ -1,0 +1,249 @@
+//! `/v1/channels`: health, limits, pauses, set-up; and the signals to people.
+
+use axum::Json;
+use axum::extract::{Path, State as Extract};
+use fairway_adapters::contract::{Context, Setup, Signalled, Time, Verdict};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use super::auth::Caller;
+use super::problem::{self, Problem};
+use super::{Api, Body};
+use crate::channels::Channel;
+use crate::clock;
+use crate::config::units::Rate;
+use crate::outbound::unit::{Ask, ChannelView};
+
+/// A channel as the API shows it.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct Shown {
+    /// Its id.
+    id: String,
+    /// Its provider.
+    provider: String,
+    /// The provider's name for people.
+    name: String,
+    /// Whose it is.
+    tenant: Option<String>,
+    /// Where the provider delivers.
+    hook_url: String,
+    /// Address schemes it reaches.
+    schemes: Vec<String>,
+    /// What it can do.
+    #[schema(value_type = Object)]
+    can: serde_json::Value,
+    /// `ok`, `held` or `suspended`.
+    health: &'static str,
+    /// How it stands, when this node owns it.
+    #[serde(flatten)]
+    view: Option<ChannelView>,
+}
+
+async fn shown(api: &Api, channel: &Channel) -> Shown {
+    let (answer, view) = oneshot::channel();
+    let asked = api.units.ask(channel.unit, Ask::View(channel.id.to_string(), answer));
+    let view = if asked { view.await.ok() } else { None };
+    let facts = channel.facts();
+    Shown {
+        id: channel.id.to_string(),
+        provider: facts.id.into(),
+        name: facts.name.into(),
+        tenant: channel.tenant.clone(),
+        // The token in it is a credential.
+        hook_url: match &channel.hook_token {
+            Some(token) => channel.hook_url.replace(token.as_str(), "***"),
+            None => channel.hook_url.clone(),
+        },
+        schemes: facts.schemes.iter().map(|s| (*s).to_owned()).collect(),
+        can: serde_json::to_value(facts.can).unwrap_or_default(),
+        health: match &view {
+            Some(v) if v.suspended.is_some() => "suspended",
+            Some(v) if v.held_until.is_some_and(|u| u.since(clock::now()) > 1000) => "held",
+            _ => "ok",
+        },
+        view,
+    }
+}
+
+fn named(api: &Api, caller: &Caller, name: &str) -> Result<std::sync::Arc<Channel>, Problem> {
+    caller.may_use(name)?;
+    api.channels.get().by_id.get(name).cloned().ok_or_else(|| Problem::new(&problem::NOT_FOUND, "there is no channel of this name"))
+}
+
+/// Lists channels.
+#[utoipa::path(get, path = "/v1/channels", operation_id = "listChannels", tag = "channels", responses((status = 200, body = Object)))]
+pub async fn list(Extract(api): Extract<Api>, caller: Caller) -> Result<Json<serde_json::Value>, Problem> {
+    caller.may("messages:read")?;
+    let channels = api.channels.get();
+    let mut data = Vec::new();
+    for channel in channels.by_id.values().filter(|c| caller.may_use(&c.id).is_ok()) {
+        data.push(shown(&api, channel).await);
+    }
+    Ok(Json(serde_json::json!({ "data": data, "next": null, "has_more": false })))
+}
+
+/// Shows a channel.
+#[utoipa::path(get, path = "/v1/channels/{name}", operation_id = "showChannel", tag = "channels", params(("name" = String, Path)),
+    responses((status = 200, body = Shown), (status = 404, body = Problem)))]
+pub async fn show(Extract(api): Extract<Api>, caller: Caller, Path(name): Path<String>) -> Result<Json<Shown>, Problem> {
+    caller.may("messages:read")?;
+    let channel = named(&api, &caller, &name)?;
+    Ok(Json(shown(&api, &channel).await))
+}
+
+/// How long to hold.
+#[derive(Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Pause {
+    /// Until then; until resumed when absent.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    until: Option<Time>,
+}
+
+/// Holds outbound.
+#[utoipa::path(post, path = "/v1/channels/{name}/pause", operation_id = "pauseChannel", tag = "channels", params(("name" = String, Path)),
+    request_body = Pause, responses((status = 204), (status = 404, body = Problem)))]
+pub async fn pause(Extract(api): Extract<Api>, caller: Caller, Path(name): Path<String>, body: Option<Body<Pause>>) -> Result<StatusCode, Problem> {
+    caller.may("admin")?;
+    let channel = named(&api, &caller, &name)?;
+    let until = body.and_then(|Body(p)| p.until).unwrap_or(Time(253_402_300_799_000));
+    api.units.ask(channel.unit, Ask::Pause(name, Some(until)));
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lets outbound go again, also after a suspension.
+#[utoipa::path(post, path = "/v1/channels/{name}/resume", operation_id = "resumeChannel", tag = "channels", params(("name" = String, Path)),
+    responses((status = 204), (status = 404, body = Problem)))]
+pub async fn resume(Extract(api): Extract<Api>, caller: Caller, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+    caller.may("admin")?;
+    let channel = named(&api, &caller, &name)?;
+    api.units.ask(channel.unit, Ask::Pause(name, None));
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Another limit, now.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Throttle {
+    /// Such as `80/s`.
+    #[schema(value_type = String)]
+    rate: Rate,
+}
+
+/// Changes a limit, now.
+#[utoipa::path(put, path = "/v1/channels/{name}/throttle", operation_id = "throttleChannel", tag = "channels", params(("name" = String, Path)),
+    request_body = Throttle, responses((status = 204), (status = 404, body = Problem), (status = 422, body = Problem)))]
+pub async fn throttle(Extract(api): Extract<Api>, caller: Caller, Path(name): Path<String>, Body(new): Body<Throttle>) -> Result<StatusCode, Problem> {
+    caller.may("admin")?;
+    let channel = named(&api, &caller, &name)?;
+    api.units.ask(channel.unit, Ask::Throttle(name, new.rate));
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn context<'a>(api: &'a Api, channel: &'a Channel) -> Context<'a> {
+    Context { now: clock::now(), public_url: &api.config.server.public_url, hook_url: &channel.hook_url, login: None, keys: None }
+}
+
+/// What a set-up did, or what a person must do.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct SetUp {
+    /// Whether the webhook is registered.
+    registered: bool,
+    /// What was done, or what to do.
+    text: String,
+}
+
+/// Registers the webhook where the provider has an API for it.
+#[utoipa::path(post, path = "/v1/channels/{name}/setup", operation_id = "setUpChannel", tag = "channels", params(("name" = String, Path)),
+    responses((status = 200, body = SetUp), (status = 404, body = Problem)))]
+pub async fn setup(Extract(api): Extract<Api>, caller: Caller, Path(name): Path<String>) -> Result<Json<SetUp>, Problem> {
+    caller.may("admin")?;
+    let channel = named(&api, &caller, &name)?;
+    let calls = match channel.adapter.setup(&context(&api, &channel)) {
+        Setup::ByHand(text) => return Ok(Json(SetUp { registered: false, text })),
+        Setup::Calls(calls) => calls,
+    };
+    for call in &calls {
+        if let Err(text) = api.make_call(&channel, call).await {
+            return Ok(Json(SetUp { registered: false, text }));
+        }
+    }
+    Ok(Json(SetUp { registered: true, text: format!("The provider delivers to {} now.", channel.hook_url) }))
+}
+
+/// Asks the provider whether the credentials work.
+#[utoipa::path(post, path = "/v1/channels/{name}/probe", operation_id = "probeChannel", tag = "channels", params(("name" = String, Path)),
+    responses((status = 200, body = SetUp), (status = 404, body = Problem)))]
+pub async fn probe(Extract(api): Extract<Api>, caller: Caller, Path(name): Path<String>) -> Result<Json<SetUp>, Problem> {
+    caller.may("admin")?;
+    let channel = named(&api, &caller, &name)?;
+    let Some(call) = channel.adapter.probe(&context(&api, &channel)) else {
+        return Ok(Json(SetUp { registered: true, text: "This provider has nothing to ask.".into() }));
+    };
+    let (registered, text) = match api.make_call(&channel, &call).await {
+        Ok(()) => (true, "The credentials work.".into()),
+        Err(text) => (false, text),
+    };
+    Ok(Json(SetUp { registered, text }))
+}
+
+/// A signal to a person.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Signal {
+    /// Whose conversation.
+    conversation: String,
+    /// The provider's id of the last message of theirs.
+    message_id: Option<String>,
+}
+
+/// Shows that we are typing.
+#[utoipa::path(post, path = "/v1/typing", operation_id = "showTyping", tag = "messages", request_body = Signal,
+    responses((status = 202), (status = 404, body = Problem), (status = 501, body = Problem)))]
+pub async fn typing(Extract(api): Extract<Api>, caller: Caller, Body(signal): Body<Signal>) -> Result<StatusCode, Problem> {
+    tell(&api, &caller, &signal, |to, last| Signalled::Typing { to, last }).await
+}
+
+/// Shows that we have read.
+#[utoipa::path(post, path = "/v1/read", operation_id = "showRead", tag = "messages", request_body = Signal,
+    responses((status = 202), (status = 404, body = Problem), (status = 501, body = Problem)))]
+pub async fn read(Extract(api): Extract<Api>, caller: Caller, Body(signal): Body<Signal>) -> Result<StatusCode, Problem> {
+    if signal.message_id.is_none() {
+        return Err(Problem::new(&problem::INVALID, "say up to which message of theirs").at("#/message_id", "missing"));
+    }
+    tell(&api, &caller, &signal, |to, last| Signalled::Read { to, message_id: last.unwrap_or_default() }).await
+}
+
+async fn tell<'s>(api: &Api, caller: &Caller, signal: &'s Signal, make: impl Fn(&'s str, Option<&'s str>) -> Signalled<'s>) -> Result<StatusCode, Problem> {
+    caller.may("messages:write")?;
+    let Some((name, to)) = signal.conversation.split_once('/') else {
+        return Err(Problem::new(&problem::INVALID, "a conversation is `channel/address`").at("#/conversation", "conversation_invalid"));
+    };
+    let channel = named(api, caller, name)?;
+    let Some(call) = channel.adapter.signal(make(to, signal.message_id.as_deref()), &context(api, &channel)) else {
+        return Err(Problem::new(&problem::NOT_SUPPORTED, format!("{} has no such signal", channel.facts().name)));
+    };
+    api.make_call(&channel, &call).await.map_err(|text| Problem::new(&problem::UNAVAILABLE, text))?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+impl super::Shared {
+    /// Makes a call beside the lanes (set-up, probes, signals); why it failed, in words without credentials.
+    async fn make_call(&self, channel: &Channel, call: &fairway_adapters::contract::Call) -> Result<(), String> {
+        let reply = self.transport.call(call, None, std::time::Duration::from_secs(10)).await.map_err(|e| e.to_string())?;
+        match channel.adapter.classify(call, &reply) {
+            fairway_adapters::contract::Step::Done(Verdict::Accept { .. }) => Ok(()),
+            _ if reply.status.is_success() => Ok(()),
+            fairway_adapters::contract::Step::Done(
+                Verdict::Throttle { reason, .. }
+                | Verdict::Retry(reason)
+                | Verdict::Unclear(reason)
+                | Verdict::Reject(reason)
+                | Verdict::Unreachable(reason)
+                | Verdict::Suspend(reason),
+            ) => Err(format!("{} ({})", reason.title, reason.code)),
+            fairway_adapters::contract::Step::Call(_) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! `/v1/events`: one tail reader per node feeds all streams from a ring; who is behind the ring reads the log himself.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+use tokio::sync::watch;
+
+use super::cursor::{self, Vector};
+use crate::envelope;
+use crate::log::{EventLog, Position, ReadError, Stored, Topic};
+
+/// The topics events live on.
+pub const TOPICS: [Topic; 5] = [Topic::Inbound, Topic::Signals, Topic::Status, Topic::Notices, Topic::Unparsed];
+/// Events kept for streams that are a little behind.
+const RING: usize = 8192;
+/// Ids remembered to drop repeats.
+const SEEN: usize = 65_536;
+
+/// An event as it is handed out.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Where it stands.
+    pub at: Position,
+    /// Its id.
+    pub id: Arc<str>,
+    /// Its type.
+    pub kind: Arc<str>,
+    /// Its channel.
+    pub channel: Arc<str>,
+    /// Its conversation.
+    pub conversation: Arc<str>,
+    /// The whole of it as structured JSON.
+    pub json: Bytes,
+}
+
+impl Event {
+    fn of(record: &Stored) -> Option<Self> {
+        let event = envelope::read(record)?;
+        Some(Self {
+            at: record.at,
+            id: (&*event.id).into(),
+            kind: (&*event.kind).into(),
+            channel: event.channel().into(),
+            conversation: (&*event.subject).into(),
+            json: envelope::structured(record),
+        })
+    }
+}
+
+/// Which events somebody wants.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// These types, or those that begin with what stands before a `*`; empty: all.
+    pub types: Vec<String>,
+    /// These channels; empty: all.
+    pub channels: Vec<String>,
+    /// This conversation.
+    pub conversation: Option<String>,
+}
+
+impl Filter {
+    /// Whether it wants this event.
+    pub fn wants(&self, event: &Event) -> bool {
+        let kind = |pattern: &String| match pattern.strip_suffix('*') {
+            Some(prefix) => event.kind.starts_with(prefix),
+            None => *pattern == *event.kind,
+        };
+        (self.types.is_empty() || self.types.iter().any(kind))
+            && (self.channels.is_empty() || self.channels.iter().any(|c| **c == *event.channel))
+            && self.conversation.as_ref().is_none_or(|c| **c == *event.conversation)
+    }
+}
+
+/// Why there are no events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The cursor is not one of ours.
+    Foreign,
+    /// What it points at has been deleted.
+    Expired,
+    /// The log cannot be read now.
+    Away(String),
+}
+
+struct Ring {
+    events: VecDeque<Event>,
+    /// From here on the ring has everything.
+    floor: Vector,
+    /// Up to here.
+    end: Vector,
+    seen: HashSet<Arc<str>>,
+    seen_order: VecDeque<Arc<str>>,
+}
+
+/// The events of this node's log.
+pub struct Feed {
+    log: Arc<dyn EventLog>,
+    ring: RwLock<Ring>,
+    moved: watch::Sender<u64>,
+    key: Vec<u8>,
+}
+
+impl Feed {
+    /// Opens the feed at the log's end. `key` authenticates cursors.
+    pub async fn open(log: Arc<dyn EventLog>, key: Vec<u8>) -> Result<Arc<Self>, ReadError> {
+        let mut end = Vector::new();
+        for topic in TOPICS {
+            let ends = log.ends(topic).await?;
+            for partition in 0..log.partitions(topic) {
+                end.insert((topic, partition), ends.get(&partition).copied().unwrap_or(0));
+            }
+        }
+        let ring = Ring { events: VecDeque::new(), floor: end.clone(), end, seen: HashSet::new(), seen_order: VecDeque::new() };
+        Ok(Arc::new(Self { log, ring: RwLock::new(ring), moved: watch::channel(0).0, key }))
+    }
+
+    /// Fills the ring until the process ends.
+    pub async fn run(self: Arc<Self>) {
+        let mut reader = self.log.reader();
+        for ((topic, partition), offset) in self.ring.read().end.clone() {
+            reader.assign(Position { topic, partition, offset });
+        }
+        loop {
+            match reader.next(1024).await {
+                Ok(records) => {
+                    // JSON is written outside the lock.
+                    let events: Vec<(Position, Option<Event>)> = records.iter().map(|r| (r.at, Event::of(r))).collect();
+                    let mut ring = self.ring.write();
+                    for (at, event) in events {
+                        ring.end.insert((at.topic, at.partition), at.offset + 1);
+                        if let Some(event) = event {
+                            ring.push(event);
+                        }
+                    }
+                    drop(ring);
+                    self.moved.send_modify(|n| *n += 1);
+                }
+                Err(e) => {
+                    tracing::warn!(error = %e, "events cannot be read now");
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+            }
+        }
+    }
+
+    /// The place behind the newest event.
+    pub fn now(&self) -> Vector {
+        self.ring.read().end.clone()
+    }
+
+    /// The place of the oldest event.
+    pub async fn beginning(&self) -> Result<Vector, Error> {
+        let mut vector = Vector::new();
+        for topic in TOPICS {
+            let begins = self.log.begins(topic).await.map_err(|e| Error::Away(e.to_string()))?;
+            for partition in 0..self.log.partitions(topic) {
+                vector.insert((topic, partition), begins.get(&partition).copied().unwrap_or(0));
+            }
+        }
+        Ok(vector)
+    }
+
+    /// Reads a cursor.
+    pub fn cursor(&self, text: &str) -> Result<Vector, Error> {
+        cursor::read(text, &self.key).ok_or(Error::Foreign)
+    }
+
+    /// Writes a cursor.
+    pub fn text(&self, vector: &Vector) -> String {
+        cursor::write(vector, &self.key)
+    }
+
+    /// Told whenever the ring has moved.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.moved.subscribe()
+    }
+
+    /// The next events behind a place, at most `limit`, and the place behind them. May be empty and still move.
+    pub async fn page(&self, from: &Vector, filter: &Filter, limit: usize) -> Result<(Vec<Event>, Vector, bool), Error> {
+        if let Some(page) = self.ring.read().page(from, filter, limit) {
+            return Ok(page);
+        }
+        self.page_from_log(from, filter, limit).await
+    }
+
+    /// Reads the log for somebody who is behind the ring.
+    async fn page_from_log(&self, from: &Vector, filter: &Filter, limit: usize) -> Result<(Vec<Event>, Vector, bool), Error> {
+        let end = self.now();
+        let mut place = from.clone();
+        let mut reader = self.log.reader();
+        let mut open = 0;
+        for ((topic, partition), offset) in &end {
+            let at = place.entry((*topic, *partition)).or_insert(0);
+            if *at < *offset {
+                reader.assign(Position { topic: *topic, partition: *partition, offset: *at });
+                open += 1;
+            }
+        }
+        let mut events = Vec::new();
+        let mut seen = HashSet::new();
+        // A page reads a bounded stretch, so that a narrow filter over a long log answers in time, empty but further on.
+        let mut budget = 20_000;
+        while open > 0 && events.len() < limit && budget > 0 {
+            let want = (limit - events.len()).max(64);
+            let records = match tokio::time::timeout(Duration::from_millis(500), reader.next(want)).await {
+                // Offsets are sparse: what lies between here and the end may be nothing.
+                Err(_) => {
+                    place.clone_from(&end);
+                    break;
+                }
+                Ok(Err(ReadError::Expired(..))) => return Err(Error::Expired),
+                Ok(Err(e)) => return Err(Error::Away(e.to_string())),
+                Ok(Ok(records)) => records,
+            };
+            for record in records {
+                let key = (record.at.topic, record.at.partition);
+                if events.len() >= limit {
+                    break; // Not taken: the place stays before it.
+                }
+                budget -= 1;
+                place.insert(key, record.at.offset + 1);
+                if place[&key] >= end[&key] {
+                    reader.release(key.0, key.1);
+                    open -= 1;
+                }
+                if let Some(event) = Event::of(&record).filter(|e| filter.wants(e))
+                    && seen.insert(Arc::clone(&event.id))
+                {
+                    events.push(event);
+                }
+            }
+        }
+        let more = place.iter().any(|(key, at)| end.get(key).is_some_and(|e| at < e));
+        Ok((events, place, more))
+    }
+}
+
+impl Ring {
+    fn push(&mut self, event: Event) {
+        if !self.seen.insert(Arc::clone(&event.id)) {
+            return;
+        }
+        self.seen_order.push_back(Arc::clone(&event.id));
+        if self.seen_order.len() > SEEN
+            && let Some(oldest) = self.seen_order.pop_front()
+        {
+            self.seen.remove(&oldest);
+        }
+        self.events.push_back(event);
+        while self.events.len() > RING {
+            let Some(gone) = self.events.pop_front() else { break };
+            self.floor.insert((gone.at.topic, gone.at.partition), gone.at.offset + 1);
+        }
+    }
+
+    /// A page, if the ring reaches back far enough.
+    fn page(&self, from: &Vector, filter: &Filter, limit: usize) -> Option<(Vec<Event>, Vector, bool)> {
+        if self.floor.iter().any(|(key, floor)| from.get(key).copied().unwrap_or(0) < *floor) {
+            return None;
+        }
+        let mut place = from.clone();
+        let mut events = Vec::new();
+        for event in &self.events {
+            let key = (event.at.topic, event.at.partition);
+            if event.at.offset < place.get(&key).copied().unwrap_or(0) {
+                continue;
+            }
+            if events.len() >= limit {
+                return Some((events, place, true));
+            }
+            place.insert(key, event.at.offset + 1);
+            if filter.wants(event) {
+                events.push(event.clone());
+            }
+        }
+        Some((events, self.end.clone(), false))
+    }
+}

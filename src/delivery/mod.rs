@@ -1,0 +1,4 @@
+//! Events out to people without Kafka.
+
+pub mod cursor;
+pub mod feed;
