@@ -52,7 +52,7 @@ macro_rules! providers {
     };
 }
 
-providers! { telegram }
+providers! { telegram, twilio }
 
 /// The provider of that name.
 pub fn provider(id: &str) -> Option<&'static Provider> {

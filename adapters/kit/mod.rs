@@ -4,6 +4,7 @@ pub mod address;
 pub mod choices;
 pub mod crypto;
 pub mod form;
+pub mod gsm;
 pub mod multipart;
 pub mod object;
 pub mod sample;
