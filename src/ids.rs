@@ -74,6 +74,11 @@ fn digits(text: &str) -> Option<u128> {
     Some(value)
 }
 
+/// The fingerprint in an id with a prefix of our kind (`evt_...`); `None` for another text.
+pub fn read_fingerprint(text: &str) -> Option<Fingerprint> {
+    digits(text.split_once('_')?.1)
+}
+
 /// A message's id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MessageId {

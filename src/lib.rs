@@ -1,15 +1,23 @@
-//! Fairway.
+#![doc = include_str!("ARCHITECTURE.md")]
 
+pub mod api;
+pub mod app;
 pub mod channels;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod delivery;
 pub mod envelope;
 pub mod ids;
 pub mod ingress;
 pub mod log;
 pub mod media;
+pub mod notify;
 pub mod orders;
 pub mod outbound;
+pub mod sandbox;
+pub mod schemas;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 pub mod transport;

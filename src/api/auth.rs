@@ -64,7 +64,13 @@ pub struct Keys {
 
 impl Keys {
     /// Reads the keys; `seed` is `FAIRWAY_API_KEY`.
-    pub async fn open(store: Arc<dyn Store>, loopback: bool, public_url: &str, rate: Rate, seed: Option<String>) -> Result<Self, crate::store::Error> {
+    pub async fn open(
+        store: Arc<dyn Store>,
+        loopback: bool,
+        public_url: &str,
+        rate: Rate,
+        seed: Option<String>,
+    ) -> Result<Self, crate::store::Error> {
         if let Some(secret) = seed.filter(|s| !s.is_empty()) {
             let key = ApiKey {
                 id: ids::text("key_", ids::fingerprint(&[b"seed", secret.as_bytes()])),
@@ -79,7 +85,9 @@ impl Keys {
         }
         let keys = store.api_keys().await?;
         let per = rate.window / rate.count.max(1);
-        let quota = Quota::with_period(per).unwrap_or(Quota::per_second(NonZeroU32::MIN)).allow_burst(NonZeroU32::new(rate.count).unwrap_or(NonZeroU32::MIN));
+        let quota = Quota::with_period(per)
+            .unwrap_or(Quota::per_second(NonZeroU32::MIN))
+            .allow_burst(NonZeroU32::new(rate.count).unwrap_or(NonZeroU32::MIN));
         let host = url::Url::parse(public_url).ok().and_then(|u| u.host_str().map(str::to_owned)).unwrap_or_default();
         Ok(Self { store, keys: RwLock::new(keys), loopback, host, limiter: RateLimiter::keyed(quota), rate })
     }
@@ -147,7 +155,9 @@ impl Keys {
 
     /// Without any key: only this machine, not through a proxy, not from another page in its browser.
     fn check_loopback(&self, headers: &HeaderMap, peer: Option<SocketAddr>, post: bool) -> Result<(), Problem> {
-        let no = |why: &str| Err(Problem::new(&problem::UNAUTHENTICATED, format!("without an API key {why}; create one with `fairway key create`")));
+        let no = |why: &str| {
+            Err(Problem::new(&problem::UNAUTHENTICATED, format!("without an API key {why}; create one with `fairway key create`")))
+        };
         let host = headers.get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or_default();
         let host = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())).map_or(host, |(h, _)| h);
         let local = matches!(host, "localhost" | "127.0.0.1" | "[::1]") || !host.is_empty() && host == self.host;
@@ -198,6 +208,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut request::Parts, _: &S) -> Result<Self, Problem> {
-        parts.extensions.get::<Self>().cloned().ok_or_else(|| Problem::new(&problem::UNAUTHENTICATED, "send `Authorization: Bearer fw_...`"))
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(|| Problem::new(&problem::UNAUTHENTICATED, "send `Authorization: Bearer fw_...`"))
     }
 }

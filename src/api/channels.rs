@@ -104,10 +104,20 @@ pub struct Pause {
 /// Holds outbound.
 #[utoipa::path(post, path = "/v1/channels/{name}/pause", operation_id = "pauseChannel", tag = "channels", params(("name" = String, Path)),
     request_body = Pause, responses((status = 204), (status = 404, body = Problem)))]
-pub async fn pause(Extract(api): Extract<Api>, caller: Caller, Path(name): Path<String>, body: Option<Body<Pause>>) -> Result<StatusCode, Problem> {
+pub async fn pause(
+    Extract(api): Extract<Api>,
+    caller: Caller,
+    Path(name): Path<String>,
+    body: axum::body::Bytes,
+) -> Result<StatusCode, Problem> {
     caller.may("admin")?;
     let channel = named(&api, &caller, &name)?;
-    let until = body.and_then(|Body(p)| p.until).unwrap_or(Time(253_402_300_799_000));
+    let value = match body.is_empty() {
+        true => serde_json::json!({}),
+        false => serde_json::from_slice(&body).map_err(|e| Problem::new(&problem::MALFORMED, e.to_string()))?,
+    };
+    let Pause { until } = super::parse(value)?;
+    let until = until.unwrap_or(Time(253_402_300_799_000));
     api.units.ask(channel.unit, Ask::Pause(name, Some(until)));
     Ok(StatusCode::NO_CONTENT)
 }
@@ -134,7 +144,12 @@ pub struct Throttle {
 /// Changes a limit, now.
 #[utoipa::path(put, path = "/v1/channels/{name}/throttle", operation_id = "throttleChannel", tag = "channels", params(("name" = String, Path)),
     request_body = Throttle, responses((status = 204), (status = 404, body = Problem), (status = 422, body = Problem)))]
-pub async fn throttle(Extract(api): Extract<Api>, caller: Caller, Path(name): Path<String>, Body(new): Body<Throttle>) -> Result<StatusCode, Problem> {
+pub async fn throttle(
+    Extract(api): Extract<Api>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Body(new): Body<Throttle>,
+) -> Result<StatusCode, Problem> {
     caller.may("admin")?;
     let channel = named(&api, &caller, &name)?;
     api.units.ask(channel.unit, Ask::Throttle(name, new.rate));
@@ -215,7 +230,12 @@ pub async fn read(Extract(api): Extract<Api>, caller: Caller, Body(signal): Body
     tell(&api, &caller, &signal, |to, last| Signalled::Read { to, message_id: last.unwrap_or_default() }).await
 }
 
-async fn tell<'s>(api: &Api, caller: &Caller, signal: &'s Signal, make: impl Fn(&'s str, Option<&'s str>) -> Signalled<'s>) -> Result<StatusCode, Problem> {
+async fn tell<'s>(
+    api: &Api,
+    caller: &Caller,
+    signal: &'s Signal,
+    make: impl Fn(&'s str, Option<&'s str>) -> Signalled<'s>,
+) -> Result<StatusCode, Problem> {
     caller.may("messages:write")?;
     let Some((name, to)) = signal.conversation.split_once('/') else {
         return Err(Problem::new(&problem::INVALID, "a conversation is `channel/address`").at("#/conversation", "conversation_invalid"));

@@ -63,7 +63,8 @@ pub async fn events(
     Query(query): Query<EventsQuery>,
 ) -> Result<Response, Problem> {
     caller.may("messages:read")?;
-    let list = |text: &Option<String>| text.as_deref().map(|t| t.split(',').map(|s| s.trim().to_owned()).collect::<Vec<_>>()).unwrap_or_default();
+    let list =
+        |text: &Option<String>| text.as_deref().map(|t| t.split(',').map(|s| s.trim().to_owned()).collect::<Vec<_>>()).unwrap_or_default();
     let mut channels = list(&query.channel);
     if channels.is_empty() {
         channels = caller.channels().to_vec();

@@ -54,7 +54,11 @@ impl Key {
 
     /// Stores the answer; errors of ours and refusals for now are not kept, so that the caller can come again.
     pub async fn finish(&self, store: &dyn Store, status: u16, body: &str) {
-        let stored = if status >= 500 || status == 429 { store.free_key(&self.scope).await } else { store.answer_key(&self.scope, status, body.to_owned()).await };
+        let stored = if status >= 500 || status == 429 {
+            store.free_key(&self.scope).await
+        } else {
+            store.answer_key(&self.scope, status, body.to_owned()).await
+        };
         if let Err(e) = stored {
             tracing::warn!(error = %e, "the answer of an idempotency key could not be stored");
         }

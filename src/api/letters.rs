@@ -29,7 +29,12 @@ pub struct LettersQuery {
 
 /// Lists dead letters, newest first.
 #[utoipa::path(get, path = "/v1/dead-letters", operation_id = "listDeadLetters", tag = "dead letters", params(LettersQuery), responses((status = 200, body = Object)))]
-pub async fn list(Extract(api): Extract<Api>, caller: Caller, OriginalUri(uri): OriginalUri, Query(query): Query<LettersQuery>) -> Result<Response, Problem> {
+pub async fn list(
+    Extract(api): Extract<Api>,
+    caller: Caller,
+    OriginalUri(uri): OriginalUri,
+    Query(query): Query<LettersQuery>,
+) -> Result<Response, Problem> {
     caller.may("messages:read")?;
     let states = if query.in_doubt { vec![State::InDoubt] } else { vec![State::Failed, State::Expired, State::InDoubt] };
     let filter = Filter { states, channel: query.channel, limit: query.limit.unwrap_or(50).clamp(1, 500), ..Filter::default() };
@@ -72,7 +77,12 @@ pub struct Settlement {
 /// Settles one that is in doubt.
 #[utoipa::path(post, path = "/v1/dead-letters/{id}/settle", operation_id = "settleDeadLetter", tag = "dead letters", params(("id" = String, Path)),
     request_body = Settlement, responses((status = 202), (status = 404, body = Problem), (status = 409, body = Problem)))]
-pub async fn settle(Extract(api): Extract<Api>, caller: Caller, Path(id): Path<String>, Body(how): Body<Settlement>) -> Result<StatusCode, Problem> {
+pub async fn settle(
+    Extract(api): Extract<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Body(how): Body<Settlement>,
+) -> Result<StatusCode, Problem> {
     tell(&api, &caller, &id, how.outcome).await
 }
 

@@ -86,7 +86,14 @@ pub async fn send(Extract(api): Extract<Api>, caller: Caller, headers: HeaderMap
     Ok((StatusCode::ACCEPTED, Json(result?)).into_response())
 }
 
-async fn send_one(api: &Api, caller: &Caller, headers: &HeaderMap, body: &[u8], key: Option<&Key>, again: bool) -> Result<Accepted, Problem> {
+async fn send_one(
+    api: &Api,
+    caller: &Caller,
+    headers: &HeaderMap,
+    body: &[u8],
+    key: Option<&Key>,
+    again: bool,
+) -> Result<Accepted, Problem> {
     let value = serde_json::from_slice(body).map_err(|e| Problem::new(&problem::MALFORMED, format!("the body is not JSON: {e}")))?;
     let request: SendRequest = parse(value)?;
     let act = key.map(|k| [b"key".as_slice(), k.scope.as_bytes()]);
@@ -95,7 +102,9 @@ async fn send_one(api: &Api, caller: &Caller, headers: &HeaderMap, body: &[u8], 
     caller.may_use(&ready.channel.id)?;
     let outcomes = api.acceptor.append(std::slice::from_ref(&ready), again).await;
     if !outcomes.iter().all(Outcome::is_durable) {
-        return Err(Problem::new(&problem::UNAVAILABLE, "the log cannot take it now; try again, with an Idempotency-Key to be safe").retry_after(5));
+        return Err(
+            Problem::new(&problem::UNAVAILABLE, "the log cannot take it now; try again, with an Idempotency-Key to be safe").retry_after(5)
+        );
     }
     Ok(accepted(api, &ready).await)
 }
@@ -233,10 +242,12 @@ async fn send_lines(api: &Api, caller: &Caller, lines: &[Vec<u8>], index: &mut u
         let result = &mut results[*at];
         let status = if outcome.is_durable() {
             let scheduled = ready.accepted.request.send_at.is_some_and(|t| t > clock::now());
-            (result.id, result.state) = (Some(ready.accepted.id.to_string()), Some(if scheduled { State::Scheduled } else { State::Accepted }));
+            (result.id, result.state) =
+                (Some(ready.accepted.id.to_string()), Some(if scheduled { State::Scheduled } else { State::Accepted }));
             202
         } else {
-            result.problem = serde_json::to_value(Problem::new(&problem::UNAVAILABLE, "the log cannot take it now; try this line again")).ok();
+            result.problem =
+                serde_json::to_value(Problem::new(&problem::UNAVAILABLE, "the log cannot take it now; try this line again")).ok();
             503
         };
         if let Some(key) = key {
@@ -313,7 +324,11 @@ pub async fn preview(Extract(api): Extract<Api>, caller: Caller, Body(wanted): B
         let Some(channel) = channels.by_id.get(&name) else {
             return Err(Problem::new(&problem::INVALID, format!("there is no channel {name}")).at("#/channels", "channel_unknown"));
         };
-        let address = wanted.addresses.get(&name).cloned().unwrap_or_else(|| if channel.reaches(&to) { to.clone() } else { example_address(channel.facts().schemes[0]) });
+        let address = wanted
+            .addresses
+            .get(&name)
+            .cloned()
+            .unwrap_or_else(|| if channel.reaches(&to) { to.clone() } else { example_address(channel.facts().schemes[0]) });
         data.push(shown(&api.acceptor.preview(&request, channel, &address).await));
     }
     Ok(Json(serde_json::json!({ "data": data })).into_response())
@@ -356,7 +371,9 @@ fn call_shown(call: &fairway_adapters::contract::Call) -> serde_json::Value {
         fairway_adapters::contract::CallBody::Bytes(bytes) => {
             serde_json::from_slice(bytes).unwrap_or_else(|_| serde_json::Value::String(String::from_utf8_lossy(bytes).into_owned()))
         }
-        fairway_adapters::contract::CallBody::Multipart(fields) => serde_json::Value::String(format!("multipart/form-data with {} fields", fields.len())),
+        fairway_adapters::contract::CallBody::Multipart(fields) => {
+            serde_json::Value::String(format!("multipart/form-data with {} fields", fields.len()))
+        }
     };
     serde_json::json!({ "method": call.method.as_str(), "url": call.url, "headers": headers, "body": body })
 }
@@ -381,7 +398,12 @@ pub struct ListQuery {
 /// Lists messages, newest first.
 #[utoipa::path(get, path = "/v1/messages", operation_id = "listMessages", tag = "messages", params(ListQuery),
     responses((status = 200, body = Object, description = "`{data, next, has_more}`"), (status = 400, body = Problem)))]
-pub async fn list(Extract(api): Extract<Api>, caller: Caller, OriginalUri(uri): OriginalUri, Query(query): Query<ListQuery>) -> Result<Response, Problem> {
+pub async fn list(
+    Extract(api): Extract<Api>,
+    caller: Caller,
+    OriginalUri(uri): OriginalUri,
+    Query(query): Query<ListQuery>,
+) -> Result<Response, Problem> {
     caller.may("messages:read")?;
     if query.campaign.is_some() {
         return Err(Problem::new(&problem::NOT_SUPPORTED, "this build has no campaigns yet"));
@@ -391,7 +413,12 @@ pub async fn list(Extract(api): Extract<Api>, caller: Caller, OriginalUri(uri): 
         None => Vec::new(),
         Some(text) => text
             .split(',')
-            .map(|word| State::ALL.into_iter().find(|s| s.word() == word.trim()).ok_or_else(|| Problem::new(&problem::INVALID, format!("there is no state `{word}`"))))
+            .map(|word| {
+                State::ALL
+                    .into_iter()
+                    .find(|s| s.word() == word.trim())
+                    .ok_or_else(|| Problem::new(&problem::INVALID, format!("there is no state `{word}`")))
+            })
             .collect::<Result<_, _>>()?,
     };
     let before = query.after.as_deref().map(read_place).transpose()?;

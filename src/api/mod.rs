@@ -48,6 +48,8 @@ pub struct Shared {
     pub keys: auth::Keys,
     /// Turns true when the process is to stop.
     pub stopping: watch::Receiver<bool>,
+    /// The client, for calls beside the lanes.
+    pub transport: crate::transport::Transport,
     /// Parses kept webhooks again.
     pub replayer: Arc<dyn operations::Replayer>,
 }
@@ -104,7 +106,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         match axum::Json::<serde_json::Value>::from_request(request, state).await {
             Ok(axum::Json(value)) => parse(value).map(Self),
-            Err(JsonRejection::MissingJsonContentType(_)) => Err(Problem::new(&problem::MEDIA_TYPE, "send `Content-Type: application/json`")),
+            Err(JsonRejection::MissingJsonContentType(_)) => {
+                Err(Problem::new(&problem::MEDIA_TYPE, "send `Content-Type: application/json`"))
+            }
             Err(JsonRejection::BytesRejection(_)) => Err(Problem::new(&problem::TOO_LARGE, "the body is too large or broke off")),
             Err(e) => Err(Problem::new(&problem::MALFORMED, e.body_text())),
         }

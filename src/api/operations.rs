@@ -29,12 +29,13 @@ pub struct ReadyQuery {
 
 /// Whether an event can be made durable; with `?verbose`, what else is away.
 pub async fn readyz(Extract(api): Extract<Api>, Query(query): Query<ReadyQuery>) -> Response {
+    let store = api.store.setting("probe").await.is_ok();
     let health = api.log.health();
     let checks = [
         ("log-or-spool", api.log.ready(), true),
         ("not-stopping", !*api.stopping.borrow(), true),
         ("log", health.log, false),
-        ("store", api.store.setting("probe").await.is_ok(), false),
+        ("store", store, false),
     ];
     let excluded = |name: &str| query.exclude.as_deref() == Some(name);
     let ready = checks.iter().all(|(name, ok, needed)| *ok || !needed || excluded(name));
@@ -80,7 +81,8 @@ pub async fn schema(Path((name, version)): Path<(String, String)>) -> Result<Jso
 /// What a type of problem means.
 pub async fn problem(Path(name): Path<String>) -> Result<Json<serde_json::Value>, Problem> {
     let kind = problem::KINDS.iter().find(|k| k.name == name);
-    kind.map(|k| Json(serde_json::to_value(k).unwrap_or_default())).ok_or_else(|| Problem::new(&problem::NOT_FOUND, "there is no such type of problem"))
+    kind.map(|k| Json(serde_json::to_value(k).unwrap_or_default()))
+        .ok_or_else(|| Problem::new(&problem::NOT_FOUND, "there is no such type of problem"))
 }
 
 /// Which kept webhooks to parse again.
@@ -135,7 +137,8 @@ pub async fn replay(Extract(api): Extract<Api>, caller: Caller, Body(request): B
 #[utoipa::path(get, path = "/v1/status", operation_id = "status", tag = "operations", responses((status = 200, body = Object)))]
 pub async fn status(Extract(api): Extract<Api>, caller: Caller, _headers: HeaderMap) -> Result<Json<serde_json::Value>, Problem> {
     caller.may("messages:read")?;
-    let balance: serde_json::Map<String, serde_json::Value> = api.store.balance().await?.into_iter().map(|(s, n)| (s.word().to_owned(), n.into())).collect();
+    let balance: serde_json::Map<String, serde_json::Value> =
+        api.store.balance().await?.into_iter().map(|(s, n)| (s.word().to_owned(), n.into())).collect();
     let accepted: u64 = balance.values().filter_map(serde_json::Value::as_u64).sum();
     Ok(Json(serde_json::json!({
         "version": env!("CARGO_PKG_VERSION"),

@@ -6,9 +6,8 @@
 mod accept;
 pub mod claims;
 pub mod listener;
-mod record;
-mod remember;
+pub mod record;
+pub mod remember;
 mod respond;
 
 pub use accept::{Ingress, Parts};
-pub use record::{from_unparsed, unparsed_hook};

@@ -1,0 +1,394 @@
+//! Puts the rooms together: opens log and store, binds the channels, runs every task, serves, and stops in order.
+
+mod replay;
+mod send_topic;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
+
+use fairway_adapters::contract::Call;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::api::{self, auth::Keys};
+use crate::channels::{Channel, Channels, Live};
+use crate::config::Config;
+use crate::delivery::feed::Feed;
+use crate::envelope::Writer;
+use crate::ingress::{self, Ingress, claims::Claims, listener, remember::Remembered};
+use crate::log::{self, EventLog, Position, Positions, Topic};
+use crate::media::blobs::Blobs;
+use crate::outbound::{accept::Acceptor, owner, unit};
+use crate::store::{Store, projector, sqlite::Sqlite};
+use crate::transport::Transport;
+use crate::{clock, sandbox, telemetry};
+
+/// Newest ids that are exact in memory.
+const EXACT: usize = 2_000_000;
+/// Connections at a time.
+const CONNECTIONS: usize = 20_000;
+
+/// A gateway that runs.
+pub struct App {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Where the API listens, when it has a port of its own.
+    pub api_address: Option<SocketAddr>,
+    channels: Live,
+    log: Arc<dyn EventLog>,
+    stop: watch::Sender<bool>,
+    stop_units: watch::Sender<bool>,
+    owner: tokio::task::JoinHandle<()>,
+    servers: Vec<std::thread::JoinHandle<()>>,
+    claims: (Arc<Claims>, Arc<Remembered>),
+    config: Config,
+}
+
+/// Why it does not start: a sentence that names the remedy.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StartError(pub String);
+
+fn wrong(e: impl std::fmt::Display) -> StartError {
+    StartError(e.to_string())
+}
+
+impl App {
+    /// Starts a gateway. `seed_key` is `FAIRWAY_API_KEY`.
+    pub async fn start(mut config: Config, seed_key: Option<String>) -> Result<Self, StartError> {
+        telemetry::install();
+        let stage = if config.sandbox.enabled { Some(sandbox::Sandbox::open(&mut config).await.map_err(wrong)?) } else { None };
+        let channels = Live::new(Channels::bind(&config).map_err(wrong)?);
+        let sqlite = config.store.url.strip_prefix("sqlite:").unwrap_or("data/fairway.db").to_owned();
+        let store: Arc<dyn Store> = Arc::new(Sqlite::open(Path::new(&sqlite)).map_err(wrong)?);
+        let log = log::open(&config.log, &config.retention).await.map_err(wrong)?;
+        let keys = Keys::open(Arc::clone(&store), config.is_loopback(), &config.server.public_url, config.api.rate, seed_key)
+            .await
+            .map_err(wrong)?;
+        if !config.is_loopback() {
+            if config.sandbox.enabled {
+                return Err(wrong(
+                    "server.public_url is not loopback and the sandbox is on: anybody could play your providers; set sandbox.enabled = false",
+                ));
+            }
+            if !keys.any() {
+                return Err(wrong(
+                    "server.public_url is not loopback and there is no API key: anybody could send; set FAIRWAY_API_KEY for the first start",
+                ));
+            }
+        }
+        let blobs = Blobs::open(&config.media.path)
+            .map_err(|e| wrong(format!("media.path {} cannot be used: {e}", config.media.path.display())))?;
+        let transport = Transport::with_blobs(config.is_loopback(), blobs.clone());
+        let writer = Writer::new(&*log, config.log.encoding, &config.server.public_url);
+        let (claims, remembered) = recall(&*log, &sqlite).await.map_err(wrong)?;
+        let (stop, stopping) = watch::channel(false);
+        let (stop_units, units_stopping) = watch::channel(false);
+
+        let parts = Arc::new(unit::Parts {
+            log: Arc::clone(&log),
+            store: Arc::clone(&store),
+            channels: channels.clone(),
+            transport: transport.clone(),
+            writer: writer.clone(),
+            public_url: config.server.public_url.clone(),
+            links: Arc::new(|_| None),
+        });
+        let units = owner::Units::default();
+        let owner = tokio::spawn(owner::run(Arc::clone(&parts), units.clone(), units_stopping));
+        tokio::spawn(projector::run(Arc::clone(&log), Arc::clone(&store)));
+        let feed = Feed::open(Arc::clone(&log), cursor_key(&*store).await.map_err(wrong)?).await.map_err(wrong)?;
+        tokio::spawn(Arc::clone(&feed).run());
+        let acceptor = Acceptor::new(parts, units.clone());
+        tokio::spawn(send_topic::run(Arc::clone(&log), acceptor.clone(), writer.clone()));
+
+        let (owed, owed_calls) = mpsc::unbounded_channel();
+        let (wanted_keys, key_calls) = mpsc::unbounded_channel();
+        tokio::spawn(make_owed_calls(transport.clone(), owed_calls));
+        tokio::spawn(fetch_keys(transport.clone(), key_calls));
+        let ingress_parts = ingress::Parts {
+            log: Arc::clone(&log),
+            channels: channels.clone(),
+            claims: Arc::clone(&claims),
+            blobs: blobs.clone(),
+            owed,
+            keys: wanted_keys,
+        };
+        let ingress = Arc::new(Ingress::new(ingress_parts, &config));
+        tokio::spawn(flush_claims(Arc::clone(&log), Arc::clone(&remembered)));
+
+        let replayer = Arc::new(replay::Replay {
+            log: Arc::clone(&log),
+            channels: channels.clone(),
+            writer,
+            claims: Arc::clone(&claims),
+            blobs: blobs.clone(),
+            public_url: config.server.public_url.clone(),
+        });
+        let shared = Arc::new(api::Shared {
+            config: config.clone(),
+            log: Arc::clone(&log),
+            store: Arc::clone(&store),
+            channels: channels.clone(),
+            acceptor,
+            units,
+            feed,
+            keys,
+            stopping: stopping.clone(),
+            replayer,
+            transport: transport.clone(),
+        });
+        let mut router = api::router(shared);
+        if let Some(stage) = &stage {
+            router = router.merge(stage.router());
+        }
+
+        let tls = crate::tls::watch(config.server.tls.as_ref()).map_err(wrong)?;
+        let options = listener::Options {
+            max_body: config.server.max_body.0 as usize,
+            head_timeout: config.server.head_timeout.0,
+            body_timeout: config.server.body_timeout.0,
+            tls,
+            max_connections: CONNECTIONS,
+        };
+        let (main, separate) = (config.server.listen, config.api.listen);
+        let hooks_only = axum::Router::new();
+        let main_router = if separate.is_some() { hooks_only } else { router.clone() };
+        let (address, mut servers) = serve(main, Some(ingress), main_router, &options, &stopping)?;
+        let mut api_address = None;
+        if let Some(listen) = separate {
+            let (address, more) = serve(listen, None, router, &options, &stopping)?;
+            api_address = Some(address);
+            servers.extend(more);
+        }
+        if let Some(stage) = stage {
+            stage.begin(address, transport).await;
+        }
+        Ok(Self { address, api_address, channels, log, stop, stop_units, owner, servers, claims: (claims, remembered), config })
+    }
+
+    /// What it runs on, for the banner.
+    pub fn banner(&self) -> String {
+        let health = self.log.health();
+        let scheme = if self.config.server.tls.is_some() { "https" } else { "http" };
+        let mut text = format!("Fairway {} listens on {scheme}://{}\n", env!("CARGO_PKG_VERSION"), self.address);
+        if let Some(api) = self.api_address {
+            text.push_str(&format!("  API and console on {scheme}://{api}\n"));
+        }
+        text.push_str(&format!(
+            "  log: {} ({})\n",
+            health.kind,
+            if health.kind == "embedded" {
+                self.config.log.path.display().to_string()
+            } else {
+                self.config.log.brokers.clone().unwrap_or_default()
+            }
+        ));
+        text.push_str(&format!("  store: {}\n", self.config.store.url));
+        for channel in self.channels.get().by_id.values() {
+            let simulated =
+                if self.config.sandbox.enabled && sandbox::is_simulated(&self.config, &channel.id) { "  (simulated)" } else { "" };
+            text.push_str(&format!("  channel {} ({}){simulated}\n", channel.id, channel.facts().name));
+        }
+        if self.config.sandbox.enabled {
+            text.push_str("  Simulated providers answer; nothing leaves this machine. Open the first URL in a browser.\n");
+        }
+        text
+    }
+
+    /// Puts a changed file in force: channels, limits and their settings. A broken one changes nothing.
+    pub async fn reload(&mut self, path: &Path) -> Result<(), StartError> {
+        let mut config = Config::load(path).map_err(wrong)?;
+        if self.config.sandbox.enabled {
+            sandbox::keep(&self.config, &mut config);
+        }
+        let channels = Channels::bind(&config).map_err(wrong)?;
+        self.channels.replace(channels);
+        self.config.channels = config.channels;
+        self.config.apps = config.apps;
+        self.config.limits = config.limits;
+        Ok(())
+    }
+
+    /// Stops in order: no new work, what is under way finished or in doubt, the log flushed.
+    pub async fn stop(self) {
+        let _ = self.stop.send(true);
+        let servers = self.servers;
+        let joined = tokio::task::spawn_blocking(move || servers.into_iter().for_each(|s| drop(s.join())));
+        let _ = tokio::time::timeout(Duration::from_secs(15), joined).await;
+        let _ = self.stop_units.send(true);
+        let _ = tokio::time::timeout(Duration::from_secs(15), self.owner).await;
+        if let Ok(ends) = self.log.ends(Topic::Inbound).await {
+            let _ = self.claims.1.flush(&ends);
+        }
+        self.log.close(Duration::from_secs(10)).await;
+    }
+}
+
+/// Serves an address with one single-threaded runtime per core.
+fn serve(
+    address: SocketAddr,
+    ingress: Option<Arc<Ingress>>,
+    router: axum::Router,
+    options: &listener::Options,
+    stopping: &watch::Receiver<bool>,
+) -> Result<(SocketAddr, Vec<std::thread::JoinHandle<()>>), StartError> {
+    let named = |e: std::io::Error| wrong(format!("server.listen {address} cannot be used: {e}; is another process listening there?"));
+    // The reuse of the port is for our own threads: another process there is a mistake to be told.
+    let probe = std::net::TcpListener::bind(address).map_err(named)?;
+    let address = probe.local_addr().map_err(named)?;
+    drop(probe);
+    let open = Arc::new(AtomicUsize::new(0));
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let mut threads = Vec::with_capacity(cores);
+    for core in 0..cores {
+        let listener = listener::bind(address).map_err(named)?;
+        let (ingress, router, options, stopping, open) =
+            (ingress.clone(), router.clone(), options.clone(), stopping.clone(), Arc::clone(&open));
+        let thread = std::thread::Builder::new().name(format!("listen-{core}")).spawn(move || {
+            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(e) => return tracing::error!(error = %e, "a listener thread cannot start"),
+            };
+            runtime.block_on(async move {
+                let counted = Arc::clone(&open);
+                if let Err(e) = listener::serve(listener, ingress, router, options, stopping, open).await {
+                    tracing::error!(error = %e, "a listener stopped");
+                }
+                // Connections are told to finish; those that stream are given a moment.
+                for _ in 0..100 {
+                    if counted.load(std::sync::atomic::Ordering::Relaxed) == 0 {
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            });
+        });
+        threads.push(thread.map_err(named)?);
+    }
+    Ok((address, threads))
+}
+
+/// Opens what is remembered of ids and learns from the log what was taken since.
+async fn recall(log: &dyn EventLog, store: &str) -> Result<(Arc<Claims>, Arc<Remembered>), String> {
+    let path = PathBuf::from(store).with_extension("seen.db");
+    let (remembered, positions) = Remembered::open(&path).map_err(|e| format!("{} cannot be opened: {e}", path.display()))?;
+    let remembered = Arc::new(remembered);
+    let claims = Arc::new(Claims::new(EXACT, Some(Arc::clone(&remembered))));
+    for topic in [Topic::Inbound, Topic::Signals, Topic::Notices, Topic::Unparsed, Topic::Orders, Topic::Status] {
+        learn(log, topic, &positions, &claims, &remembered).await?;
+    }
+    Ok((claims, remembered))
+}
+
+/// Positions of several topics under one name: topic and partition in one number.
+fn key(topic: Topic, partition: u32) -> u32 {
+    (topic as u32) << 16 | partition
+}
+
+async fn learn(log: &dyn EventLog, topic: Topic, known: &Positions, claims: &Claims, remembered: &Remembered) -> Result<(), String> {
+    let week = clock::now().plus(-7 * 86_400_000);
+    let since = log.since(topic, week.0).await.map_err(|e| e.to_string())?;
+    let ends = log.ends(topic).await.map_err(|e| e.to_string())?;
+    let mut reader = log.reader();
+    let mut left = 0;
+    for (partition, end) in &ends {
+        let from = known.get(&key(topic, *partition)).copied().unwrap_or(0).max(since.get(partition).copied().unwrap_or(0));
+        if from < *end {
+            reader.assign(Position { topic, partition: *partition, offset: from });
+            left += 1;
+        }
+    }
+    while left > 0 {
+        // Offsets are sparse: silence means that the rest is gaps.
+        let Ok(records) = tokio::time::timeout(Duration::from_millis(500), reader.next(4096)).await else { break };
+        for record in records.map_err(|e| e.to_string())? {
+            let id = record.headers.get("ce_id").or_else(|| record.headers.get("id"));
+            if let Some(id) = id.and_then(crate::ids::read_fingerprint) {
+                claims.learn(id);
+                remembered.add(id);
+            }
+            if ends.get(&record.at.partition).is_some_and(|end| record.at.offset + 1 >= *end) {
+                reader.release(topic, record.at.partition);
+                left -= 1;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes taken ids to disk once enough have gathered, with the log position they reach back to.
+async fn flush_claims(log: Arc<dyn EventLog>, remembered: Arc<Remembered>) {
+    let mut behind = all_ends(&*log).await;
+    loop {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        if !remembered.is_due() {
+            continue;
+        }
+        let ends = all_ends(&*log).await;
+        // The position of the last look: every id taken before it is among those written now.
+        let (remembered, positions) = (Arc::clone(&remembered), std::mem::replace(&mut behind, ends));
+        let written = tokio::task::spawn_blocking(move || remembered.flush(&positions)).await;
+        if let Ok(Err(e)) = written {
+            tracing::warn!(error = %e, "taken ids cannot be written now; a restart reads more of the log instead");
+        }
+    }
+}
+
+async fn all_ends(log: &dyn EventLog) -> Positions {
+    let mut all = Positions::new();
+    for topic in [Topic::Inbound, Topic::Signals, Topic::Notices, Topic::Unparsed, Topic::Orders, Topic::Status] {
+        if let Ok(ends) = log.ends(topic).await {
+            all.extend(ends.into_iter().map(|(partition, offset)| (key(topic, partition), offset)));
+        }
+    }
+    all
+}
+
+/// Calls owed besides an answer (a button press to confirm). Their failure loses nothing.
+async fn make_owed_calls(transport: Transport, mut calls: mpsc::UnboundedReceiver<(Arc<Channel>, Call)>) {
+    while let Some((channel, call)) = calls.recv().await {
+        let transport = transport.clone();
+        tokio::spawn(async move {
+            if let Err(e) = transport.call(&call, None, Duration::from_secs(10)).await {
+                tracing::warn!(channel = &*channel.id, error = %e, "a call owed to the provider failed");
+            }
+        });
+    }
+}
+
+type KeyCall = (Arc<Channel>, Call, oneshot::Sender<Option<bytes::Bytes>>);
+
+/// Fetches published keys for verification.
+async fn fetch_keys(transport: Transport, mut calls: mpsc::UnboundedReceiver<KeyCall>) {
+    while let Some((channel, call, answer)) = calls.recv().await {
+        let transport = transport.clone();
+        tokio::spawn(async move {
+            let keys = match transport.call(&call, None, Duration::from_secs(5)).await {
+                Ok(reply) if reply.status.is_success() => Some(reply.body),
+                Ok(reply) => {
+                    tracing::warn!(channel = &*channel.id, status = reply.status.as_u16(), "published keys cannot be fetched");
+                    None
+                }
+                Err(e) => {
+                    tracing::warn!(channel = &*channel.id, error = %e, "published keys cannot be fetched");
+                    None
+                }
+            };
+            let _ = answer.send(keys);
+        });
+    }
+}
+
+/// The key that authenticates cursors; made at the first start.
+async fn cursor_key(store: &dyn Store) -> Result<Vec<u8>, crate::store::Error> {
+    if let Some(key) = store.setting("cursor_key").await? {
+        return Ok(key.into_bytes());
+    }
+    let key = crate::ids::text("", crate::ids::random());
+    store.put_setting("cursor_key", key.clone()).await?;
+    Ok(key.into_bytes())
+}

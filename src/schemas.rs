@@ -1,0 +1,222 @@
+//! The public contract in machine-readable form, generated from our own types: JSON Schema, OpenAPI 3.1, AsyncAPI 3.0.
+
+use std::collections::BTreeMap;
+
+use fairway_adapters::contract::event::{
+    Comment, Consent, ContactUpdated, Created, Deleted, Edited, Follow, GroupUpdated, Notice, ProviderEvent, Reaction, Received, Signal,
+    Tracked, Unparsed,
+};
+use fairway_adapters::contract::{Data, SendRequest, Status};
+use schemars::{JsonSchema, Schema, generate::SchemaSettings};
+use serde_json::{Value, json};
+use utoipa::OpenApi as _;
+
+use crate::api;
+use crate::config;
+use crate::log::Topic;
+use crate::telemetry::METRICS;
+
+/// Every event type with its topic and its schema.
+const EVENTS: &[(&str, Topic, fn() -> Value)] = &[
+    ("fairway.message.received", Topic::Inbound, of::<Data<'static, Received<'static>>>),
+    ("fairway.message.edited", Topic::Inbound, of::<Data<'static, Edited<'static>>>),
+    ("fairway.message.deleted", Topic::Inbound, of::<Data<'static, Deleted<'static>>>),
+    ("fairway.message.reaction", Topic::Inbound, of::<Data<'static, Reaction<'static>>>),
+    ("fairway.message.created", Topic::Status, of::<Data<'static, Created<'static>>>),
+    ("fairway.message.status", Topic::Status, of::<Data<'static, Status<'static>>>),
+    ("fairway.contact.typing", Topic::Signals, of::<Data<'static, Signal<'static>>>),
+    ("fairway.contact.read", Topic::Signals, of::<Data<'static, Signal<'static>>>),
+    ("fairway.contact.followed", Topic::Inbound, of::<Data<'static, Follow<'static>>>),
+    ("fairway.contact.unfollowed", Topic::Inbound, of::<Data<'static, Follow<'static>>>),
+    ("fairway.contact.updated", Topic::Inbound, of::<Data<'static, ContactUpdated<'static>>>),
+    ("fairway.contact.consent", Topic::Inbound, of::<Data<'static, Consent<'static>>>),
+    ("fairway.contact.tracked", Topic::Inbound, of::<Data<'static, Tracked<'static>>>),
+    ("fairway.group.updated", Topic::Inbound, of::<Data<'static, GroupUpdated<'static>>>),
+    ("fairway.comment.received", Topic::Inbound, of::<Data<'static, Comment<'static>>>),
+    ("fairway.provider.event", Topic::Inbound, of::<Data<'static, ProviderEvent<'static>>>),
+    ("fairway.channel.notice", Topic::Notices, of::<Data<'static, Notice<'static>>>),
+    ("fairway.webhook.unparsed", Topic::Unparsed, of::<Data<'static, Unparsed<'static>>>),
+];
+
+fn of<T: JsonSchema>() -> Value {
+    let schema: Schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>();
+    schema.into()
+}
+
+/// The schema of one event's data, or of a send request (`send`).
+pub fn event(name: &str) -> Option<Value> {
+    if name == "send" {
+        return Some(of::<SendRequest>());
+    }
+    EVENTS.iter().find(|(n, ..)| *n == name).map(|(_, _, schema)| schema())
+}
+
+/// Every schema of events, by file name.
+pub fn events() -> BTreeMap<String, Value> {
+    let mut all: BTreeMap<String, Value> = EVENTS.iter().map(|(name, _, schema)| (format!("{name}.json"), schema())).collect();
+    all.insert("send.json".into(), of::<SendRequest>());
+    all
+}
+
+/// The schema of the configuration file.
+pub fn configuration() -> Value {
+    let channels: Vec<Value> = fairway_adapters::PROVIDERS
+        .iter()
+        .map(|provider| {
+            let mut schema = of::<config::Channel>();
+            let own: Value = (provider.schema)().into();
+            for list in ["properties", "$defs"] {
+                if let (Some(Value::Object(more)), Some(map)) = (own.get(list), schema.as_object_mut()) {
+                    if let Some(into) = map.entry(list).or_insert_with(|| json!({})).as_object_mut() {
+                        into.extend(more.clone());
+                    }
+                }
+            }
+            schema["title"] = provider.facts.name.into();
+            schema["properties"]["provider"] = json!({ "const": provider.facts.id });
+            schema["additionalProperties"] = false.into();
+            schema
+        })
+        .collect();
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Fairway configuration",
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "server": of::<config::Server>(), "api": of::<config::Api>(), "log": of::<crate::log::config::Config>(),
+            "retention": of::<crate::log::config::Retention>(), "store": of::<config::Store>(), "media": of::<config::Media>(),
+            "sandbox": of::<config::Sandbox>(),
+            "limits": { "type": "object", "additionalProperties": of::<config::Limit>() },
+            "apps": { "type": "object", "additionalProperties": { "type": "object", "required": ["provider"] } },
+            "channels": { "type": "object", "additionalProperties": { "oneOf": channels } },
+        }
+    })
+}
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(title = "Fairway", description = "Channel gateway and proactive-outbound engine. Errors are RFC 9457 problems."),
+    paths(
+        api::messages::send,
+        api::messages::batch,
+        api::messages::preview,
+        api::messages::list,
+        api::messages::show,
+        api::messages::cancel,
+        api::events::events,
+        api::channels::list,
+        api::channels::show,
+        api::channels::pause,
+        api::channels::resume,
+        api::channels::throttle,
+        api::channels::setup,
+        api::channels::probe,
+        api::channels::typing,
+        api::channels::read,
+        api::letters::list,
+        api::letters::show,
+        api::letters::retry,
+        api::letters::drop_letter,
+        api::letters::settle,
+        api::keys::list,
+        api::keys::create,
+        api::keys::revoke,
+        api::operations::replay,
+        api::operations::status,
+    ),
+    components(schemas(api::problem::Problem))
+)]
+struct Described;
+
+/// The HTTP API as OpenAPI 3.1.
+pub fn openapi() -> Value {
+    let mut document = serde_json::to_value(Described::openapi()).unwrap_or_default();
+    let mut send = of::<SendRequest>();
+    let definitions = send.as_object_mut().and_then(|s| s.remove("$defs"));
+    if let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) {
+        if let Some(Value::Object(definitions)) = definitions {
+            schemas.extend(definitions);
+        }
+        if let Some(object) = send.as_object_mut() {
+            object.remove("$schema");
+        }
+        schemas.insert("SendRequest".into(), send);
+    }
+    let reference = json!({ "$ref": "#/components/schemas/SendRequest" });
+    if let Some(body) = document.pointer_mut("/paths/~1v1~1messages/post/requestBody/content") {
+        *body = json!({ "application/json": { "schema": reference } });
+    }
+    relocate(&mut document);
+    document["components"]["securitySchemes"] = json!({ "key": { "type": "http", "scheme": "bearer",
+        "description": format!("An API key (`fw_...`) with scopes: {}", api::auth::SCOPES.join(", ")) } });
+    document["security"] = json!([{ "key": [] }]);
+    document
+}
+
+/// References of JSON Schema become references of OpenAPI.
+fn relocate(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            if let Some(Value::String(text)) = map.get_mut("$ref")
+                && let Some(name) = text.strip_prefix("#/$defs/")
+            {
+                *text = format!("#/components/schemas/{name}");
+            }
+            map.values_mut().for_each(relocate);
+        }
+        Value::Array(items) => items.iter_mut().for_each(relocate),
+        _ => {}
+    }
+}
+
+/// The topics as AsyncAPI 3.0, for a prefix.
+pub fn asyncapi(prefix: &str) -> Value {
+    let mut channels = serde_json::Map::new();
+    let mut operations = serde_json::Map::new();
+    let mut messages = serde_json::Map::new();
+    for (name, topic, schema) in EVENTS {
+        messages.insert((*name).into(), json!({
+            "name": name, "title": name, "contentType": "application/json", "payload": schema(),
+            "headers": { "type": "object", "required": ["ce_id", "ce_type", "ce_source", "ce_specversion"], "properties": {
+                "ce_specversion": { "const": "1.0" }, "ce_type": { "const": name }, "ce_id": { "type": "string" }, "ce_source": { "type": "string" },
+                "ce_subject": { "type": "string" }, "ce_time": { "type": "string", "format": "date-time" } } },
+            "bindings": { "kafka": { "key": { "type": "string", "description": "the conversation" }, "bindingVersion": "0.5.0" } },
+        }));
+        let channel =
+            channels.entry(topic.name()).or_insert_with(|| json!({ "address": format!("{prefix}.{}", topic.name()), "messages": {} }));
+        channel["messages"][*name] = json!({ "$ref": format!("#/components/messages/{name}") });
+        operations
+            .entry(topic.name())
+            .or_insert_with(|| json!({ "action": "send", "channel": { "$ref": format!("#/channels/{}", topic.name()) } }));
+    }
+    messages.insert(
+        "send".into(),
+        json!({ "name": "send", "title": "A send request", "contentType": "application/json", "payload": of::<SendRequest>(),
+        "headers": { "type": "object", "properties": { "idempotency-key": { "type": "string" } } } }),
+    );
+    channels.insert(
+        "send".into(),
+        json!({ "address": format!("{prefix}.send"), "messages": { "send": { "$ref": "#/components/messages/send" } } }),
+    );
+    operations.insert("send".into(), json!({ "action": "receive", "channel": { "$ref": "#/channels/send" } }));
+    json!({
+        "asyncapi": "3.0.0",
+        "info": { "title": "Fairway topics", "version": env!("CARGO_PKG_VERSION"), "license": { "name": "Apache-2.0" } },
+        "defaultContentType": "application/json",
+        "channels": channels, "operations": operations, "components": { "messages": messages },
+    })
+}
+
+/// What `fairway schema NAME` prints.
+pub fn named(name: &str) -> Option<Value> {
+    Some(match name {
+        "config" => configuration(),
+        "events" => serde_json::to_value(events()).unwrap_or_default(),
+        "openapi" => openapi(),
+        "asyncapi" => asyncapi("fairway"),
+        "metrics" => serde_json::to_value(METRICS).unwrap_or_default(),
+        "problems" => serde_json::to_value(api::problem::KINDS).unwrap_or_default(),
+        _ => return None,
+    })
+}
