@@ -1,7 +1,7 @@
 //! Every messaging provider Fairway speaks to, as pure functions.
 //!
 //! This crate has no runtime, no socket, no file and no clock: what an adapter needs comes in as an argument, what it
-//! wants done goes out as a value. A provider is one folder and one word in [`providers!`] below; `contract` holds the
+//! wants done goes out as a value. A provider is one folder and one word in `providers!` below; `contract` holds the
 //! words both sides share, `kit` what several providers need, `conformance` the laws all of them obey.
 
 #![allow(clippy::result_large_err)] // an error that carries the next call is rare, and boxing it would hide that
