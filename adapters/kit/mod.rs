@@ -4,4 +4,7 @@ pub mod address;
 pub mod choices;
 pub mod crypto;
 pub mod form;
+pub mod multipart;
+pub mod object;
+pub mod sample;
 pub mod text;
