@@ -223,7 +223,7 @@ pub(crate) fn no_bytes_make_it_panic(provider: &Provider) {
 /// `{}`, `[]` and the like say nothing, so nothing may come of them.
 fn is_empty_json(body: &[u8]) -> bool {
     serde_json::from_slice::<Value>(body)
-        .is_ok_and(|v| !v.as_object().is_some_and(|o| !o.is_empty()) && !v.as_array().is_some_and(|a| !a.is_empty()))
+        .is_ok_and(|v| v.as_object().is_none_or(|o| o.is_empty()) && v.as_array().is_none_or(|a| a.is_empty()))
 }
 
 pub(crate) fn it_parses_repeatably_with_unique_keys(provider: &Provider) {
