@@ -31,6 +31,11 @@ pub trait Adapter: Send + Sync + 'static {
         None
     }
 
+    /// The paces of this channel, where its settings decide (the kind of sender). `None`: those of the facts.
+    fn paces(&self) -> Option<&[super::Pace]> {
+        None
+    }
+
     /// Checks that a delivery comes from the provider. In constant time where secrets are compared; touches no content.
     fn verify<'a>(&self, hook: Webhook<'a>, cx: &Context<'_>) -> Result<Verified<'a>, VerifyError>;
 
