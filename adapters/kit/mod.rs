@@ -1,9 +1,11 @@
 //! What several providers need. No provider's name stands here.
 
 pub mod address;
+pub mod borrow;
 pub mod choices;
 pub mod crypto;
 pub mod form;
+pub mod markup;
 pub mod multipart;
 pub mod object;
 pub mod sample;
