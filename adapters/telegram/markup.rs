@@ -1,6 +1,7 @@
 //! Marked-up text as the HTML that Telegram knows: a few tags, each closed, everything else left out.
 
 use crate::contract::part::Format;
+use crate::kit::markup::{Dialect, from_commonmark};
 
 /// core.telegram.org/bots/api#html-style, read 2026-11-20.
 const TAGS: &[&str] = &["b", "strong", "i", "em", "u", "ins", "s", "strike", "del", "code", "pre", "blockquote", "tg-spoiler"];
@@ -9,7 +10,7 @@ const TAGS: &[&str] = &["b", "strong", "i", "em", "u", "ins", "s", "strike", "de
 pub(super) fn marked(text: &str, format: Format) -> (String, Option<&'static str>) {
     match format {
         Format::Plain => (text.to_owned(), None),
-        Format::Markdown => (text.to_owned(), None),
+        Format::Markdown => (from_commonmark(text, Dialect::Html), Some("HTML")),
         Format::Html => (html(text), Some("HTML")),
     }
 }
@@ -17,7 +18,8 @@ pub(super) fn marked(text: &str, format: Format) -> (String, Option<&'static str
 /// The words without markup.
 pub(super) fn plain(text: &str, format: Format) -> String {
     match format {
-        Format::Plain | Format::Markdown => text.to_owned(),
+        Format::Plain => text.to_owned(),
+        Format::Markdown => from_commonmark(text, Dialect::Plain),
         Format::Html => {
             let mut words = String::new();
             let known = html(text);
