@@ -220,3 +220,22 @@ pub fn named(name: &str) -> Option<Value> {
         _ => return None,
     })
 }
+
+/// The README's table of what each channel can do, from the facts.
+pub fn channel_table() -> String {
+    use fairway_adapters::contract::Support;
+    let mark = |support: Support| match support {
+        Support::Native => "yes",
+        Support::Downgraded => "as text",
+        Support::None => "-",
+    };
+    let mut table = String::from(
+        "| provider | word | media | choices | carousel | location | templates | reactions | typing | quotes | receipts up to |\n|---|---|---|---|---|---|---|---|---|---|---|\n",
+    );
+    for provider in fairway_adapters::PROVIDERS {
+        let (facts, can) = (provider.facts, provider.facts.can);
+        let cells = [can.media, can.choices, can.carousel, can.location, can.templates, can.reactions, can.typing, can.replies].map(mark);
+        table.push_str(&format!("| {} | `{}` | {} | {} |\n", facts.name, facts.id, cells.join(" | "), facts.strongest.word()));
+    }
+    table
+}

@@ -30,7 +30,7 @@ pub fn prepare_channel(name: &str, config: &Path) -> Result<(), String> {
     if existing.channels.contains_key(name) || name.starts_with("demo-") || !std::io::stdin().is_terminal() {
         return Ok(());
     }
-    let mut answer = |question: &str| -> Result<String, String> {
+    let answer = |question: &str| -> Result<String, String> {
         print!("{question}: ");
         std::io::stdout().flush().map_err(|e| e.to_string())?;
         let mut line = String::new();

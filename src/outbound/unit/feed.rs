@@ -336,11 +336,13 @@ pub(super) fn lane_index(lane: Priority) -> usize {
 fn limits(channel: &Channel) -> Limits {
     let facts = channel.facts();
     let throttle = &channel.throttle;
-    let documented = |scope: Scope| facts.paces.iter().filter(move |p| p.scope == scope).map(Limit::of_pace);
+    // Where the settings decide (what kind of sender it is), the adapter says; else the facts.
+    let paces = channel.adapter.paces().unwrap_or(facts.paces);
+    let documented = |scope: Scope| paces.iter().filter(move |p| p.scope == scope).map(Limit::of_pace);
     let mut own: Vec<(Scope, Limit)> = documented(Scope::Account).map(|l| (Scope::Account, l)).collect();
     match throttle.rate {
         Some(rate) => {
-            if facts.paces.iter().any(|p| p.scope == Scope::Sender && per_second(rate) > f64::from(p.count) * 1000.0 / p.window_ms as f64) {
+            if paces.iter().any(|p| p.scope == Scope::Sender && per_second(rate) > f64::from(p.count) * 1000.0 / p.window_ms as f64) {
                 tracing::warn!(channel = &*channel.id, rate = %rate, "throttle.rate is higher than the provider documents");
             }
             own.push((Scope::Sender, Limit::of_rate(rate)));

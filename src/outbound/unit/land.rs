@@ -183,7 +183,7 @@ impl Unit {
         let what = ledger::Call { id: item.message.id, attempt: item.attempt, call: item.calls };
         let outcome = arm::outcome(what, ledger::Outcome::InDoubt, "", "", 0);
         let records = vec![outcome.record(self.unit), self.status_record(number, State::InDoubt, None, Some(why))];
-        self.persist(records, Written::Doubted(number));
+        self.persist(records, Written::Doubted);
         self.look_for_early_receipt(number);
     }
 

@@ -185,7 +185,7 @@ enum Written {
     /// The message lies in the schedule.
     Parked(Number, Time),
     /// It is in doubt, in the ledger too.
-    Doubted(Number),
+    Doubted,
     /// An order was carried out.
     Order(u64),
     /// A checkpoint stands at this ledger offset.

@@ -215,7 +215,7 @@ impl Unit {
             Written::Called(number) => self.called(number),
             Written::Again(number, at) => self.again(number, at),
             Written::Parked(number, due) => self.parked(number, due),
-            Written::Doubted(_) | Written::Nothing => {}
+            Written::Doubted | Written::Nothing => {}
             Written::Order(offset) => self.progress.done_order(offset),
             Written::Checkpoint(offset) => self.checkpointed(offset),
         }

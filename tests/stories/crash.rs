@@ -1,0 +1,133 @@
+//! `kill -9`, again and again. How often is in `FAIRWAY_KILLS` (5 unless said; the README names the long run).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use fairway_adapters::contract::Call;
+use fairway_adapters::contract::twin::{Act, Twin};
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+fn kills() -> u32 {
+    std::env::var("FAIRWAY_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(5)
+}
+
+/// Deliveries of the simulated Telegram, signed as its twin signs them, sent straight to the hook.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_inbound_is_there_once() {
+    let mut world = World::start("").await;
+    let provider = fairway_adapters::provider("telegram").expect("built in");
+    let mut twin: Box<dyn Twin> = (provider.twin)(0);
+    let hook = world.url("/hooks/demo-telegram");
+    let mut acknowledged: Vec<String> = Vec::new();
+    let mut number = 0;
+    for _ in 0..kills() {
+        let transport = fairway::transport::Transport::new(true, Arc::new(|_| None));
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut batch = Vec::new();
+        for _ in 0..3000 {
+            number += 1;
+            let words = format!("n{number}");
+            let draft = twin.act(&format!("telegram:{}", 100 + number % 40), &Act::Text(words.clone()), fairway::clock::now()).remove(0);
+            batch.push((words, twin.sign(&hook, draft)));
+        }
+        let (hook, stopped) = (hook.clone(), Arc::clone(&stop));
+        let driver = tokio::spawn(async move {
+            let mut good = Vec::new();
+            for chunk in batch.chunks(16) {
+                if stopped.load(Ordering::Relaxed) {
+                    break;
+                }
+                let answers = chunk.iter().map(|(words, draft)| {
+                    let mut call = Call::new(draft.method.clone(), hook.clone()).bytes(draft.body.clone());
+                    for (name, value) in &draft.headers {
+                        call.headers.push((http::HeaderName::try_from(name.as_str()).expect("a name"), value.clone()));
+                    }
+                    let transport = transport.clone();
+                    async move {
+                        transport
+                            .call(&call, None, Duration::from_secs(5))
+                            .await
+                            .is_ok_and(|r| r.status.is_success())
+                            .then(|| words.clone())
+                    }
+                });
+                good.extend(futures_util::future::join_all(answers).await.into_iter().flatten());
+            }
+            good
+        });
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        world.kill();
+        stop.store(true, Ordering::Relaxed);
+        acknowledged.extend(driver.await.expect("it ends"));
+        world.restart().await;
+    }
+    let mut seen: HashMap<String, u32> = HashMap::new();
+    for event in world.events("fairway.message.received").await {
+        *seen.entry(event["data"]["message"]["parts"][0]["text"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
+    }
+    assert!(acknowledged.len() > 100, "the load was real: {}", acknowledged.len());
+    let lost: Vec<&String> = acknowledged.iter().filter(|words| !seen.contains_key(*words)).collect();
+    let twice: Vec<(&String, &u32)> = seen.iter().filter(|(_, n)| **n > 1).collect();
+    assert!(lost.is_empty() && twice.is_empty(), "of {} acknowledged: lost {lost:?}, twice {twice:?}", acknowledged.len());
+}
+
+/// The twin lives in the test, outside the process that is killed, and counts what reaches it.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_goes_out_twice_unless_it_is_listed() {
+    let provider = crate::world_twin::host("telegram").await;
+    let mut world =
+        World::start(&provider.channel("tg", "[channels.tg.throttle]\nrate = \"2000/s\"\nper_recipient = \"1000/s\"\nconcurrency = 32\n"))
+            .await;
+    let total = kills() * 400;
+    let mut lines = String::new();
+    for i in 0..total {
+        let category = if i % 2 == 0 { "marketing" } else { "transactional" };
+        let lane = if i % 2 == 0 { "bulk" } else { "normal" };
+        lines.push_str(&json!({ "to": format!("telegram:{}", 10_000 + i), "channel": "tg", "category": category, "priority": lane, "parts": [{ "type": "text", "text": format!("m{i}") }] }).to_string());
+        lines.push('\n');
+    }
+    let call = Call::new(http::Method::POST, world.url("/v1/messages/batch")).header("content-type", "application/x-ndjson").bytes(lines);
+    let reply = world.call(&call).await.expect("an answer");
+    let ids: Vec<String> = String::from_utf8_lossy(&reply.body)
+        .lines()
+        .filter_map(|l| serde_json::from_str::<Value>(l).ok()?["id"].as_str().map(str::to_owned))
+        .collect();
+    assert_eq!(ids.len() as u32, total);
+    for _ in 0..kills() {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        world.kill();
+        world.restart().await;
+    }
+    world
+        .until("every message has an end", 120, async |w| {
+            let status = w.get("/v1/status").await;
+            let count = |s: &str| status["balance"][s].as_u64().unwrap_or(0);
+            count("sent") + count("delivered") + count("read") + count("failed") + count("in_doubt") == u64::from(total)
+                && w.get("/v1/channels/tg").await["in_doubt"] == 0
+        })
+        .await;
+    let mut reached: HashMap<String, u32> = HashMap::new();
+    for text in provider.accepted() {
+        *reached.entry(text).or_default() += 1;
+    }
+    let doubted: std::collections::HashSet<String> = {
+        let events = world.events("fairway.message.status").await;
+        events
+            .iter()
+            .filter(|e| e["data"]["state"] == "in_doubt")
+            .filter_map(|e| e["data"]["message_id"].as_str().map(str::to_owned))
+            .collect()
+    };
+    for (i, id) in ids.iter().enumerate() {
+        let times = reached.get(&format!("m{i}")).copied().unwrap_or(0);
+        let marketing = i % 2 == 0;
+        let listed = doubted.contains(id);
+        assert!(times <= 1 || listed && !marketing, "m{i} ({id}) reached the provider {times} times, listed: {listed}");
+        assert!(times >= 1 || listed, "m{i} ({id}) never reached the provider and is not listed");
+    }
+    println!("sent {total}, kills {}, in doubt {}, reached twice {}", kills(), doubted.len(), reached.values().filter(|n| **n > 1).count());
+}

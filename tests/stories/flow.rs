@@ -1,0 +1,140 @@
+//! Messages in and out, as on a good day.
+
+use serde_json::json;
+
+use crate::world::World;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_writes_and_is_answered() {
+    let world = World::start("").await;
+    world.says("telegram", "telegram:5550001", "hello").await;
+    world.until("the event", 10, async |w| w.events("fairway.message.received").await.len() == 1).await;
+    let event = &world.events("fairway.message.received").await[0];
+    assert_eq!(event["specversion"], "1.0");
+    assert_eq!(event["source"], "/channels/demo-telegram");
+    assert_eq!(event["data"]["message"]["parts"][0]["text"], "hello");
+    let conversation = event["subject"].as_str().expect("a conversation");
+
+    let (status, accepted) =
+        world.post("/v1/messages", &json!({ "conversation": conversation, "parts": [{ "type": "text", "text": "hi" }] })).await;
+    assert_eq!(status, 202, "{accepted}");
+    let id = accepted["id"].as_str().expect("an id");
+    let message = world.reaches(id, &["sent", "delivered", "read"], 10).await;
+    assert!(message["provider_message_id"].is_string(), "{message:#}");
+    let lines: Vec<&str> = message["timeline"].as_array().into_iter().flatten().filter_map(|l| l["what"].as_str()).collect();
+    assert!(lines.contains(&"accepted") && lines.contains(&"sending") && lines.contains(&"sent"), "{lines:?}");
+    world
+        .until("created and sent", 10, async |w| {
+            w.events("fairway.message.created").await.len() == 1 && !w.events("fairway.message.status").await.is_empty()
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_deliveries_of_one_webhook_give_one_event() {
+    let world = World::start("").await;
+    let body = json!({ "person": "telegram:5550001", "text": "once", "copies": 100 });
+    let (status, _) = world.post("/sandbox-control/telegram/act", &body).await;
+    assert_eq!(status, 200);
+    world
+        .until("a hundred deliveries", 20, async |w| {
+            let metrics = w.ask("GET", "/metrics", None).await.expect("metrics");
+            let text = String::from_utf8_lossy(&metrics.body).into_owned();
+            let count = |outcome: &str| -> u64 {
+                let needle = format!("fairway_webhooks_total{{channel=\"demo-telegram\",outcome=\"{outcome}\"}} ");
+                text.lines().find_map(|l| l.strip_prefix(&needle)).and_then(|n| n.parse().ok()).unwrap_or(0)
+            };
+            count("accepted") + count("duplicate") == 100
+        })
+        .await;
+    assert_eq!(world.events("fairway.message.received").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_request_is_one_message() {
+    let world = World::start("").await;
+    let body = json!({ "to": "telegram:5550001", "parts": [{ "type": "text", "text": "once" }] });
+    let call = |body: &serde_json::Value| {
+        fairway_adapters::contract::Call::json(world.url("/v1/messages"), body).header("idempotency-key", "\"order-77\"")
+    };
+    let first = world.call(&call(&body)).await.expect("an answer");
+    let second = world.call(&call(&body)).await.expect("an answer");
+    assert_eq!((first.status.as_u16(), second.status.as_u16()), (202, 202));
+    assert_eq!(first.body, second.body);
+    assert_eq!(second.headers.get("idempotency-replayed").map(|v| v.as_bytes()), Some(&b"true"[..]));
+    let other =
+        world.call(&call(&json!({ "to": "telegram:5550001", "parts": [{ "type": "text", "text": "other" }] }))).await.expect("an answer");
+    assert_eq!(other.status.as_u16(), 422);
+    let id: serde_json::Value = serde_json::from_slice(&first.body).expect("JSON");
+    world.reaches(id["id"].as_str().expect("an id"), &["sent"], 10).await;
+    assert_eq!(world.books("telegram").await["accepted"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_answers_line_by_line() {
+    let world = World::start("").await;
+    let mut lines = String::new();
+    for i in 0..300 {
+        lines.push_str(&json!({ "to": format!("telegram:{}", 600 + i), "parts": [{ "type": "text", "text": "x" }], "idempotency_key": format!("k{i}") }).to_string());
+        lines.push_str("\r\n\n");
+    }
+    lines.push_str("{\"to\": \"telegram:1\"}\nnot json\n");
+    let call = fairway_adapters::contract::Call::new(http::Method::POST, world.url("/v1/messages/batch"))
+        .header("content-type", "application/x-ndjson")
+        .bytes(lines.clone());
+    for _ in 0..2 {
+        let reply = world.call(&call).await.expect("an answer");
+        let results: Vec<serde_json::Value> =
+            String::from_utf8_lossy(&reply.body).lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
+        assert_eq!(results.len(), 302);
+        assert!(results[..300].iter().enumerate().all(|(i, r)| r["index"] == i && r["id"].is_string()), "{:?}", results[0]);
+        assert!(results[300]["problem"]["type"].is_string() && results[301]["problem"]["type"].is_string());
+    }
+    world.until("all are sent, once", 60, async |w| w.books("telegram").await["accepted"] == 300).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scheduled_message_waits_and_a_cancelled_one_never_goes() {
+    let world = World::start("").await;
+    let at = |ms: i64| fairway::clock::now().plus(ms).to_string();
+    let body = |send_at: String| json!({ "to": "telegram:5550001", "send_at": send_at, "parts": [{ "type": "text", "text": "later" }] });
+    let (_, soon) = world.post("/v1/messages", &body(at(3000))).await;
+    let (_, never) = world.post("/v1/messages", &body(at(3_600_000))).await;
+    assert_eq!(soon["state"], "scheduled");
+    let (soon, never) = (soon["id"].as_str().expect("an id").to_owned(), never["id"].as_str().expect("an id").to_owned());
+    world.reaches(&never, &["scheduled"], 10).await;
+    let (status, _) = world.post(&format!("/v1/messages/{never}/cancel"), &json!({})).await;
+    assert!(status == 200 || status == 202, "{status}");
+    world.reaches(&never, &["cancelled"], 10).await;
+    world.reaches(&soon, &["sent"], 15).await;
+    let (status, _) = world.post(&format!("/v1/messages/{soon}/cancel"), &json!({})).await;
+    assert_eq!(status, 409);
+    assert_eq!(world.books("telegram").await["accepted"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_talks_to_it() {
+    let world = World::start("").await;
+    world.says("telegram", "telegram:5550001", "hello").await;
+    world.until("the event", 10, async |w| w.events("fairway.message.received").await.len() == 1).await;
+    let (ok, text) = world.cli(&["reply", "and hello to you"]);
+    assert!(ok && text.contains("The provider has it."), "{text}");
+    let (ok, text) = world.cli(&["status"]);
+    assert!(ok && text.contains("1 accepted = sent 1"), "{text}");
+    let (ok, text) = world.cli(&["send", "--to", "nobody:1", "x"]);
+    assert!(!ok && text.contains("no configured channel reaches that address"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_close_the_door_behind_them() {
+    let world = World::start("").await;
+    let (status, made) = world.post("/v1/keys", &json!({ "name": "reader", "scopes": ["messages:read"] })).await;
+    assert_eq!(status, 201, "{made}");
+    let secret = made["secret"].as_str().expect("a secret");
+    assert_eq!(world.ask("GET", "/v1/channels", None).await.expect("an answer").status.as_u16(), 401);
+    let read = fairway_adapters::contract::Call::get(world.url("/v1/channels")).bearer(secret);
+    assert_eq!(world.call(&read).await.expect("an answer").status.as_u16(), 200);
+    let write =
+        fairway_adapters::contract::Call::json(world.url("/v1/messages"), &json!({ "to": "telegram:1", "parts": [] })).bearer(secret);
+    assert_eq!(world.call(&write).await.expect("an answer").status.as_u16(), 403);
+}

@@ -1,0 +1,97 @@
+//! Limits, sick providers, and what becomes of messages then.
+
+use serde_json::json;
+
+use crate::world::World;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_window_is_over_and_almost_all_of_the_limit_is_used() {
+    let world = World::start("").await;
+    // Telegram: 30 a second over all chats; its twin refuses the thirty-first.
+    let mut lines = String::new();
+    for i in 0..400 {
+        lines.push_str(&json!({ "to": format!("telegram:{}", 9000 + i), "parts": [{ "type": "text", "text": "x" }] }).to_string());
+        lines.push('\n');
+    }
+    let call = fairway_adapters::contract::Call::new(http::Method::POST, world.url("/v1/messages/batch"))
+        .header("content-type", "application/x-ndjson")
+        .bytes(lines);
+    world.call(&call).await.expect("an answer");
+    world.until("all are sent", 60, async |w| w.books("telegram").await["accepted"] == 400).await;
+    let books = world.books("telegram").await;
+    assert_eq!(books["throttled"], 0, "{books}");
+    assert!(books["peak"].as_u64().is_some_and(|p| p <= 30), "{books}");
+    let sent = world.events("fairway.message.status").await;
+    let times: Vec<i64> = sent
+        .iter()
+        .filter(|e| e["data"]["state"] == "sent")
+        .filter_map(|e| fairway_adapters::contract::Time::parse(e["data"]["at"].as_str()?).map(|t| t.0))
+        .collect();
+    let (first, last) = (times.iter().min().expect("some"), times.iter().max().expect("some"));
+    let used = 399.0 / ((last - first) as f64 / 1000.0) / 30.0;
+    assert!(used >= 0.95, "{used:.3} of the limit is used");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_is_in_doubt_and_marketing_is_not_sent_again() {
+    let world = World::start("").await;
+    world.mood("telegram", &json!({ "timeout": 1.0 })).await;
+    let body =
+        json!({ "to": "telegram:5550001", "category": "marketing", "priority": "bulk", "parts": [{ "type": "text", "text": "sale" }] });
+    let (status, accepted) = world.post("/v1/messages", &body).await;
+    assert_eq!(status, 202, "{accepted}");
+    let id = accepted["id"].as_str().expect("an id");
+    world.reaches(id, &["in_doubt"], 15).await;
+    world.mood("telegram", &json!({})).await;
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    assert_eq!(world.books("telegram").await["accepted"], 1, "never sent again");
+    let listed = world.get("/v1/dead-letters?in_doubt=true").await;
+    assert_eq!(listed["data"][0]["id"], id, "{listed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sick_provider_delays_and_loses_nothing() {
+    let world = World::start("").await;
+    world.mood("telegram", &json!({ "throttle": 0.5, "retry_after_secs": 1 })).await;
+    let mut ids = Vec::new();
+    for i in 0..10 {
+        ids.push(world.send(&format!("telegram:{}", 7000 + i), "x").await);
+    }
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    world.mood("telegram", &json!({})).await;
+    for id in &ids {
+        world.reaches(id, &["sent"], 30).await;
+    }
+    assert_eq!(world.books("telegram").await["accepted"], 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_after_of_ten_minutes_is_honoured() {
+    let world = World::start("").await;
+    world.mood("telegram", &json!({ "throttle": 1.0, "retry_after_secs": 600 })).await;
+    let id = world.send("telegram:5550001", "x").await;
+    let message = world.reaches(&id, &["held"], 15).await;
+    let line = message["timeline"].as_array().into_iter().flatten().find(|l| l["what"] == "held").expect("a line").clone();
+    world.mood("telegram", &json!({})).await;
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    assert_eq!(world.books("telegram").await["accepted"], 0, "it waits: {line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_message_is_a_dead_letter_that_can_be_sent_again() {
+    let world = World::start("").await;
+    let (_, accepted) = world.post("/sandbox-control/telegram/act", &json!({ "person": "telegram:5550009", "block": true })).await;
+    assert!(accepted.is_object());
+    let id = world.send("telegram:5550009", "are you there?").await;
+    world.reaches(&id, &["failed"], 15).await;
+    let (ok, text) = world.cli(&["dead-letters", "list"]);
+    assert!(ok && text.contains(&id), "{text}");
+    let (ok, text) = world.cli(&["dead-letters", "retry", &id]);
+    assert!(ok, "{text}");
+    world
+        .until("a second attempt", 15, async |w| {
+            let message = w.message(&id).await;
+            message["attempt"] == 2 && message["state"] == "failed"
+        })
+        .await;
+}

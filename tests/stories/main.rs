@@ -1,0 +1,10 @@
+//! End-to-end stories: the real binary, the twins, and books that must balance.
+#![allow(missing_docs, reason = "tests")]
+
+mod bad_input;
+mod crash;
+mod flow;
+mod house;
+mod limits;
+mod world;
+mod world_twin;

@@ -1,0 +1,199 @@
+//! A gateway as a process of its own in a folder of its own, and a small client.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fairway::transport::Transport;
+use fairway_adapters::contract::{Call, Reply};
+use http::Method;
+use serde_json::{Value, json};
+
+/// The log a story runs on: `FAIRWAY_STORY_LOG=kafka` runs them all against the broker of `FAIRWAY_TEST_KAFKA`.
+fn log_section(folder: &std::path::Path) -> String {
+    match std::env::var("FAIRWAY_STORY_LOG").as_deref() {
+        Ok("kafka") => {
+            let brokers = std::env::var("FAIRWAY_TEST_KAFKA").expect("FAIRWAY_TEST_KAFKA names the broker; tests/run.sh starts one");
+            let prefix = folder.file_name().expect("a name").to_string_lossy().replace(['.', '-'], "");
+            format!(
+                "[log]\nkind = \"kafka\"\nbrokers = \"{brokers}\"\ntopic_prefix = \"story{prefix}\"\npartitions = 3\nreplication_factor = 1\nspool = \"{}\"\n",
+                folder.join("spool").display()
+            )
+        }
+        _ => format!("[log]\npath = \"{}\"\n", folder.join("log").display()),
+    }
+}
+
+pub struct World {
+    pub folder: tempfile::TempDir,
+    pub port: u16,
+    child: Option<Child>,
+    transport: Transport,
+}
+
+impl World {
+    /// Starts a gateway with the sandbox on and this more in its configuration.
+    pub async fn start(more: &str) -> Self {
+        fairway::tls::install_provider();
+        let folder = tempfile::tempdir().expect("a folder");
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+        let text = format!(
+            "[server]\nlisten = \"127.0.0.1:{port}\"\npublic_url = \"http://127.0.0.1:{port}\"\n{}[store]\nurl = \"sqlite:{}\"\n[media]\npath = \"{}\"\n[sandbox]\nenabled = true\n{more}",
+            log_section(folder.path()),
+            folder.path().join("fairway.db").display(),
+            folder.path().join("media").display(),
+        );
+        std::fs::write(folder.path().join("fairway.toml"), text).expect("a writable folder");
+        let transport = Transport::new(true, Arc::new(|_| None));
+        let mut world = Self { folder, port, child: None, transport };
+        world.restart().await;
+        world
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("fairway.toml")
+    }
+
+    /// Starts the process and waits until it is ready.
+    pub async fn restart(&mut self) {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("gateway.log")).expect("a log file");
+        let child = Command::new(env!("CARGO_BIN_EXE_fairway"))
+            .arg("--config")
+            .arg(self.config())
+            .current_dir(self.folder.path())
+            .env("FAIRWAY_LOG", "info")
+            .stdout(Stdio::from(log.try_clone().expect("a handle")))
+            .stderr(Stdio::from(log))
+            .spawn()
+            .expect("the gateway starts");
+        self.child = Some(child);
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            if let Ok(reply) = self.ask("GET", "/readyz", None).await
+                && reply.status.is_success()
+            {
+                return;
+            }
+            let gone = self.child.as_mut().and_then(|c| c.try_wait().ok().flatten());
+            assert!(gone.is_none(), "the gateway ended: {}", self.log());
+            assert!(Instant::now() < until, "the gateway is not ready: {}", self.log());
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    }
+
+    pub fn log(&self) -> String {
+        let text = std::fs::read_to_string(self.folder.path().join("gateway.log")).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(25)..].join("\n")
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("it runs");
+            child.wait().expect("it ends");
+        }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    pub async fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Reply, String> {
+        let mut call = Call::new(Method::from_bytes(method.as_bytes()).expect("a method"), self.url(path));
+        if let Some(body) = body {
+            call = call.header("content-type", "application/json").bytes(body.to_string());
+        }
+        self.call(&call).await
+    }
+
+    pub async fn call(&self, call: &Call) -> Result<Reply, String> {
+        self.transport.call(call, None, Duration::from_secs(20)).await.map_err(|e| e.to_string())
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        let reply = self.ask("GET", path, None).await.expect("an answer");
+        assert!(reply.status.is_success(), "{path}: {} {}", reply.status, String::from_utf8_lossy(&reply.body));
+        serde_json::from_slice(&reply.body).unwrap_or(Value::Null)
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let reply = self.ask("POST", path, Some(body)).await.expect("an answer");
+        (reply.status.as_u16(), serde_json::from_slice(&reply.body).unwrap_or(Value::Null))
+    }
+
+    /// A person on a simulated provider writes.
+    pub async fn says(&self, provider: &str, person: &str, text: &str) {
+        let (status, body) = self.post(&format!("/sandbox-control/{provider}/act"), &json!({ "person": person, "text": text })).await;
+        assert_eq!(status, 200, "{body}");
+    }
+
+    /// Makes a provider sick, or well again.
+    pub async fn mood(&self, provider: &str, mood: &Value) {
+        let reply = self.ask("PUT", &format!("/sandbox-control/{provider}/mood"), Some(mood)).await.expect("an answer");
+        assert_eq!(reply.status.as_u16(), 204);
+    }
+
+    pub async fn books(&self, provider: &str) -> Value {
+        self.get("/sandbox-control").await[provider]["books"].clone()
+    }
+
+    /// All events of a type.
+    pub async fn events(&self, kind: &str) -> Vec<Value> {
+        let (mut all, mut after) = (Vec::new(), String::from("beginning"));
+        loop {
+            let page = self.get(&format!("/v1/events?type={kind}&limit=500&after={after}")).await;
+            all.extend(page["data"].as_array().cloned().unwrap_or_default());
+            after = page["next"].as_str().unwrap_or_default().to_owned();
+            if page["has_more"] != true {
+                return all;
+            }
+        }
+    }
+
+    /// Waits until something is true.
+    pub async fn until(&self, what: &str, seconds: u64, mut holds: impl AsyncFnMut(&Self) -> bool) {
+        let until = Instant::now() + Duration::from_secs(seconds);
+        while !holds(self).await {
+            assert!(Instant::now() < until, "{what} did not happen in {seconds} s\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    pub async fn message(&self, id: &str) -> Value {
+        self.get(&format!("/v1/messages/{id}")).await
+    }
+
+    /// Waits until a message is in one of these states.
+    pub async fn reaches(&self, id: &str, states: &[&str], seconds: u64) -> Value {
+        let until = Instant::now() + Duration::from_secs(seconds);
+        loop {
+            let message = self.message(id).await;
+            if states.contains(&message["state"].as_str().unwrap_or_default()) {
+                return message;
+            }
+            assert!(Instant::now() < until, "{id} is {} and not {states:?}: {message:#}\n{}", message["state"], self.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    pub async fn send(&self, to: &str, text: &str) -> String {
+        let (status, body) = self.post("/v1/messages", &json!({ "to": to, "parts": [{ "type": "text", "text": text }] })).await;
+        assert_eq!(status, 202, "{body}");
+        body["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Runs the command line against this gateway.
+    pub fn cli(&self, args: &[&str]) -> (bool, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_fairway")).args(args).args(["--url", &self.url("")]).output().expect("it runs");
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
