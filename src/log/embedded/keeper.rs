@@ -34,6 +34,7 @@ pub struct Bell {
 struct Wishes {
     checkpoints: Vec<Arc<Family>>,
     disposals: Vec<Connection>,
+    sweep: bool,
     closed: bool,
 }
 
@@ -50,6 +51,12 @@ impl Bell {
     /// Closes a connection to a file that is full, which carries its write-ahead log over: too long for the committer.
     pub fn dispose(&self, db: Connection) {
         self.inner.lock().disposals.push(db);
+        self.rung.notify_one();
+    }
+
+    /// Something may be deleted: no need to wait for the next round.
+    pub fn sweep(&self) {
+        self.inner.lock().sweep = true;
         self.rung.notify_one();
     }
 
@@ -93,18 +100,18 @@ impl Keeper {
         let mut swept = Instant::now();
         loop {
             let mut wishes = self.bell.inner.lock();
-            if wishes.checkpoints.is_empty() && wishes.disposals.is_empty() && !wishes.closed {
+            if wishes.checkpoints.is_empty() && wishes.disposals.is_empty() && !wishes.sweep && !wishes.closed {
                 self.bell.rung.wait_for(&mut wishes, Duration::from_secs(60));
             }
             let (checkpoints, disposals) = (std::mem::take(&mut wishes.checkpoints), std::mem::take(&mut wishes.disposals));
-            let closed = wishes.closed;
+            let (closed, asked) = (wishes.closed, std::mem::take(&mut wishes.sweep));
             drop(wishes);
             drop(disposals);
             if closed {
                 return;
             }
             checkpoints.iter().for_each(Self::checkpoint);
-            if swept.elapsed() >= Duration::from_secs(60) {
+            if asked || swept.elapsed() >= Duration::from_secs(60) {
                 swept = Instant::now();
                 self.sweep(now());
             }
