@@ -49,7 +49,7 @@ use self::{
     client::{Cluster, NEWEST, OLDEST, Quiet},
     ferry::Ferry,
     sequencer::{Mode, Sequencer},
-    tenure::{Marks, Member},
+    tenure::{Mark, Marks, Member},
     topics::{Counts, Fault},
 };
 use super::{
@@ -68,6 +68,7 @@ pub struct Kafka {
     node: String,
     member: Arc<Mutex<Option<Arc<Member>>>>,
     marks: Arc<Marks>,
+    checkpoints: mpsc::UnboundedSender<Mark>,
     scout: Arc<BaseConsumer<Quiet>>,
     trims: mpsc::UnboundedSender<Position>,
     ended: Arc<AtomicBool>,
@@ -131,11 +132,15 @@ impl Kafka {
         let watch = (sequencer.clone(), ended.clone());
         spawn("kafka-watch", Box::new(move || watch_clock(&watch.0, &watch.1)))?;
         let ferry = spawn("kafka-ferry", Box::new(move || ferry.run()))?;
+        let (member, marks) = (Arc::default(), Arc::new(Marks::new(cluster.clone())));
+        let (checkpoints, wishes) = mpsc::unbounded_channel();
+        tokio::spawn(tenure::carry(marks.clone(), Arc::clone(&member), wishes));
         Ok(Self {
-            marks: Arc::new(Marks::new(cluster.clone())),
+            marks,
+            checkpoints,
             trims: trimmer(&cluster),
             node: node(config)?,
-            member: Arc::default(),
+            member,
             ferry: Mutex::new(Some(ferry)),
             cluster,
             counts,
@@ -278,8 +283,22 @@ impl EventLog for Kafka {
     }
 
     fn commit(&self, name: &str, positions: Positions) -> Pending<'_, Result<(), ReadError>> {
-        let (marks, member, name) = (self.marks.clone(), self.member.lock().clone(), name.to_owned());
-        Box::pin(asked(move || marks.commit(member.as_deref(), &name, &positions)))
+        let Some(unit) = tenure::unit(name) else {
+            let (marks, name) = (self.marks.clone(), name.to_owned());
+            return Box::pin(asked(move || marks.commit(&name, &positions)));
+        };
+        let (done, answer) = tokio::sync::oneshot::channel();
+        match positions.get(&unit) {
+            Some(&offset) => drop(self.checkpoints.send(Mark { unit, offset, done })),
+            None => drop(done.send(Err(ReadError::Away(format!("{name} has no position for unit {unit}").into())))),
+        }
+        Box::pin(async move {
+            let away = |why: &str| Err(ReadError::Away(why.into()));
+            match tokio::time::timeout(Duration::from_secs(10), answer).await {
+                Ok(answer) => answer.unwrap_or_else(|_| away("the log is closed")),
+                Err(_) => away("Kafka has not answered for 10 s"),
+            }
+        })
     }
 
     fn committed(&self, name: &str) -> Pending<'_, Result<Positions, ReadError>> {

@@ -4,11 +4,12 @@
 //! read through it: partitions are paused as they come. The member's name outlives a restart (static membership), so a
 //! node that is back within the session (6 s) keeps its units.
 //!
-//! `ledger/UNIT` is committed as that group's offset of that partition, by the member, so a node that has lost the unit
-//! cannot move it. Any other name is a group of its own: it commits offset 0 of `control` with the positions as metadata,
+//! `ledger/UNIT` is committed as that group's offset of that partition, by the member and only while it holds the unit; what
+//! comes together is committed together. Any other name is a group of its own: it commits offset 0 of `control` with the positions as metadata,
 //! which the broker keeps as durably as any offset and forgets only after `offsets.retention.minutes` without a commit.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -25,7 +26,7 @@ use rdkafka::{
     consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance},
     error::{KafkaError, KafkaResult},
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{
     super::{Positions, ReadError, Tenure, Topic},
@@ -51,7 +52,8 @@ impl Member {
             .set("heartbeat.interval.ms", "1500")
             .set("auto.offset.reset", "latest")
             .set("queued.min.messages", "1");
-        let consumer: Arc<BaseConsumer<Owner>> = Arc::new(config.create_with_context(Owner { tell })?);
+        let owner = Owner { tell, held: Mutex::default() };
+        let consumer: Arc<BaseConsumer<Owner>> = Arc::new(config.create_with_context(owner)?);
         consumer.subscribe(&[cluster.name(Topic::Ledger)])?;
         let ended = Arc::new(AtomicBool::new(false));
         let thread = {
@@ -63,7 +65,7 @@ impl Member {
                     {
                         // Another process has taken our name: it owns the units now, and we do not.
                         tracing::error!(%code, why, %error, "this node is no owner of units any more; give each node a spool folder or host name of its own");
-                        consumer.context().lose_all(&consumer);
+                        consumer.context().lose_all();
                         return;
                     }
                 }
@@ -73,7 +75,12 @@ impl Member {
         Ok(Self { consumer, ended, thread: Mutex::new(thread) })
     }
 
-    /// Commits a unit's checkpoint. Blocks.
+    /// Whether this node owns a unit.
+    pub fn holds(&self, unit: u32) -> bool {
+        self.consumer.context().held.lock().contains(&unit)
+    }
+
+    /// Commits checkpoints. Blocks.
     pub fn commit(&self, offsets: &TopicPartitionList) -> KafkaResult<()> {
         self.consumer.commit(offsets, CommitMode::Sync)
     }
@@ -96,20 +103,26 @@ impl Drop for Member {
 /// Hears of partitions coming and going.
 struct Owner {
     tell: mpsc::UnboundedSender<Tenure>,
+    held: Mutex<BTreeSet<u32>>,
 }
 
 impl Owner {
-    fn each(&self, partitions: &TopicPartitionList, tell: fn(u32) -> Tenure) {
-        for element in partitions.elements() {
+    fn gain(&self, unit: u32) {
+        if self.held.lock().insert(unit) {
             // Nobody listens any more when the gateway closes.
-            let _ = self.tell.send(tell(element.partition() as u32));
+            let _ = self.tell.send(Tenure::Gained(unit));
         }
     }
 
-    fn lose_all(&self, consumer: &BaseConsumer<Self>) {
-        if let Ok(held) = consumer.assignment() {
-            self.each(&held, Tenure::Lost);
+    fn lose(&self, unit: u32) {
+        if self.held.lock().remove(&unit) {
+            let _ = self.tell.send(Tenure::Lost(unit));
         }
+    }
+
+    fn lose_all(&self) {
+        let held = self.held.lock().clone();
+        held.into_iter().for_each(|unit| self.lose(unit));
     }
 }
 
@@ -126,7 +139,7 @@ impl ConsumerContext for Owner {
     /// The owner is told before the group is: nobody else can have the unit before it has heard.
     fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Revoke(partitions) = rebalance {
-            self.each(partitions, Tenure::Lost);
+            partitions.elements().iter().for_each(|e| self.lose(e.partition() as u32));
         }
     }
 
@@ -135,7 +148,7 @@ impl ConsumerContext for Owner {
             if let Err(error) = consumer.pause(partitions) {
                 tracing::warn!(%error, "a unit's partition is read twice");
             }
-            self.each(partitions, Tenure::Gained);
+            partitions.elements().iter().for_each(|e| self.gain(e.partition() as u32));
         }
     }
 }
@@ -157,23 +170,28 @@ impl Marks {
         Self { cluster, scouts: DashMap::new() }
     }
 
-    /// Remembers. Blocks.
-    pub fn commit(&self, member: Option<&Member>, name: &str, positions: &Positions) -> Result<(), ReadError> {
+    /// Remembers the checkpoints of units. Blocks.
+    pub fn commit_units(&self, member: Option<&Member>, units: &BTreeMap<u32, u64>) -> Result<(), ReadError> {
         let mut offsets = TopicPartitionList::new();
-        if let Some(unit) = unit(name) {
-            let offset = positions.get(&unit).copied().ok_or_else(|| told(format!("{name} has no position for unit {unit}")))?;
+        for (&unit, &offset) in units {
             offsets
                 .add_partition_offset(self.cluster.name(Topic::Ledger), unit as i32, Offset::Offset(offset as i64))
                 .map_err(|e| away(&e))?;
-            if let Some(member) = member {
-                return member.commit(&offsets).map_err(|e| away(&e));
-            }
-            return self.scout(&owners(&self.cluster))?.commit(&offsets, CommitMode::Sync).map_err(|e| away(&e));
         }
+        match member {
+            Some(member) => member.commit(&offsets).map_err(|e| away(&e)),
+            // Nobody owns units yet: the broker takes it while the group is empty.
+            None => self.scout(&owners(&self.cluster))?.commit(&offsets, CommitMode::Sync).map_err(|e| away(&e)),
+        }
+    }
+
+    /// Remembers positions under a name. Blocks.
+    pub fn commit(&self, name: &str, positions: &Positions) -> Result<(), ReadError> {
         let text = write(positions);
         if text.len() > ROOM {
             return Err(told(format!("{} positions are more than Kafka keeps under one name", positions.len())));
         }
+        let mut offsets = TopicPartitionList::new();
         offsets.add_partition_offset(self.cluster.name(Topic::Control), 0, Offset::Offset(0)).map_err(|e| away(&e))?;
         if let Some(mut element) = offsets.find_partition(self.cluster.name(Topic::Control), 0) {
             element.set_metadata(text);
@@ -218,8 +236,43 @@ impl Marks {
 /// `offset.metadata.max.bytes` is 4,096.
 const ROOM: usize = 4000;
 
+/// A checkpoint on its way.
+pub struct Mark {
+    /// The unit.
+    pub unit: u32,
+    /// Its position in the ledger.
+    pub offset: u64,
+    /// Who waits.
+    pub done: oneshot::Sender<Result<(), ReadError>>,
+}
+
+/// Commits checkpoints, one commit at a time; what comes meanwhile goes together into the next.
+pub async fn carry(marks: Arc<Marks>, member: Arc<Mutex<Option<Arc<Member>>>>, mut wishes: mpsc::UnboundedReceiver<Mark>) {
+    while let Some(first) = wishes.recv().await {
+        let mut together = vec![first];
+        while let Ok(more) = wishes.try_recv() {
+            together.push(more);
+        }
+        let holder = member.lock().clone();
+        let (ours, others): (Vec<_>, Vec<_>) = together.into_iter().partition(|m| holder.as_ref().is_none_or(|h| h.holds(m.unit)));
+        for mark in others {
+            let _ = mark.done.send(Err(told(format!("unit {} is not this node's", mark.unit))));
+        }
+        let units: BTreeMap<u32, u64> = ours.iter().map(|m| (m.unit, m.offset)).collect();
+        if units.is_empty() {
+            continue;
+        }
+        let marks = marks.clone();
+        let committed = tokio::task::spawn_blocking(move || marks.commit_units(holder.as_deref(), &units)).await;
+        let committed = committed.unwrap_or_else(|e| Err(told(e.to_string())));
+        for mark in ours {
+            let _ = mark.done.send(committed.clone());
+        }
+    }
+}
+
 /// The unit of `ledger/UNIT`.
-fn unit(name: &str) -> Option<u32> {
+pub fn unit(name: &str) -> Option<u32> {
     name.strip_prefix("ledger/")?.parse().ok()
 }
 
