@@ -26,16 +26,80 @@ use tokio::{
 use super::Outcome;
 
 /// Answers an append, once.
-pub struct Reply {
-    sender: oneshot::Sender<Vec<Outcome>>,
-    home: Option<Arc<Mailbox>>,
+pub struct Reply(To);
+
+enum To {
+    Caller(oneshot::Sender<Vec<Outcome>>, Option<Arc<Mailbox>>),
+    Part { ticket: Arc<Ticket>, places: Vec<u32>, change: fn(Outcome) -> Outcome },
 }
 
 impl Reply {
     /// An answer to come, for a task of the current thread.
     pub fn new() -> (Self, oneshot::Receiver<Vec<Outcome>>) {
         let (sender, receiver) = oneshot::channel();
-        (Self { sender, home: home() }, receiver)
+        (Self(To::Caller(sender, home())), receiver)
+    }
+
+    /// An answer for some records of an append; each outcome is changed on its way.
+    pub fn part(ticket: Arc<Ticket>, places: Vec<u32>, change: fn(Outcome) -> Outcome) -> Self {
+        Self(To::Part { ticket, places, change })
+    }
+
+    /// Sends the answer by itself, not as part of a batch.
+    pub fn send(self, outcomes: Vec<Outcome>) {
+        match self.0 {
+            To::Caller(sender, Some(home)) => home.push_one(Note::Answer(sender, outcomes)),
+            To::Caller(sender, None) => Note::Answer(sender, outcomes).deliver(),
+            To::Part { ticket, places, change } => {
+                for (place, outcome) in places.into_iter().zip(outcomes) {
+                    ticket.settle(place, change(outcome));
+                }
+            }
+        }
+    }
+}
+
+/// An append whose records are answered one by one.
+pub struct Ticket {
+    open: Mutex<Option<Open>>,
+}
+
+struct Open {
+    reply: Reply,
+    outcomes: Vec<Outcome>,
+    settled: Vec<bool>,
+    left: usize,
+}
+
+impl Ticket {
+    /// A ticket for so many records.
+    pub fn new(records: usize) -> (Arc<Self>, oneshot::Receiver<Vec<Outcome>>) {
+        let (reply, receiver) = Reply::new();
+        let unknown = Outcome::Unknown("the log has not answered".into());
+        let open = Open { reply, outcomes: vec![unknown; records], settled: vec![false; records], left: records };
+        (Arc::new(Self { open: Mutex::new(Some(open)) }), receiver)
+    }
+
+    /// One record's outcome. The last one sends the answer; the first word about a record counts.
+    pub fn settle(&self, place: u32, outcome: Outcome) {
+        if let Some((reply, outcomes)) = self.take(place, outcome) {
+            reply.send(outcomes);
+        }
+    }
+
+    fn take(&self, place: u32, outcome: Outcome) -> Option<(Reply, Vec<Outcome>)> {
+        let mut guard = self.open.lock();
+        let open = guard.as_mut()?;
+        let place = place as usize;
+        if std::mem::replace(open.settled.get_mut(place)?, true) {
+            return None;
+        }
+        open.outcomes[place] = outcome;
+        open.left -= 1;
+        if open.left > 0 {
+            return None;
+        }
+        guard.take().map(|open| (open.reply, open.outcomes))
     }
 }
 
@@ -48,7 +112,16 @@ pub struct Post {
 impl Post {
     /// Puts an answer into the bag of its home.
     pub fn answer(&mut self, reply: Reply, outcomes: Vec<Outcome>) {
-        self.put(reply.home, Note::Answer(reply.sender, outcomes));
+        match reply.0 {
+            To::Caller(sender, home) => self.put(home, Note::Answer(sender, outcomes)),
+            To::Part { ticket, places, change } => {
+                for (place, outcome) in places.into_iter().zip(outcomes) {
+                    if let Some((reply, outcomes)) = ticket.take(place, change(outcome)) {
+                        self.answer(reply, outcomes);
+                    }
+                }
+            }
+        }
     }
 
     /// Puts a wake-up into the bag of its home.
@@ -114,6 +187,20 @@ impl Mailbox {
             return notes.drain(..).for_each(Note::deliver);
         }
         inner.notes.append(notes);
+        let drain = inner.drain.take();
+        drop(inner);
+        if let Some(drain) = drain {
+            drain.wake();
+        }
+    }
+
+    fn push_one(&self, note: Note) {
+        let mut inner = self.inner.lock();
+        if inner.closed {
+            drop(inner);
+            return note.deliver();
+        }
+        inner.notes.push(note);
         let drain = inner.drain.take();
         drop(inner);
         if let Some(drain) = drain {

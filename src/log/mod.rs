@@ -19,11 +19,13 @@
 
 pub mod config;
 mod embedded;
+mod kafka;
 #[cfg(test)]
 pub mod laws;
 mod mailbox;
+mod spool;
 
-pub use self::embedded::Embedded;
+pub use self::{embedded::Embedded, kafka::Kafka};
 
 use std::{collections::BTreeMap, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -360,7 +362,7 @@ pub async fn open(config: &config::Config, retention: &config::Retention) -> Res
             let opened = opened.unwrap_or_else(|e| Err(e.to_string()));
             Ok(Arc::new(opened.map_err(|why| OpenError(format!("`log.path`: {why}")))?))
         }
-        config::Kind::Kafka => Err(OpenError("`log.kind` = \"kafka\" is not in this build yet: use \"embedded\"".into())),
+        config::Kind::Kafka => Ok(Arc::new(Kafka::open(config, retention).await.map_err(OpenError)?)),
     }
 }
 

@@ -95,11 +95,11 @@ impl Committer {
         self.time = self.time.max(now());
         let first = self.next;
         let outcome = self.roll_if_full().and_then(|()| self.write(&jobs));
-        let replies = self.family.landed();
         match outcome {
             Ok(bytes) => {
                 self.settle(None);
                 self.publish(jobs, first);
+                let replies = self.family.landed();
                 let mut offset = first;
                 for (reply, count) in replies {
                     let durable = (offset..offset + count as u64).map(|o| Outcome::Durable(Some(o))).collect();
@@ -117,7 +117,7 @@ impl Committer {
                     Failure::Unsure(why) => (Outcome::Unknown(why.as_str().into()), why),
                 };
                 self.settle(Some(why));
-                for (reply, count) in replies {
+                for (reply, count) in self.family.landed() {
                     if let Some(reply) = reply {
                         self.post.answer(reply, vec![outcome.clone(); count]);
                     }

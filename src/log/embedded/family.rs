@@ -180,6 +180,12 @@ impl Family {
     /// Hands records to the committer. The answer comes within 10 s.
     pub fn submit(&self, records: Vec<Record>) -> oneshot::Receiver<Vec<Outcome>> {
         let (reply, answer) = Reply::new();
+        self.submit_for(records, reply);
+        answer
+    }
+
+    /// Hands records to the committer, with whom to tell.
+    pub fn submit_for(&self, records: Vec<Record>, reply: Reply) {
         let mut queue = self.queue.lock();
         let refused = if queue.closed {
             Some("the log is closed".to_owned())
@@ -190,8 +196,7 @@ impl Family {
         };
         if let Some(reason) = refused {
             drop(queue);
-            refuse(reply, records.len(), &reason);
-            return answer;
+            return refuse(reply, records.len(), &reason);
         }
         queue.bytes += records.iter().map(size).sum::<usize>();
         queue.jobs.push_back(Job { records, reply: Some(reply), since: Instant::now() });
@@ -200,7 +205,6 @@ impl Family {
         if asleep {
             self.bell.notify_one();
         }
-        answer
     }
 
     /// No more records are taken; the committer writes what it has and ends.
@@ -231,9 +235,9 @@ impl Family {
             jobs.push(job);
         }
         queue.bytes -= bytes;
-        drop(queue);
-
+        // Under both locks: whoever asks what is waiting sees each job in one of them.
         let mut flight = self.flight.lock();
+        drop(queue);
         flight.since = Some(Instant::now());
         flight.replies.extend(jobs.iter_mut().map(|j| (j.reply.take(), j.records.len())));
         Work::Jobs(jobs)
@@ -265,10 +269,16 @@ impl Family {
         if flight.since.is_some_and(|s| s.elapsed() > PATIENCE) {
             for (reply, count) in &mut flight.replies {
                 if let Some(reply) = reply.take() {
-                    send(reply, vec![Outcome::Unknown("the disk has not answered for 9 s".into()); *count]);
+                    reply.send(vec![Outcome::Unknown("the disk has not answered for 9 s".into()); *count]);
                 }
             }
         }
+    }
+
+    /// Jobs that are not yet answered.
+    pub fn waiting(&self) -> usize {
+        let queue = self.queue.lock();
+        queue.jobs.len() + self.flight.lock().replies.len()
     }
 
     /// The offset of the oldest record still there.
@@ -317,11 +327,5 @@ pub fn size(record: &Record) -> usize {
 }
 
 fn refuse(reply: Reply, count: usize, reason: &str) {
-    send(reply, vec![Outcome::NotAppended(reason.into()); count]);
-}
-
-fn send(reply: Reply, outcomes: Vec<Outcome>) {
-    let mut post = super::super::mailbox::Post::default();
-    post.answer(reply, outcomes);
-    post.send();
+    reply.send(vec![Outcome::NotAppended(reason.into()); count]);
 }

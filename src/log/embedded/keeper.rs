@@ -34,6 +34,7 @@ pub struct Bell {
 struct Wishes {
     checkpoints: Vec<Arc<Family>>,
     disposals: Vec<Connection>,
+    sweep: bool,
     closed: bool,
 }
 
@@ -50,6 +51,12 @@ impl Bell {
     /// Closes a connection to a file that is full, which carries its write-ahead log over: too long for the committer.
     pub fn dispose(&self, db: Connection) {
         self.inner.lock().disposals.push(db);
+        self.rung.notify_one();
+    }
+
+    /// Something may be deleted: no need to wait for the next round.
+    pub fn sweep(&self) {
+        self.inner.lock().sweep = true;
         self.rung.notify_one();
     }
 
@@ -93,18 +100,18 @@ impl Keeper {
         let mut swept = Instant::now();
         loop {
             let mut wishes = self.bell.inner.lock();
-            if wishes.checkpoints.is_empty() && wishes.disposals.is_empty() && !wishes.closed {
+            if wishes.checkpoints.is_empty() && wishes.disposals.is_empty() && !wishes.sweep && !wishes.closed {
                 self.bell.rung.wait_for(&mut wishes, Duration::from_secs(60));
             }
             let (checkpoints, disposals) = (std::mem::take(&mut wishes.checkpoints), std::mem::take(&mut wishes.disposals));
-            let closed = wishes.closed;
+            let (closed, asked) = (wishes.closed, std::mem::take(&mut wishes.sweep));
             drop(wishes);
             drop(disposals);
             if closed {
                 return;
             }
             checkpoints.iter().for_each(Self::checkpoint);
-            if swept.elapsed() >= Duration::from_secs(60) {
+            if asked || swept.elapsed() >= Duration::from_secs(60) {
                 swept = Instant::now();
                 self.sweep(now());
             }
@@ -130,8 +137,44 @@ impl Keeper {
                 oldest.remove();
                 tracing::info!(family = family.plan.name, base = oldest.base, "deleted a file of old records");
             }
+            if let Err(e) = self.shrink(family) {
+                tracing::warn!(family = family.plan.name, error = %e, "a file of settled records could not be made smaller; it is tried again");
+            }
             self.drop_tombstones(family, now);
         }
+    }
+
+    /// One quiet unit must not keep whole files of what the others have settled: its records stay, the rest goes.
+    fn shrink(&self, family: &Family) -> rusqlite::Result<()> {
+        let segments = family.segments.read().clone();
+        let Some((_, closed)) = segments.split_last() else { return Ok(()) };
+        for segment in closed {
+            let low = |(topic, partition): (Topic, u32)| match topic.kept() {
+                Kept::UntilTrimmed => family.shelf(topic, partition).map_or(0, |s| s.low()),
+                _ => 0,
+            };
+            let spans = segment.spans.read().clone();
+            let dead: BTreeMap<_, _> = spans.iter().filter(|(at, span)| span.last < low(**at)).map(|(at, s)| (*at, s.last + 1)).collect();
+            if dead.is_empty() {
+                continue;
+            }
+            self.meta.remember_lows(&dead)?;
+            segment.spans.write().retain(|at, _| !dead.contains_key(at));
+            let db = segment::connect(&segment.path, false)?;
+            for (topic, partition) in dead.keys() {
+                db.execute_batch(&format!("DROP TABLE IF EXISTS {}", segment::table(*topic, *partition)))?;
+            }
+            let count = |pragma| db.pragma_query_value(None, pragma, |r| r.get::<_, i64>(0));
+            if count("freelist_count")? * 2 > count("page_count")? {
+                for (&(topic, partition), _) in spans.iter().filter(|(at, span)| span.last >= low(**at) && span.first < low(**at)) {
+                    let table = segment::table(topic, partition);
+                    db.execute(&format!("DELETE FROM {table} WHERE id < ?1"), [low((topic, partition)) as i64])?;
+                }
+                db.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)")?;
+                tracing::info!(family = family.plan.name, base = segment.base, "made a file of settled records smaller");
+            }
+        }
+        Ok(())
     }
 
     /// A file that is not written any more and holds nothing that must stay.

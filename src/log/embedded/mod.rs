@@ -17,13 +17,14 @@
 //!
 //! Invariant: no other process writes the folder, and nothing in it is ever changed in place but by SQLite.
 
-mod committer;
-mod family;
-mod keeper;
-mod meta;
+// The spool is made of the same parts.
+pub(super) mod committer;
+pub(super) mod family;
+pub(super) mod keeper;
+pub(super) mod meta;
 mod reader;
-mod segment;
-mod shelf;
+pub(super) mod segment;
+pub(super) mod shelf;
 #[cfg(test)]
 mod tests;
 

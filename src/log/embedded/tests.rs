@@ -129,6 +129,33 @@ async fn trimming_deletes_whole_files() {
     assert_eq!(files(folder.path(), "engine"), 1);
 }
 
+/// A unit that never lets go keeps its records, not the files of all others.
+#[tokio::test]
+async fn a_quiet_unit_pins_its_own_records_only() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = Embedded::open_with(folder.path(), WEEK, small()).expect("the log");
+    let quiet = Record { partition: 9, ..record(Topic::OutNormal, 0, 100) };
+    durable(log.append(vec![quiet], Durability::Log).await);
+    for i in 0..200 {
+        durable(log.append(vec![record(Topic::Ledger, i, 1000)], Durability::Log).await);
+    }
+    let first = segment::Segment::path(folder.path(), "engine", 0);
+    let before = std::fs::metadata(&first).expect("the file").len();
+    log.trim(Position { topic: Topic::Ledger, partition: 0, offset: u64::MAX });
+    Keeper { families: log.families.clone(), meta: log.meta.clone(), keep: WEEK, bell: Arc::default() }.sweep(committer::now());
+    assert_eq!(files(folder.path(), "engine"), 2);
+    let after = std::fs::metadata(&first).expect("the file").len();
+    assert!(after <= 40 << 10, "{after} of {before} bytes");
+    let mut reader = log.reader();
+    reader.assign(Position { topic: Topic::OutNormal, partition: 9, offset: 0 });
+    assert_eq!(numbers(&collect(&mut *reader, "k", 1).await), [0]);
+    log.close(SOON).await;
+    let log = Embedded::open_with(folder.path(), WEEK, small()).expect("the log");
+    let mut reader = log.reader();
+    reader.assign(Position { topic: Topic::OutNormal, partition: 9, offset: 0 });
+    assert_eq!(numbers(&collect(&mut *reader, "k", 1).await), [0]);
+}
+
 /// What compaction replaced is really gone from the disk.
 #[tokio::test]
 async fn control_holds_one_record_of_each_key() {
