@@ -21,8 +21,8 @@ use crate::envelope::Writer;
 use crate::ingress::{self, Ingress, claims::Claims, listener, remember::Remembered};
 use crate::log::{self, EventLog, Position, Positions, Topic};
 use crate::media::blobs::Blobs;
-use crate::outbound::{accept::Acceptor, owner, unit};
-use crate::store::{Store, projector, sqlite::Sqlite};
+use crate::outbound::{accept::Acceptor, owner, projector, unit};
+use crate::store::{Store, sqlite::Sqlite};
 use crate::transport::Transport;
 use crate::{clock, sandbox, telemetry};
 
@@ -82,7 +82,7 @@ impl App {
         }
         let blobs = Blobs::open(&config.media.path)
             .map_err(|e| wrong(format!("media.path {} cannot be used: {e}", config.media.path.display())))?;
-        let transport = Transport::with_blobs(config.is_loopback(), blobs.clone());
+        let transport = transport(&config, &blobs);
         let writer = Writer::new(&*log, config.log.encoding, &config.server.public_url);
         let (claims, remembered) = recall(&*log, &sqlite).await.map_err(wrong)?;
         let (stop, stopping) = watch::channel(false);
@@ -226,6 +226,12 @@ impl App {
         }
         self.log.close(Duration::from_secs(10)).await;
     }
+}
+
+/// The client; files of multipart bodies come from the blobs.
+fn transport(config: &Config, blobs: &Blobs) -> Transport {
+    let blobs = blobs.clone();
+    Transport::new(config.is_loopback(), Arc::new(move |name| blobs.get(name).ok().map(bytes::Bytes::from)))
 }
 
 /// Serves an address with one single-threaded runtime per core.

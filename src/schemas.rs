@@ -66,10 +66,10 @@ pub fn configuration() -> Value {
             let mut schema = of::<config::Channel>();
             let own: Value = (provider.schema)().into();
             for list in ["properties", "$defs"] {
-                if let (Some(Value::Object(more)), Some(map)) = (own.get(list), schema.as_object_mut()) {
-                    if let Some(into) = map.entry(list).or_insert_with(|| json!({})).as_object_mut() {
-                        into.extend(more.clone());
-                    }
+                if let (Some(Value::Object(more)), Some(map)) = (own.get(list), schema.as_object_mut())
+                    && let Some(into) = map.entry(list).or_insert_with(|| json!({})).as_object_mut()
+                {
+                    into.extend(more.clone());
                 }
             }
             schema["title"] = provider.facts.name.into();

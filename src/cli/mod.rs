@@ -188,6 +188,8 @@ enum SchemaPart {
     Asyncapi,
     Metrics,
     Problems,
+    /// The channel table of the README.
+    Channels,
 }
 
 /// Runs the command line.
@@ -247,13 +249,17 @@ pub fn main() -> ExitCode {
 }
 
 fn schema(part: SchemaPart, out: Option<PathBuf>) -> Result<(), String> {
+    if matches!(part, SchemaPart::Channels) {
+        print!("{}", crate::schemas::channel_table());
+        return Ok(());
+    }
     let name = match part {
         SchemaPart::Config => "config",
         SchemaPart::Events => "events",
         SchemaPart::Openapi => "openapi",
         SchemaPart::Asyncapi => "asyncapi",
         SchemaPart::Metrics => "metrics",
-        SchemaPart::Problems => "problems",
+        SchemaPart::Problems | SchemaPart::Channels => "problems",
     };
     let pretty = |value: &serde_json::Value| serde_json::to_string_pretty(value).unwrap_or_default() + "\n";
     let Some(out) = out else {

@@ -1,6 +1,6 @@
 //! `serve` and `check`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -70,7 +70,7 @@ fn stamp(path: &Path) -> Option<std::time::SystemTime> {
 }
 
 /// Validates a configuration.
-pub fn check(path: &PathBuf) -> Result<(), String> {
+pub fn check(path: &Path) -> Result<(), String> {
     let config = Config::load(path).map_err(|e| e.to_string())?;
     let channels = Channels::bind(&config).map_err(|e| e.to_string())?;
     println!("{} is valid: {} channels.", path.display(), channels.by_id.len());

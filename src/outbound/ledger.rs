@@ -293,6 +293,8 @@ mod tests {
                 at,
                 outcome: Outcome::Accepted,
                 provider_id: "wamid.FAKE0123456789012345678901234567890123456789".into(),
+                code: "conversation".into(),
+                waited: 800,
             },
             Entry::Parked { id, round: 4, due: at },
             Entry::Settled { id, attempt: 2, state: State::Cancelled, at },

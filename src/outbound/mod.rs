@@ -6,4 +6,5 @@ pub mod lane;
 pub mod ledger;
 pub mod limit;
 pub mod owner;
+pub mod projector;
 pub mod unit;

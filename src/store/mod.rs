@@ -6,17 +6,18 @@
 //! - Every method resolves when its change is durable. Methods of one caller take effect in the order of their calls.
 //! - Losing the store stops what needs it and nothing else: the log goes on, views catch up.
 
-pub mod projector;
 pub mod sqlite;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, future::Future, pin::Pin};
 
 use fairway_adapters::contract::{MediaRef, Priority, State, Time};
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
 use crate::ids::MessageId;
-use crate::log::{Pending, Positions};
+
+/// For each partition of the log, the offset of the next record wanted.
+pub type Positions = BTreeMap<u32, u64>;
 
 /// Why the store could not do it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,7 +25,7 @@ use crate::log::{Pending, Positions};
 pub struct Error(pub String);
 
 /// What every method answers.
-pub type Answer<'a, T> = Pending<'a, Result<T, Error>>;
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
 /// A message that waits in the schedule.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,8 +84,8 @@ pub struct Line {
 /// What the projector learned about a message, since the last time.
 #[derive(Clone, Debug, Default)]
 pub struct Change {
-    /// Its message, when the lane's record was read.
-    pub accepted: Option<Arc<crate::outbound::accepted::Accepted>>,
+    /// What was asked for, when the lane's record was read.
+    pub intake: Option<Intake>,
     /// The strongest state seen, with its attempt.
     pub state: Option<(u16, State)>,
     /// The provider's id.
@@ -93,6 +94,21 @@ pub struct Change {
     pub error: Option<String>,
     /// New lines.
     pub lines: Vec<Line>,
+}
+
+/// What was asked for.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    /// The channel.
+    pub channel: String,
+    /// The conversation.
+    pub conversation: String,
+    /// The person's address.
+    pub to: String,
+    /// When it was accepted.
+    pub accepted_at: Time,
+    /// The request as JSON.
+    pub request: String,
 }
 
 /// How a state compares: of one attempt by rank, a later attempt above an earlier one, an end above all that is under way,

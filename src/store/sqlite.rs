@@ -14,9 +14,8 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 use tokio::sync::oneshot;
 
-use super::{Answer, ApiKey, Change, Cursor, Endpoint, Error, Filter, Line, Media, Message, Row, Store, Used, Waiting, rank};
+use super::{Answer, ApiKey, Change, Cursor, Endpoint, Error, Filter, Line, Media, Message, Positions, Row, Store, Used, Waiting, rank};
 use crate::ids::MessageId;
-use crate::log::Positions;
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS messages (
@@ -213,11 +212,11 @@ fn project(connection: &Connection, id: MessageId, change: &Change) -> rusqlite:
         lines.push_str(&serde_json::to_string(line).unwrap_or_default());
         lines.push('\n');
     }
-    let accepted = change.accepted.as_deref();
+    let intake = change.intake.as_ref();
     let (attempt, state) = change.state.unwrap_or((0, State::Accepted));
     let first = change.lines.iter().map(|l| l.at.0).min();
     let last = change.lines.iter().map(|l| l.at.0).max();
-    let created = accepted.map(|a| a.accepted_at.0).or(first).unwrap_or(0);
+    let created = intake.map(|i| i.accepted_at.0).or(first).unwrap_or(0);
     let mut statement = connection.prepare_cached(
         "INSERT INTO messages (id, channel, conversation, recipient, state, attempt, rank, provider_id, created_at, updated_at, request, error, timeline)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
@@ -233,16 +232,16 @@ fn project(connection: &Connection, id: MessageId, change: &Change) -> rusqlite:
     )?;
     statement.execute(params![
         id.to_string(),
-        accepted.map(|a| a.channel.as_str()),
-        accepted.map(super::super::outbound::accepted::Accepted::conversation),
-        accepted.map(|a| a.to.as_str()),
+        intake.map(|i| i.channel.as_str()),
+        intake.map(|i| i.conversation.as_str()),
+        intake.map(|i| i.to.as_str()),
         state as i64,
         attempt,
         rank(attempt, state),
         change.provider_id,
         created,
         last.unwrap_or(created),
-        accepted.map(|a| serde_json::to_string(&a.request).unwrap_or_default()),
+        intake.map(|i| i.request.as_str()),
         change.error,
         lines,
     ])?;

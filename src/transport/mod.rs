@@ -19,8 +19,6 @@ use hyper_util::{
 
 pub use wall::{Wall, is_public};
 
-use crate::media::blobs::Blobs;
-
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -63,11 +61,6 @@ impl Transport {
         walled.set_connect_timeout(Some(CONNECT));
         walled.enforce_http(false);
         Self { open: pool(http), walled: pool(walled), local, blobs: media }
-    }
-
-    /// A client that reads files of multipart bodies from these blobs.
-    pub fn with_blobs(local: bool, blobs: Blobs) -> Self {
-        Self::new(local, Arc::new(move |name| blobs.get(name).ok().map(Bytes::from)))
     }
 
     /// Makes a provider call. Providers' addresses come from the configuration and are trusted.

@@ -34,10 +34,8 @@ const ROWS: &[&[&str]] = &[
 /// Arrows that point sideways or up, each with its reason.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("config", "log", "the log's part of the configuration is checked in the log's own room"),
-    ("store", "outbound", "the projector reads what the owner writes: lane records and the ledger's format"),
     ("api", "outbound", "the API is the way into accept, and asks owners how channels stand"),
     ("api", "delivery", "the API serves the feed"),
-    ("sandbox", "transport", "below it"),
 ];
 
 #[test]

@@ -210,7 +210,7 @@ impl Unit {
         if let (Some((round, due)), Source::Lane(_)) = (told.parked, source) {
             return self.park(number, due, "parked before a restart", Some(round));
         }
-        if self.channels.get(&channel).is_none() {
+        if !self.channels.contains_key(&channel) {
             return self.close(number, State::Failed, Some(publish::no_channel(&channel)));
         }
         if matches!(source, Source::Lane(_)) {

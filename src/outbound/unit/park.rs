@@ -135,7 +135,9 @@ impl Unit {
         item.parked_why = why.to_owned();
         let parked = ledger::Entry::Parked { id: item.message.id, round: item.round, due };
         let state = if item.scheduled { State::Scheduled } else { State::Held };
-        let (id, attempt, message) = (item.message.id, item.attempt, Arc::clone(&item.message));
+        // It waits for its next attempt, and that is what its state stands for.
+        let next = if item.attempt > 0 { item.attempt + 1 } else { 0 };
+        let (id, attempt, message) = (item.message.id, next, Arc::clone(&item.message));
         let mut records = vec![parked.record(self.unit)];
         // The overflow of a channel is no decision about the message: saying `held` for each of a million helps nobody.
         if item.scheduled || due.since(clock::now()) > 0 {

@@ -12,12 +12,12 @@ use std::{
 use fairway_adapters::contract::{Reason, State, Status, Time};
 use serde::Deserialize;
 
-use super::{Change, Line, Store, rank};
+use super::accepted::Accepted;
+use super::ledger::{Entry, Outcome};
 use crate::clock;
 use crate::ids::MessageId;
 use crate::log::{EventLog, Position, Positions, Stored, Topic};
-use crate::outbound::accepted::Accepted;
-use crate::outbound::ledger::{Entry, Outcome};
+use crate::store::{Change, Intake, Line, Store, rank};
 use crate::telemetry::{self, names};
 
 const TOPICS: [Topic; 5] = [Topic::OutUrgent, Topic::OutNormal, Topic::OutBulk, Topic::Ledger, Topic::Status];
@@ -102,7 +102,13 @@ fn learn(changes: &mut HashMap<MessageId, Change>, record: &Stored) {
             let Some(message) = Accepted::read(record) else { return };
             let change = changes.entry(message.id).or_default();
             change.lines.push(line(message.accepted_at, "accepted", format!("Accepted for {}.", message.channel)));
-            change.accepted.get_or_insert_with(|| Arc::new(message));
+            change.intake.get_or_insert_with(|| Intake {
+                conversation: message.conversation(),
+                request: serde_json::to_string(&message.request).unwrap_or_default(),
+                channel: message.channel,
+                to: message.to,
+                accepted_at: message.accepted_at,
+            });
         }
         Topic::Ledger => {
             if let Some(entry) = Entry::decode(&record.value) {

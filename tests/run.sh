@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Every test, on a fresh machine too: installs what it needs, checks the code, starts a real Kafka, runs everything.
+# Two cores need about half an hour, most of it building. Longer runs are commands of their own: see the README.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf '\n== %s\n' "$*"; }
+
+say "what the tests need"
+missing=()
+command -v mvn >/dev/null || missing+=(maven)
+command -v java >/dev/null || missing+=(openjdk-17-jre-headless)
+command -v kcat >/dev/null || missing+=(kcat)
+command -v cc >/dev/null || missing+=(build-essential)
+command -v make >/dev/null || missing+=(make)
+if [ -d tests/browser ]; then
+  [ -x /usr/bin/chromium ] || missing+=(chromium)
+  command -v npm >/dev/null || missing+=(npm)
+fi
+if [ ${#missing[@]} -gt 0 ]; then
+  sudo=""; [ "$(id -u)" = 0 ] || sudo=sudo
+  $sudo apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq "${missing[@]}" >/dev/null
+fi
+
+say "formatting and lints"
+cargo fmt --all -- --check
+cargo clippy --workspace --all-targets --quiet -- -D warnings
+
+say "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+
+say "a real Kafka"
+kafka=$(mktemp -d)
+trap 'tests/kafka.sh stop "$kafka" || true; rm -rf "$kafka"' EXIT
+export "$(tests/kafka.sh start "$kafka")"
+
+say "unit tests, laws of every adapter, laws of both logs"
+cargo test --workspace --quiet --lib --bins
+
+say "stories on the embedded log"
+cargo test --quiet --test stories -- --test-threads=2
+
+say "the same stories on Kafka"
+FAIRWAY_STORY_LOG=kafka cargo test --quiet --test stories -- --test-threads=2 --skip house::
+
+if [ -x tests/browser.sh ]; then
+  say "the browser story"
+  tests/browser.sh
+fi
+if [ -x tests/clients.sh ]; then
+  say "clients generated from the OpenAPI document, CloudEvents and Standard Webhooks libraries"
+  tests/clients.sh
+fi
+say "all passed"
