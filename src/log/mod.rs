@@ -220,7 +220,7 @@ pub struct Stored {
     pub key: Bytes,
     /// The headers.
     pub headers: Headers,
-    /// The value.
+    /// The value; empty for a record that deletes its key.
     pub value: Bytes,
 }
 
@@ -299,7 +299,8 @@ pub trait Reader: Send {
     /// Skips this partition until `assign` names it again.
     fn pause(&mut self, topic: Topic, partition: u32);
 
-    /// The next records, at least one, at most `max`; in offset order within each partition. Waits for one to appear.
+    /// The next records, at least one, at most `max`; in offset order within each partition. Waits for one to appear, also
+    /// while Kafka is away. `Expired` is answered until the partition is assigned anew or released.
     /// Cancelling loses nothing: what was not returned is returned next time.
     fn next(&mut self, max: usize) -> Pending<'_, Result<Vec<Stored>, ReadError>>;
 }
@@ -310,32 +311,41 @@ pub trait EventLog: Send + Sync + 'static {
     fn partitions(&self, topic: Topic) -> u32;
 
     /// Appends records and answers for each when its fate is known, within 10 s. The work begins when this is called, not
-    /// when the future is polled; dropping the future does not take the records back.
+    /// when the future is polled; dropping the future does not take the records back. Never blocks; may be called from any
+    /// thread, and costs least on a thread of a tokio runtime, where the answers of a batch arrive in one message.
+    ///
+    /// A partition's records are appended with one [`Durability`], or the two kinds may overtake each other around an
+    /// outage. A record with a header `ce_id` or `id` is looked for after one; one without may then stand twice. A partition
+    /// that is not there, or a record over 2 MiB (Kafka), is `NotAppended`.
     fn append(&self, records: Vec<Record>, durability: Durability) -> Pending<'static, Vec<Outcome>>;
 
-    /// A reader of nothing yet.
+    /// A reader of nothing yet. With Kafka each has connections of its own: let one read many partitions.
     fn reader(&self) -> Box<dyn Reader>;
 
     /// The offset behind the last durable record of each partition.
     fn ends(&self, topic: Topic) -> Pending<'_, Result<Positions, ReadError>>;
 
-    /// The offset of the oldest record still there in each partition.
+    /// The offset of the oldest record still there in each partition; for `control` perhaps a lower one. Where nothing is
+    /// left, the end.
     fn begins(&self, topic: Topic) -> Pending<'_, Result<Positions, ReadError>>;
 
-    /// The first offset of each partition whose record is not older than this time (milliseconds since 1970).
+    /// The first offset of each partition whose record is not older than this time (milliseconds since 1970); the end where
+    /// there is none.
     fn since(&self, topic: Topic, time: i64) -> Pending<'_, Result<Positions, ReadError>>;
 
     /// Units gained and lost by this node, from now on. Called once. Embedded: all are gained at once.
     fn tenures(&self) -> tokio::sync::mpsc::UnboundedReceiver<Tenure>;
 
     /// Remembers a position for a name (the owner's ledger checkpoint: name = `ledger/UNIT`; a consumer of ours: its own).
-    /// Durable when the future resolves.
+    /// Durable when the future resolves. With Kafka, `ledger/UNIT` is refused unless this node holds the unit, and another
+    /// name holds some 300 positions.
     fn commit(&self, name: &str, positions: Positions) -> Pending<'_, Result<(), ReadError>>;
 
     /// The position last committed under a name; empty when there is none.
     fn committed(&self, name: &str) -> Pending<'_, Result<Positions, ReadError>>;
 
-    /// Lets go of a unit topic's records before this position. Idempotent; may free nothing yet.
+    /// Lets go of an engine topic's records before this position, at most up to its end. Idempotent; may free nothing yet,
+    /// and may be forgotten by a restart. Positions below may be `Expired` from now on.
     fn trim(&self, before: Position);
 
     /// Whether an event can be made durable now: in the log, or in the spool.

@@ -20,7 +20,7 @@ use super::{
 };
 
 /// Write-ahead log of this size: the keeper is asked to carry it over.
-const CHECKPOINT: u64 = 16 << 20;
+const CHECKPOINT: u64 = 4 << 20;
 
 /// The committer of a family.
 pub struct Committer {

@@ -281,12 +281,12 @@ async fn writes_until_killed() {
     }
 }
 
-/// How fast 64 and 256 writers are, each waiting for its own record. Run by hand, in release.
+/// How fast writers are that wait for their own records, and how long they wait at half of that. Run by hand, in release.
 #[test]
 #[ignore = "a measurement"]
 #[allow(clippy::print_stdout)]
 fn speed() {
-    for writers in [1, 64, 256, 1000] {
+    for (writers, rest) in [(1, 0), (64, 0), (256, 0), (1000, 0), (256, 5)] {
         let folder = tempfile::tempdir_in(".").expect("a folder");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
@@ -304,6 +304,9 @@ fn speed() {
                             durable(log.append(vec![record], Durability::Log).await);
                             waits.push(asked.elapsed().as_micros() as u32);
                             count += 1;
+                            if rest > 0 {
+                                tokio::time::sleep(Duration::from_millis(rest)).await;
+                            }
                         }
                         (count, waits)
                     })
@@ -319,7 +322,7 @@ fn speed() {
             waits.sort_unstable();
             let at = |share: f64| waits[((waits.len() - 1) as f64 * share) as usize];
             println!(
-                "{writers} writers: {:.0} rec/s, {:.2} us CPU, p50 {} us, p99 {} us, max {} us",
+                "{writers} writers, {rest} ms apart: {:.0} rec/s, {:.2} us CPU, p50 {} us, p99 {} us, max {} us",
                 count as f64 / took,
                 cpu * 1e6 / count as f64,
                 at(0.5),
