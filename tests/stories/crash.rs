@@ -129,5 +129,4 @@ async fn nothing_goes_out_twice_unless_it_is_listed() {
         assert!(times <= 1 || listed && !marketing, "m{i} ({id}) reached the provider {times} times, listed: {listed}");
         assert!(times >= 1 || listed, "m{i} ({id}) never reached the provider and is not listed");
     }
-    println!("sent {total}, kills {}, in doubt {}, reached twice {}", kills(), doubted.len(), reached.values().filter(|n| **n > 1).count());
 }
