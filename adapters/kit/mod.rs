@@ -1,10 +1,14 @@
 //! What several providers need. No provider's name stands here.
 
 pub mod address;
+pub mod borrow;
 pub mod choices;
 pub mod crypto;
 pub mod form;
 pub mod gsm;
+pub mod hub;
+pub mod markup;
+pub mod merge;
 pub mod multipart;
 pub mod object;
 pub mod sample;
