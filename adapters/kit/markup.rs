@@ -77,7 +77,7 @@ fn line_of(line: &str, style: &Style) -> String {
     if let Some(rest) = bare.strip_prefix("* ").or_else(|| bare.strip_prefix("+ ")).or_else(|| bare.strip_prefix("- ")) {
         return format!("{indent}- {}", inline(rest, style));
     }
-    let soft = if line.ends_with('\\') { &line[..line.len() - 1] } else { line };
+    let soft = line.strip_suffix('\\').unwrap_or(line);
     inline(soft.trim_end(), style)
 }
 

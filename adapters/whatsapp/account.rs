@@ -144,7 +144,8 @@ fn call<'a>(place: &Place<'a>, raw: &'a RawValue) -> Result<Event<'a>, String> {
     let part = Part::Call(PhoneCall { state, direction: Some("inbound".into()), duration_ms });
     let peer = person.address.clone().into_owned();
     let message = Message { id, sent_at: time, parts: vec![part], ..Message::default() };
-    let received = Received { from: person, to: place.ours.clone(), message, extra, ..Received::default() };
+    let reply_window = time.map(content::window);
+    let received = Received { from: person, to: place.ours.clone(), message, reply_window, extra, ..Received::default() };
     Ok(place.event(key, peer, time, Body::Received(received)))
 }
 

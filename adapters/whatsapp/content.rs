@@ -28,6 +28,7 @@ pub(super) struct Letter<'p, 'a> {
     /// The person at the other end: who wrote it, or to whom it went.
     person: Person<'a>,
     group: Option<Text<'a>>,
+    contact: Option<&'p people::Contact<'a>>,
 }
 
 /// A message of `messages[]`.
@@ -86,7 +87,7 @@ impl<'p, 'a> Letter<'p, 'a> {
         let id = fields.words("id").unwrap_or_default();
         let key = if id.is_empty() { place.fingerprint(raw.get()).into() } else { id.clone() };
         let time = fields.text("timestamp").and_then(|text| address::time(&text));
-        Ok(Self { place, raw, fields, kind, id, key, time, person, group })
+        Ok(Self { place, raw, fields, kind, id, key, time, person, group, contact })
     }
 
     fn peer(&self) -> String {
@@ -123,13 +124,12 @@ impl<'p, 'a> Letter<'p, 'a> {
         let message = self.message();
         let reply_window = self.time.filter(|_| !self.place.history && self.group.is_none()).map(|time| {
             let from_ad = message.referral.is_some();
-            ReplyWindow {
-                closes_at: Some(time.plus(WINDOW_MS)),
-                free_until: from_ad.then(|| time.plus(AD_WINDOW_MS)),
-                closed_reason: None,
-            }
+            ReplyWindow { free_until: from_ad.then(|| time.plus(AD_WINDOW_MS)), ..window(time) }
         });
-        Received { from: self.person.clone(), to: self.place.ours.clone(), message, reply_window, respond_by: None, extra: self.extra() }
+        // What is kept whole as `unsupported` needs no second copy.
+        let whole = matches!(message.parts[..], [Part::Unsupported(_)]);
+        let extra = if whole { event::Extra::default() } else { self.extra() };
+        Received { from: self.person.clone(), to: self.place.ours.clone(), message, reply_window, respond_by: None, extra }
     }
 
     fn message(&self) -> Message<'a> {
@@ -157,9 +157,12 @@ impl<'p, 'a> Letter<'p, 'a> {
     fn extra(&self) -> event::Extra<'a> {
         const KNOWN: &[&str] = &["from", "from_user_id", "to", "to_user_id", "id", "timestamp", "type", "group_id"];
         let mut extra = event::Extra::default();
+        if let Some(contact) = &self.contact {
+            contact.keep(&mut extra);
+        }
         for (name, raw) in &self.fields.0 {
-            let plain_context = name == "context" && self.fields.object("context").is_some_and(|c| c.0.iter().all(|(n, _)| n == "id" || n == "from"));
-            let content = *name == self.kind && !parts::keeps(name);
+            let plain_context = name == "context" && self.fields.object("context").is_some_and(|c| c.0.iter().all(|(n, _)| matches!(&**n, "id" | "from" | "forwarded")));
+            let content = *name == self.kind;
             if !KNOWN.contains(&&**name) && !content && !plain_context && raw.get() != "null" {
                 extra.push(name.clone(), Raw::borrowed(raw));
             }
@@ -201,7 +204,7 @@ impl<'p, 'a> Letter<'p, 'a> {
         let system = self.fields.object("system")?;
         let kind = system.words("type")?;
         let mut extra = event::Extra::default();
-        for name in ["body", "wa_id", "user_id", "parent_user_id"] {
+        for name in ["body", "wa_id", "new_wa_id", "user_id", "parent_user_id"] {
             adapter::keep(&mut extra, name, system.kept(name));
         }
         adapter::keep(&mut extra, "identity", self.fields.kept("identity").or_else(|| system.kept("identity")));
@@ -220,6 +223,11 @@ impl<'p, 'a> Letter<'p, 'a> {
         let current = now.map(Text::Owned).or_else(|| previous.clone());
         Some(ContactUpdated { change, previous, current, reason: Some(reason.into()), extra })
     }
+}
+
+/// The service window that a message or a call opens.
+pub(super) fn window<'a>(time: Time) -> ReplyWindow<'a> {
+    ReplyWindow { closes_at: Some(time.plus(WINDOW_MS)), ..ReplyWindow::default() }
 }
 
 /// A message of ours that was written elsewhere.

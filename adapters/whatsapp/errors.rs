@@ -15,18 +15,20 @@ enum Act {
     Ambiguous,
     /// Too fast: what, and for how long in milliseconds where that is known.
     Slow(Scope, Option<u64>),
+    /// Too fast for something smaller than any scope of ours: this message waits alone.
+    Wait,
     /// This person gets no more advertising for now; answers to them still go.
     Fed,
 }
 
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
-/// On 131056: 4^X seconds, X from 0.
-const PAIR_MS: u64 = 4000;
+/// After a burst to one person a message goes each 6 seconds.
+const PAIR_MS: u64 = 6000;
 
 /// What is known of a code (support/error-codes, read 2026-11-20): what it leads to, our word for it, and a sentence.
 fn meaning(code: i64) -> Option<(Act, &'static str, &'static str)> {
-    use Act::{Ambiguous, Class, Fed, Narrow, Slow};
+    use Act::{Ambiguous, Class, Fed, Narrow, Slow, Wait};
     Some(match code {
         0 | 190 => (Class(C::Auth), "token_invalid", "The access token is wrong or has expired."),
         3 | 10 | 200..=299 => (Class(C::Auth), "permission_missing", "The access token may not do this."),
@@ -41,7 +43,7 @@ fn meaning(code: i64) -> Option<(Act, &'static str, &'static str)> {
         133016 => (Slow(Scope::Sender, Some(HOUR)), "registration_rate", "The number was registered and deregistered too often."),
         613 => (Slow(Scope::Sender, None), "call_rate", "Calls of this kind come too often."),
         131208 => (Slow(Scope::Sender, None), "group_rate", "Too many group operations."),
-        132069 => (Slow(Scope::Sender, Some(6 * MINUTE)), "flow_throttled", "The flow is held back to 10 messages an hour."),
+        132069 => (Wait, "flow_throttled", "The flow is held back to 10 messages an hour."),
         138002 | 138009 | 138012 => (Slow(Scope::Sender, None), "call_limit", "Too many calls or requests to call."),
 
         368 => (Class(C::Config), "account_restricted", "The business account is restricted for a breach of policy."),
@@ -117,7 +119,7 @@ pub(super) fn told(code: &str, title: Option<&str>) -> Reason {
                 Act::Class(class) => class,
                 Act::Narrow => C::Config,
                 Act::Ambiguous => C::Transient,
-                Act::Slow(..) | Act::Fed => C::Throttled,
+                Act::Slow(..) | Act::Wait | Act::Fed => C::Throttled,
             };
             Reason::new(class, ours, title)
         }
@@ -161,6 +163,7 @@ fn refused(reply: &Reply, error: &Object<'_>) -> Step {
     let reason = Reason::new(C::Throttled, ours, title).provider_code(code);
     match act {
         Act::Slow(scope, after) => Step::throttle(scope, wait(reply).or(after), reason),
+        Act::Wait => Step::Done(Verdict::Retry(reason)),
         Act::Fed => Step::Done(Verdict::Unreachable(reason)),
         Act::Narrow => Step::Done(Verdict::Reject(Reason { class: C::Config, ..reason })),
         Act::Ambiguous => Step::Done(Verdict::Unclear(Reason { class: C::Unknown, ..reason })),

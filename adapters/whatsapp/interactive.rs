@@ -76,18 +76,18 @@ pub(super) fn choices(writer: &mut Writer<'_>, index: usize, choices: &Choices<'
         writer.note(index, "choices", "numbered list", why);
         return numbered(writer, index, choices, at);
     }
-    if picks.iter().any(|option| id(option).chars().count() > ROW_ID) && picks.len() > BUTTONS || picks.iter().any(|option| length(id(option)) > BUTTON_ID) {
-        return Err(RenderError::new(format!("{at}/options"), "option_id_too_long", "an option's `id` is at most 256 characters on a button and 200 in a list"));
-    }
     note_kinds(writer, index, options);
     let words = with_links(choices);
+    if in_list(choices, &picks) { list(writer, index, choices, &picks, &words, at) } else { buttons(writer, index, choices, &picks, &words, at) }
+}
+
+/// Whether a list shows these options better than buttons, or alone can.
+fn in_list(choices: &Choices<'_>, picks: &[&ChoiceOption<'_>]) -> bool {
     let rich = picks.iter().any(|option| option.description.is_some() || option.section.is_some());
     let long = picks.iter().any(|option| length(&option.title) > BUTTON_TITLE);
-    let wants_list = choices.layout == Some(Layout::List) || rich || long;
-    if picks.len() <= BUTTONS && (!wants_list || choices.media.is_some() && !rich) || picks.iter().any(|option| length(id(option)) > ROW_ID) {
-        return buttons(writer, index, choices, &picks, &words, at);
-    }
-    list(writer, index, choices, &picks, &words, at)
+    // A list has no room for a picture.
+    let wants = rich || choices.layout == Some(Layout::List) || long && choices.media.is_none();
+    picks.len() > BUTTONS || wants && picks.iter().all(|option| length(id(option)) <= ROW_ID)
 }
 
 fn check(choices: &Choices<'_>, at: &str) -> Result<(), RenderError> {
@@ -100,6 +100,11 @@ fn check(choices: &Choices<'_>, at: &str) -> Result<(), RenderError> {
     for (i, option) in choices.options.iter().enumerate() {
         if option.title.trim().is_empty() {
             return Err(RenderError::new(format!("{at}/options/{i}/title"), "title_empty", "an option needs a title"));
+        }
+        let longest = if choices.options.len() > BUTTONS { ROW_ID } else { BUTTON_ID };
+        if length(id(option)) > longest {
+            let problem = format!("an option's `id` is at most {longest} characters here");
+            return Err(RenderError::new(format!("{at}/options/{i}/id"), "option_id_too_long", problem));
         }
         if !replies(option) && option.value.as_deref().unwrap_or_default().is_empty() {
             return Err(RenderError::new(format!("{at}/options/{i}/value"), "value_missing", "this kind of option needs a `value`"));

@@ -21,11 +21,6 @@ pub(super) fn guessed<'a>(message: &Object<'a>) -> Option<Text<'a>> {
     TYPES.iter().find(|kind| message.has(kind)).map(|kind| Text::Borrowed(*kind))
 }
 
-/// Contents of which more is worth keeping than our parts hold.
-pub(super) fn keeps(kind: &str) -> bool {
-    !TYPES.contains(&kind)
-}
-
 /// The parts of a message. Never empty: what has no meaning here is kept as it came.
 pub(super) fn of<'a>(kind: &str, message: &Object<'a>, raw: &'a RawValue, sent: Option<Time>) -> Vec<Part<'a>> {
     vec![known(kind, message, sent).unwrap_or_else(|| unknown(kind, message, raw))]

@@ -1,9 +1,10 @@
 //! The people a delivery names: `contacts[]` beside its messages.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::address::Who;
-use crate::contract::{Person, Text};
+use crate::contract::{Extra, Person, Raw, Text, adapter};
 use crate::kit::borrow::{Maybe, Word};
 use crate::kit::object::Object;
 
@@ -17,6 +18,10 @@ pub(super) struct Contact<'a> {
     wa_id: Word<'a>,
     #[serde(borrow)]
     user_id: Word<'a>,
+    #[serde(borrow)]
+    parent_user_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    identity_key_hash: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize, Default)]
@@ -32,6 +37,12 @@ impl<'a> Contact<'a> {
     /// Whom it is about.
     pub(super) fn who(&self) -> Who<'a> {
         Who::of(self.wa_id.0.clone(), self.user_id.0.clone())
+    }
+
+    /// Keeps what has no place of its own in a person.
+    pub(super) fn keep(&self, extra: &mut Extra<'a>) {
+        adapter::keep(extra, "parent_user_id", self.parent_user_id.map(Raw::borrowed));
+        adapter::keep(extra, "identity_key_hash", self.identity_key_hash.map(Raw::borrowed));
     }
 
     /// Adds name and handle.

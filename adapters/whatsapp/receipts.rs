@@ -102,6 +102,6 @@ fn peer(status: &Status<'_>) -> String {
 pub(super) fn error<'a>(place: &Place<'a>, raw: &'a RawValue) -> Event<'a> {
     let error = serde_json::from_str::<Maybe<Error<'a>>>(raw.get()).ok().and_then(|error| error.0).unwrap_or_default();
     let words = error.title.words().or(error.message.words()).cloned();
-    let text = words.unwrap_or_else(|| Text::Borrowed("WhatsApp reports an error without a title."));
+    let text = words.unwrap_or(Text::Borrowed("WhatsApp reports an error without a title."));
     place.notice("provider_error", Severity::Error, text, raw)
 }

@@ -29,10 +29,9 @@ pub(super) fn content(template: &Template, category: Category) -> Result<Value, 
             places.buttons.push((0, "url".into(), code));
         }
     }
-    if category == Category::Authentication {
-        if let Some((name, _)) = template.params.iter().find(|(_, value)| value.chars().count() > CODE) {
-            return Err(too_long(name, CODE));
-        }
+    let too_wide = template.params.iter().find(|(_, value)| value.chars().count() > CODE);
+    if let (Category::Authentication, Some((name, _))) = (category, too_wide) {
+        return Err(too_long(name, CODE));
     }
     let language = template.locale.as_deref().unwrap_or("en_US").replace('-', "_");
     let mut out = json!({ "name": template.name, "language": { "code": language } });
