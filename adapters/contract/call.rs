@@ -25,6 +25,8 @@ pub struct Call {
     pub body: CallBody,
     /// Redirects to follow, without the credentials (media downloads).
     pub redirects: u8,
+    /// What `classify` has to know to go on from the answer (the message to send once its file is uploaded). Never sent.
+    pub memo: Option<Bytes>,
 }
 
 /// The body of a call.
@@ -73,6 +75,7 @@ impl Call {
             secret_headers: Vec::new(),
             body: CallBody::Empty,
             redirects: 0,
+            memo: None,
         }
     }
 
@@ -136,6 +139,12 @@ impl Call {
     /// Follows this many redirects, without the credentials.
     pub fn redirects(mut self, count: u8) -> Self {
         self.redirects = count;
+        self
+    }
+
+    /// Remembers what the answer will need.
+    pub fn memo(mut self, memo: impl Into<Bytes>) -> Self {
+        self.memo = Some(memo.into());
         self
     }
 

@@ -18,6 +18,11 @@ impl<'a> Word<'a> {
         self.0.as_deref().filter(|text| !text.is_empty())
     }
 
+    /// The text with its own lifetime, when there is some.
+    pub fn words(&self) -> Option<&Text<'a>> {
+        self.0.as_ref().filter(|text| !text.is_empty())
+    }
+
     /// The text to keep, when there is some.
     pub fn take(&self) -> Option<Text<'a>> {
         self.0.clone().filter(|text| !text.is_empty())

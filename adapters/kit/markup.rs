@@ -1,6 +1,10 @@
 //! Marked-up text in a channel's own markup: the CommonMark people write in chats (emphasis, strike-through, code, links,
 //! headings, lists, quotes), and HTML brought down to the same.
 
+use std::borrow::Cow;
+
+use crate::contract::part::Format;
+
 /// What the channel understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
@@ -10,6 +14,15 @@ pub enum Dialect {
     Stars,
     /// The tags `b i s code pre blockquote a`.
     Html,
+}
+
+/// A text in whatever format it was written, in a channel's own markup.
+pub fn from_any(text: &str, format: Format, dialect: Dialect) -> Cow<'_, str> {
+    match format {
+        Format::Plain => Cow::Borrowed(text),
+        Format::Markdown => Cow::Owned(from_commonmark(text, dialect)),
+        Format::Html => Cow::Owned(from_html(text, dialect)),
+    }
 }
 
 /// CommonMark in a channel's own markup.
