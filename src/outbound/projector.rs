@@ -122,7 +122,7 @@ fn learn(changes: &mut HashMap<MessageId, Change>, record: &Stored) {
             }
             let Ok(Published { status }) = serde_json::from_str(event.data.get()) else { return };
             if let Ok(id) = status.message_id.parse() {
-                learn_status(changes.entry(id).or_default(), &status);
+                learn_status(changes.entry(id).or_default(), &status, Time(record.time));
             }
         }
         _ => {}
@@ -166,7 +166,7 @@ fn learn_entry(changes: &mut HashMap<MessageId, Change>, entry: Entry) {
     }
 }
 
-fn learn_status(change: &mut Change, status: &Status<'_>) {
+fn learn_status(change: &mut Change, status: &Status<'_>, written: Time) {
     let attempt = status.attempt.unwrap_or(0) as u16;
     raise(change, attempt, status.state);
     if let Some(id) = &status.provider_message_id {
@@ -175,7 +175,9 @@ fn learn_status(change: &mut Change, status: &Status<'_>) {
     if let Some(error) = &status.error {
         change.error = serde_json::to_string(error).ok();
     }
-    change.lines.push(line(status.at, status.state.word(), sentence(status)));
+    // Providers tell whole seconds: within one, the order in which we learned it is the better time.
+    let at = if written.since(status.at).abs() < 2000 { written } else { status.at };
+    change.lines.push(line(at, status.state.word(), sentence(status)));
 }
 
 /// A state in words.

@@ -158,7 +158,7 @@ impl Unit {
         let bounced = receipt.state == State::Failed && known.state >= State::Delivered && known.state <= State::Read;
         let forward = rank(known.attempt, receipt.state) > rank(known.attempt, known.state);
         // Members of a group read one by one: each is told, none moves the whole back.
-        let of_member = receipt.recipient.is_some() && receipt.state >= known.state;
+        let of_member = receipt.recipient.as_deref().is_some_and(|who| who != known.message.to) && receipt.state >= known.state;
         if !forward && !bounced && !of_member {
             if let Some(offset) = offset {
                 self.progress.done_order(offset);
