@@ -52,7 +52,7 @@ macro_rules! providers {
     };
 }
 
-providers! { whatsapp, telegram, twilio }
+providers! { whatsapp, telegram, twilio, webchat }
 
 /// The provider of that name.
 pub fn provider(id: &str) -> Option<&'static Provider> {

@@ -1,5 +1,6 @@
 //! Puts the rooms together: opens log and store, binds the channels, runs every task, serves, and stops in order.
 
+mod chat;
 mod replay;
 mod send_topic;
 
@@ -24,7 +25,7 @@ use crate::media::blobs::Blobs;
 use crate::outbound::{accept::Acceptor, owner, projector, unit};
 use crate::store::{Store, sqlite::Sqlite};
 use crate::transport::Transport;
-use crate::{clock, sandbox, telemetry};
+use crate::{clock, sandbox, telemetry, webchat};
 
 /// Newest ids that are exact in memory.
 const EXACT: usize = 2_000_000;
@@ -146,6 +147,18 @@ impl App {
             router = router.merge(stage.router());
         }
 
+        let chat = webchat::Parts {
+            log: Arc::clone(&log),
+            channels: channels.clone(),
+            door: Arc::new(chat::Hook(Arc::clone(&ingress))),
+            blobs: blobs.clone(),
+            stopping: stopping.clone(),
+        };
+        let chat = webchat::Room::open(chat, &config).await.map_err(wrong)?;
+        tokio::spawn(Arc::clone(&chat).run());
+        let chat = webchat::router(chat);
+        router = router.merge(chat.clone());
+
         let tls = crate::tls::watch(config.server.tls.as_ref()).map_err(wrong)?;
         let options = listener::Options {
             max_body: config.server.max_body.0 as usize,
@@ -155,8 +168,8 @@ impl App {
             max_connections: CONNECTIONS,
         };
         let (main, separate) = (config.server.listen, config.api.listen);
-        let hooks_only = axum::Router::new();
-        let main_router = if separate.is_some() { hooks_only } else { router.clone() };
+        // Visitors come to the public address, wherever the API is.
+        let main_router = if separate.is_some() { chat } else { router.clone() };
         let (address, mut servers) = serve(main, Some(ingress), main_router, &options, &stopping)?;
         let mut api_address = None;
         if let Some(listen) = separate {
@@ -266,10 +279,11 @@ fn serve(
                 }
                 // Connections are told to finish; those that stream are given a moment.
                 for _ in 0..100 {
+                    // Upgraded connections are not among those counted: the first wait is theirs, to say goodbye.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
                     if counted.load(std::sync::atomic::Ordering::Relaxed) == 0 {
                         break;
                     }
-                    tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             });
         });

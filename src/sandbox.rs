@@ -62,8 +62,12 @@ pub fn is_simulated(config: &Config, channel: &str) -> bool {
 
 /// Keeps the simulated channels over a reload of the file.
 pub fn keep(old: &Config, new: &mut Config) {
+    let own = |name: &str, channel: &Channel| {
+        name == channel_name(&channel.provider)
+            && fairway_adapters::provider(&channel.provider).is_some_and(|p| (p.twin)(old.sandbox.seed).own())
+    };
     for (name, channel) in &old.channels {
-        if is_simulated(old, name) {
+        if is_simulated(old, name) || own(name, channel) {
             new.channels.entry(name.clone()).or_insert_with(|| channel.clone());
         }
     }
@@ -80,7 +84,10 @@ impl Sandbox {
                 continue;
             }
             let mut settings = twin.settings();
-            settings.insert("api_base".into(), base(config, provider.facts.id).into());
+            let own = twin.own();
+            if !own {
+                settings.insert("api_base".into(), base(config, provider.facts.id).into());
+            }
             let channel = Channel {
                 provider: provider.facts.id.into(),
                 app: None,
@@ -94,6 +101,9 @@ impl Sandbox {
             let token = channel.hook_token.as_ref().map(|t| format!("/{t}")).unwrap_or_default();
             let hook_url = format!("{}/hooks/{name}{token}", config.server.public_url);
             config.channels.insert(name, channel);
+            if own {
+                continue; // The gateway plays this provider itself, and not only here.
+            }
             let stage = Stage::new(twin, config.sandbox.seed);
             stages.insert(provider.facts.id, Hosted { stage: Mutex::new(stage), hook_url, transport: OnceLock::new() });
         }

@@ -127,6 +127,11 @@ pub trait Twin: Send {
     where
         Self: Sized;
 
+    /// Whether the gateway itself is this provider: the sandbox then adds the channel and needs no twin of it.
+    fn own(&self) -> bool {
+        false
+    }
+
     /// The settings of a channel that talks to this twin. The host adds `api_base` (and other bases the adapter has).
     /// Values that no real provider would issue.
     fn settings(&self) -> Map<String, Value>;

@@ -28,6 +28,8 @@ pub struct Channel {
     pub provider: &'static Provider,
     /// The bound adapter.
     pub adapter: Arc<dyn Adapter>,
+    /// What it was bound to, for the room that is a provider itself. Holds secrets and prints none.
+    pub settings: Settings,
     /// Whose channel it is.
     pub tenant: Option<String>,
     /// The unit that owns its outbound work.
@@ -109,7 +111,8 @@ impl Channels {
                 ));
                 continue;
             };
-            let adapter = match (provider.bind)(Settings(own_settings(provider, config, channel))) {
+            let settings = Settings(own_settings(provider, config, channel));
+            let adapter = match (provider.bind)(settings.clone()) {
                 Ok(adapter) => adapter,
                 Err(e) => {
                     errors.push(format!("{file}: channels.{name}.{}: {}; {}", e.key, e.problem, e.remedy));
@@ -137,6 +140,7 @@ impl Channels {
                     limits: channel.limits.iter().filter_map(|l| Some((l.clone(), config.limits.get(l)?.clone()))).collect(),
                     limit_group: group,
                     adapter,
+                    settings,
                 }),
             );
         }

@@ -11,3 +11,4 @@ pub mod remember;
 mod respond;
 
 pub use accept::{Ingress, Parts};
+pub use respond::Refusal;
