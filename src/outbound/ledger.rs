@@ -234,7 +234,10 @@ impl Entry {
 
     /// The record in a unit's partition.
     pub fn record(&self, unit: u32) -> Record {
-        Record { topic: Topic::Ledger, partition: unit, key: Bytes::new(), headers: Headers::default(), value: Some(self.encode()) }
+        // The id lets the log find out what became of a record whose answer was lost.
+        let id = crate::ids::text("led_", crate::ids::random());
+        let headers = Headers::of([("id", id.as_str())]);
+        Record { topic: Topic::Ledger, partition: unit, key: Bytes::new(), headers, value: Some(self.encode()) }
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::ledger::{Entry, Outcome as Came};
-use super::unit::{self, Ask};
+use super::unit::{self, Ask, Feeder};
 use crate::clock;
 use crate::ids::{self, MessageId};
 use crate::log::{Durability, EventLog, Outcome, Position, Positions, Tenure, Topic};
@@ -126,6 +126,7 @@ pub async fn run(parts: Arc<unit::Parts>, units: Units, mut stop: watch::Receive
     let mut tenures = parts.log.tenures();
     let mut running: HashMap<u32, (watch::Sender<bool>, JoinHandle<()>)> = HashMap::new();
     let gauge = telemetry::gauge(&names::UNITS_OWNED, &[]);
+    let feeder = Feeder::start(parts.log.reader());
     loop {
         let tenure = tokio::select! {
             tenure = tenures.recv() => tenure,
@@ -145,6 +146,7 @@ pub async fn run(parts: Arc<unit::Parts>, units: Units, mut stop: watch::Receive
                         let _ = stop.send(true);
                         // What it would still write would stand behind the next owner's record, and so be void.
                         task.abort();
+                        feeder.leave(unit);
                     }
                 }
             }
@@ -164,7 +166,7 @@ pub async fn run(parts: Arc<unit::Parts>, units: Units, mut stop: watch::Receive
                 let (stop_unit, stopped) = watch::channel(false);
                 let (asks, inbox) = mpsc::unbounded_channel();
                 units.0.write().insert(unit, asks);
-                let task = tokio::spawn(unit::run(Arc::clone(&parts), unit, replay, inbox, stopped));
+                let task = tokio::spawn(unit::run(Arc::clone(&parts), feeder.clone(), unit, replay, inbox, stopped));
                 running.insert(unit, (stop_unit, task));
             }
         }

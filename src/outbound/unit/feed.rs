@@ -10,13 +10,7 @@ const SHARE: usize = 4096;
 const WINDOW: Micros = 10_000_000;
 
 impl Unit {
-    pub(super) fn new(
-        parts: Arc<Parts>,
-        unit: u32,
-        replay: Replay,
-        reader_commands: mpsc::UnboundedSender<FeedCommand>,
-        events: mpsc::UnboundedSender<Event>,
-    ) -> Self {
+    pub(super) fn new(parts: Arc<Parts>, unit: u32, replay: Replay, feeder: Feeder, events: mpsc::UnboundedSender<Event>) -> Self {
         let read_back = (parts.log.health().kind == "kafka").then_some(replay.owner_at + 1);
         Self {
             parts,
@@ -30,7 +24,7 @@ impl Unit {
             armed: VecDeque::new(),
             told: replay.told,
             departures: replay.departures,
-            reader_commands,
+            feeder,
             events,
             read_back,
             unconfirmed: BTreeMap::new(),
@@ -61,7 +55,7 @@ impl Unit {
     }
 
     pub(super) fn assign(&self, topic: Topic, offset: u64) {
-        let _ = self.reader_commands.send(FeedCommand::Assign(Position { topic, partition: self.unit, offset }));
+        self.feeder.assign(Position { topic, partition: self.unit, offset });
     }
 
     /// Departures of the last minute count against the limits, so that a restart never begins with a burst.
@@ -85,7 +79,6 @@ impl Unit {
     pub(super) fn on(&mut self, event: Event) {
         match event {
             Event::Fed(records) => records.into_iter().for_each(|r| self.fed(r)),
-            Event::FeedFailed(e) => tracing::warn!(unit = self.unit, error = e, "lanes cannot be read now"),
             Event::Confirmed(numbers, outcomes) => self.confirmed(&numbers, outcomes),
             Event::Landed(number, landing) => self.landed(number, landing),
             Event::Written(written) => self.written(written),
@@ -235,7 +228,7 @@ impl Unit {
         if self.lanes.depth(channel, lane) >= self.share(channel) {
             let topic = lane_topic(lane);
             if self.channels.len() <= 1 && self.paused_feeds.insert(topic) {
-                let _ = self.reader_commands.send(FeedCommand::Pause(topic));
+                self.feeder.pause(topic, self.unit);
             }
         }
     }

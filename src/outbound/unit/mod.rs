@@ -8,6 +8,7 @@
 mod arm;
 mod checkpoint;
 mod feed;
+mod feeder;
 mod land;
 mod orders;
 mod park;
@@ -31,10 +32,11 @@ use crate::channels::{Channel, Live};
 use crate::clock;
 use crate::envelope::Writer;
 use crate::ids::MessageId;
-use crate::log::{EventLog, Outcome, Position, Reader, Stored, Topic};
+use crate::log::{EventLog, Outcome, Position, Stored, Topic};
 use crate::store::{Cursor, Message, Row, Store};
 use crate::transport::Transport;
 
+pub use feeder::Feeder;
 pub use publish::with_links;
 
 /// What a unit needs of the rest.
@@ -154,7 +156,6 @@ struct Item {
 /// What comes back from work beside the task.
 enum Event {
     Fed(Vec<Stored>),
-    FeedFailed(String),
     Confirmed(Vec<Number>, Vec<Outcome>),
     Landed(Number, Landing),
     Written(Written),
@@ -216,7 +217,7 @@ struct Unit {
     armed: VecDeque<Number>,
     told: HashMap<MessageId, super::owner::Told>,
     departures: Vec<(Time, u32, u64, u16)>,
-    reader_commands: mpsc::UnboundedSender<FeedCommand>,
+    feeder: Feeder,
     events: mpsc::UnboundedSender<Event>,
     /// Confirmed up to here by reading our own partition back; `None` where an append's answer is enough.
     read_back: Option<u64>,
@@ -254,18 +255,19 @@ struct Meters {
     call: metrics::Histogram,
 }
 
-enum FeedCommand {
-    Assign(Position),
-    Pause(Topic),
-}
-
 /// Runs a unit until its tenure or the process ends.
-pub async fn run(parts: Arc<Parts>, unit: u32, replay: Replay, mut asks: mpsc::UnboundedReceiver<Ask>, mut stop: watch::Receiver<bool>) {
+pub async fn run(
+    parts: Arc<Parts>,
+    feeder: Feeder,
+    unit: u32,
+    replay: Replay,
+    mut asks: mpsc::UnboundedReceiver<Ask>,
+    mut stop: watch::Receiver<bool>,
+) {
     let (events, mut inbox) = mpsc::unbounded_channel();
-    let (reader_commands, commands) = mpsc::unbounded_channel();
-    let feeder = tokio::spawn(feed_task(parts.log.reader(), commands, events.clone(), unit));
+    feeder.join(unit, events.clone());
     let mut changed = parts.channels.watch();
-    let mut state = Unit::new(parts, unit, replay, reader_commands, events);
+    let mut state = Unit::new(parts, unit, replay, feeder.clone(), events);
     state.reload();
     state.begin().await;
     let mut tick = tokio::time::interval(Duration::from_secs(1));
@@ -304,36 +306,5 @@ pub async fn run(parts: Arc<Parts>, unit: u32, replay: Replay, mut asks: mpsc::U
     if !state.lost {
         state.last_checkpoint().await;
     }
-    feeder.abort();
-}
-
-/// Reads the unit's partitions and hands records over; the unit says what it wants.
-async fn feed_task(
-    mut reader: Box<dyn Reader>,
-    mut commands: mpsc::UnboundedReceiver<FeedCommand>,
-    events: mpsc::UnboundedSender<Event>,
-    unit: u32,
-) {
-    loop {
-        tokio::select! {
-            biased;
-            command = commands.recv() => match command {
-                Some(FeedCommand::Assign(at)) => reader.assign(at),
-                Some(FeedCommand::Pause(topic)) => reader.pause(topic, unit),
-                None => return,
-            },
-            read = reader.next(512) => {
-                let event = match read {
-                    Ok(records) => Event::Fed(records),
-                    Err(e) => {
-                        tokio::time::sleep(Duration::from_millis(200)).await;
-                        Event::FeedFailed(e.to_string())
-                    }
-                };
-                if events.send(event).is_err() {
-                    return;
-                }
-            }
-        }
-    }
+    feeder.leave(unit);
 }
