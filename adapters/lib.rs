@@ -4,6 +4,8 @@
 //! wants done goes out as a value. A provider is one folder and one word in [`providers!`] below; `contract` holds the
 //! words both sides share, `kit` what several providers need, `conformance` the laws all of them obey.
 
+#![allow(clippy::result_large_err)] // an error that carries the next call is rare, and boxing it would hide that
+
 pub mod conformance;
 pub mod contract;
 pub mod kit;
@@ -50,7 +52,7 @@ macro_rules! providers {
     };
 }
 
-providers! {}
+providers! { whatsapp }
 
 /// The provider of that name.
 pub fn provider(id: &str) -> Option<&'static Provider> {

@@ -25,6 +25,8 @@ pub struct Call {
     pub body: CallBody,
     /// Redirects to follow, without the credentials (media downloads).
     pub redirects: u8,
+    /// What the adapter wants to know again when the answer comes (the message that waits for this upload). Never sent.
+    pub then: Option<Bytes>,
 }
 
 /// The body of a call.
@@ -73,6 +75,7 @@ impl Call {
             secret_headers: Vec::new(),
             body: CallBody::Empty,
             redirects: 0,
+            then: None,
         }
     }
 
@@ -136,6 +139,12 @@ impl Call {
     /// Follows this many redirects, without the credentials.
     pub fn redirects(mut self, count: u8) -> Self {
         self.redirects = count;
+        self
+    }
+
+    /// With what the adapter wants to know again when the answer comes.
+    pub fn then(mut self, note: impl Into<Bytes>) -> Self {
+        self.then = Some(note.into());
         self
     }
 

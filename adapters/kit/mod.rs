@@ -5,6 +5,7 @@ pub mod borrow;
 pub mod choices;
 pub mod crypto;
 pub mod form;
+pub mod hub;
 pub mod markup;
 pub mod multipart;
 pub mod object;

@@ -1,0 +1,73 @@
+//! What became of our messages.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::inbound::{About, event, stamp};
+use super::{address, errors};
+use crate::contract::event::ProviderEvent;
+use crate::contract::*;
+use crate::kit::object::Object;
+
+/// One of `statuses[]`.
+pub(super) fn status<'a>(out: &mut Parsed<'a>, about: &About<'a>, raw: &'a RawValue) {
+    let Some(status) = Object::parse(raw.get()) else {
+        return out.leave("a status that is not an object");
+    };
+    let (Some(id), Some(word)) = (status.words("id"), status.words("status")) else {
+        return out.leave("a status without an id or a word");
+    };
+    let time = stamp(status.int("timestamp"));
+    let group = status.text("recipient_type").as_deref() == Some("group");
+    let member = status.words("recipient_participant_user_id").or_else(|| status.words("recipient_participant_id"));
+    let peer = if group {
+        status.words("recipient_id").map(|id| Cow::Owned(crate::kit::address::address("whatsapp", &id)))
+    } else {
+        address::person(status.words("recipient_id"), status.words("recipient_user_id"), &about.contacts).map(|p| p.address)
+    };
+    let mut key = format!("{id}:{word}");
+    if let Some(member) = &member {
+        key.push(':');
+        key.push_str(member);
+    }
+    let state = match &*word {
+        "sent" => Some(State::Sent),
+        "delivered" => Some(State::Delivered),
+        "read" | "played" => Some(State::Read),
+        "failed" => Some(State::Failed),
+        _ => None,
+    };
+    // Calls have statuses too, and words may come that nobody knows yet.
+    let call = status.text("type").as_deref() == Some("call");
+    let body = match state.filter(|_| !call) {
+        Some(state) => {
+            let mut receipt = Receipt::new(id, state);
+            receipt.message_id = status.words("biz_opaque_callback_data");
+            receipt.at = time;
+            receipt.recipient = member.map(|id| Cow::Owned(address::of(&id)));
+            receipt.detail = (&*word == "played").then_some(word);
+            if state == State::Failed {
+                receipt.error = Some(failure(&status));
+            }
+            Body::Receipt(receipt)
+        }
+        None => Body::Provider(ProviderEvent {
+            provider_type: Cow::Owned(format!("{}.{}", if call { "call" } else { "status" }, word.to_lowercase())),
+            raw: Raw::borrowed(raw),
+        }),
+    };
+    out.events.push(event(about, key, peer.unwrap_or_default(), time, body));
+}
+
+fn failure(status: &Object<'_>) -> Reason {
+    let errors = status.objects("errors");
+    let Some(error) = errors.first() else {
+        return Reason::new(ErrorClass::Unknown, "failed", "WhatsApp gave no reason");
+    };
+    let words = error.words("title").or_else(|| error.words("message"));
+    match error.int("code") {
+        Some(code) => errors::reason(code, 0, words.as_deref().unwrap_or_default()),
+        None => Reason::new(ErrorClass::Unknown, "failed", words.map_or(Cow::Borrowed("WhatsApp gave no code"), |w| Cow::Owned(w.into_owned()))),
+    }
+}
