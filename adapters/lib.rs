@@ -52,7 +52,7 @@ macro_rules! providers {
     };
 }
 
-providers! { whatsapp }
+providers! { whatsapp, messenger }
 
 /// The provider of that name.
 pub fn provider(id: &str) -> Option<&'static Provider> {

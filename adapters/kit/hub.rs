@@ -121,6 +121,38 @@ pub fn regain_access(reply: &Reply) -> Option<u64> {
     (minutes > 0).then(|| minutes.saturating_mul(60_000))
 }
 
+/// The Graph API's base with its version; `None` when the version is none. A base that names its version keeps it.
+pub fn base(api_base: Option<&str>, version: &str) -> Option<String> {
+    let root = api_base.unwrap_or("https://graph.facebook.com").trim_end_matches('/');
+    if root.rsplit('/').next().is_some_and(is_version) {
+        return Some(root.to_owned());
+    }
+    is_version(version).then(|| format!("{root}/{version}"))
+}
+
+/// `v25.0`
+fn is_version(text: &str) -> bool {
+    let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
+    text.strip_prefix('v').and_then(|v| v.split_once('.')).is_some_and(|(major, minor)| digits(major) && digits(minor))
+}
+
+/// A link to a file as it is to be fetched, and whether that host may see our token. A stand-in for the API stands in
+/// for the hosts of its files too.
+pub fn file(link: &str, api_base: Option<&str>) -> (String, bool) {
+    let parsed = url::Url::parse(link).ok();
+    let host = parsed.as_ref().and_then(url::Url::host_str).unwrap_or_default();
+    let known = OWN_HOSTS.iter().any(|own| host == *own || host.strip_suffix(own).is_some_and(|rest| rest.ends_with('.')));
+    match (api_base.map(|base| base.trim_end_matches('/')), parsed) {
+        (Some(base), Some(url)) if known => {
+            (format!("{base}{}{}", url.path(), url.query().map(|q| format!("?{q}")).unwrap_or_default()), true)
+        }
+        (Some(base), _) => (link.to_owned(), link.strip_prefix(base).is_some_and(|rest| rest.starts_with('/'))),
+        (None, _) => (link.to_owned(), known && link.starts_with("https://")),
+    }
+}
+
+const OWN_HOSTS: &[&str] = &["fbsbx.com", "facebook.com", "fbcdn.net", "whatsapp.net", "cdninstagram.com"];
+
 #[cfg(test)]
 mod tests {
     use http::{HeaderMap, Method};
@@ -167,6 +199,19 @@ mod tests {
         let query = query("tok-1");
         let hook = Webhook { method: &Method::GET, url: "", query: &query, headers: &headers, body: b"" };
         assert_eq!(handshake(&hook).map(|p| p.ack), Some(Ack::text("90210")));
+    }
+
+    #[test]
+    fn files_are_fetched_where_they_are_and_the_token_stays_home() {
+        assert_eq!(file("https://lookaside.fbsbx.com/x?a=1", None), ("https://lookaside.fbsbx.com/x?a=1".into(), true));
+        assert_eq!(file("https://lookaside.fbsbx.com/x?a=1", Some("http://t.test/m/")), ("http://t.test/m/x?a=1".into(), true));
+        for elsewhere in ["https://evilfbsbx.com/x", "https://fbsbx.com.evil.test/x", "http://fbsbx.com/x", "http://t.test.evil/x"] {
+            assert!(!file(elsewhere, None).1, "{elsewhere}");
+        }
+        assert!(!file("http://t.test.evil/x", Some("http://t.test")).1);
+        assert!(file("http://t.test/x", Some("http://t.test")).1);
+        assert_eq!(base(Some("http://t.test/v24.0/"), "v25.0").as_deref(), Some("http://t.test/v24.0"));
+        assert_eq!((base(None, "25"), base(None, "v25.0").as_deref()), (None, Some("https://graph.facebook.com/v25.0")));
     }
 
     #[test]

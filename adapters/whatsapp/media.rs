@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::Channel;
 use crate::contract::*;
+use crate::kit::hub;
 
 /// Which kind of message carries a file (`business-phone-numbers/media`, read 2026-11-20).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,23 +162,9 @@ pub(super) fn fetch(channel: &Channel, media: &MediaRef) -> Option<Call> {
 
 /// The second step: the bytes. The token goes to the provider's own hosts alone.
 fn download(channel: &Channel, link: &str) -> Call {
-    let parsed = url::Url::parse(link).ok();
-    let host = parsed.as_ref().and_then(|url| url.host_str()).unwrap_or_default();
-    let own = ["fbsbx.com", "facebook.com", "fbcdn.net", "whatsapp.net"];
-    let known = own.iter().any(|o| host == *o || host.strip_suffix(o).is_some_and(|rest| rest.ends_with('.')));
-    let root = channel.settings.api_base.as_deref().unwrap_or_default().trim_end_matches('/');
-    if channel.stands_in {
-        // A stand-in stands in for the media's host too.
-        let stood = match &parsed {
-            Some(url) if known => format!("{root}{}{}", url.path(), url.query().map(|q| format!("?{q}")).unwrap_or_default()),
-            _ => link.to_owned(),
-        };
-        let trusted = stood.starts_with(root);
-        let call = Call::get(stood).redirects(3);
-        return if trusted { channel.authorised(call) } else { call };
-    }
+    let (link, ours) = hub::file(link, channel.settings.api_base.as_deref());
     let call = Call::get(link).redirects(3);
-    if known && link.starts_with("https://") { channel.authorised(call) } else { call }
+    if ours { channel.authorised(call) } else { call }
 }
 
 /// What an answer of either step means.

@@ -75,8 +75,6 @@ pub struct Channel {
     keys: Vec<crypto::Key>,
     paces: Option<Vec<Pace>>,
     base: String,
-    /// A base of our own also stands in for the hosts of media.
-    stands_in: bool,
 }
 
 const VERSION: &str = "v25.0";
@@ -94,22 +92,17 @@ impl Adapter for Channel {
         if !plain(&settings.phone_number_id) {
             return Err(SettingsError::new("phone_number_id", "not an id", "copy it from WhatsApp Manager: digits, not the number"));
         }
-        let version = settings.api_version.as_deref().unwrap_or(VERSION);
-        if !is_version(version) {
+        let Some(base) = hub::base(settings.api_base.as_deref(), settings.api_version.as_deref().unwrap_or(VERSION)) else {
             return Err(SettingsError::new("api_version", "not a version of the Graph API", "write it as `v25.0`"));
-        }
+        };
         if settings.throughput_mps == Some(0) {
             return Err(SettingsError::new("throughput_mps", "zero sends nothing", "use 20, 80 or 1000, or leave it out"));
         }
-        let root = settings.api_base.as_deref().unwrap_or("https://graph.facebook.com").trim_end_matches('/');
-        // A base that names its version already keeps it.
-        let versioned = root.rsplit('/').next().is_some_and(is_version);
-        let base = if versioned { root.to_owned() } else { format!("{root}/{version}") };
         let rate = settings.throughput_mps.or(settings.coexistence.then_some(facts::COEXISTENCE));
         let sender = |count| Pace { scope: Scope::Sender, count, window_ms: 1_000, burst: 1, ..FACTS.paces[0] };
         let paces = rate.map(|count| vec![sender(count), facts::PAIR]);
         let keys = crypto::sha256_keys(&settings.app_secret);
-        Ok(Self { keys, paces, base, stands_in: settings.api_base.is_some(), settings })
+        Ok(Self { keys, paces, base, settings })
     }
 
     fn account(&self) -> Option<&str> {
@@ -198,12 +191,6 @@ impl Channel {
     fn authorised(&self, call: Call) -> Call {
         call.bearer(self.settings.access_token.reveal())
     }
-}
-
-/// `v25.0`
-fn is_version(text: &str) -> bool {
-    let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
-    text.strip_prefix('v').and_then(|v| v.split_once('.')).is_some_and(|(major, minor)| digits(major) && digits(minor))
 }
 
 #[cfg(test)]
