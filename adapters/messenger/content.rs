@@ -20,7 +20,7 @@ pub(super) fn message<'a>(message: &Object<'a>, raw: Option<&'a RawValue>) -> Me
         let kind = if message.flag("is_unsupported") { "unsupported" } else { "message" };
         parts.push(Part::unsupported(kind, raw.map(Raw::borrowed)));
     }
-    Message { parts, reply_to, referral: referral.as_ref().map(referred), ..Message::default() }
+    Message { parts, reply_to, referral: referral.as_ref().map(referred).filter(|r| *r != Referral::default()), ..Message::default() }
 }
 
 fn parts<'a>(message: &Object<'a>) -> Vec<Part<'a>> {
@@ -58,7 +58,7 @@ fn part<'a>(attachment: &Object<'a>, raw: &'a RawValue, text: Option<&str>, twic
         "image" => Part::Image(file()),
         "video" => Part::Video(file()),
         "audio" => Part::Audio(file()),
-        "file" => Part::File(file()),
+        "file" => Part::File(MediaPart { media: Media { filename: payload.words("title"), ..media(&payload) }, caption: None }),
         "sticker" => Part::Sticker(file()),
         "reel" | "ig_reel" => Part::Video(MediaPart { caption: payload.words("title"), ..file() }),
         "location" => {
@@ -103,7 +103,7 @@ fn media<'a>(payload: &Object<'a>) -> Media<'a> {
         return Media { status: Some(MediaStatus::Unavailable), reason, ..Media::default() };
     };
     let source = MediaRef { id: String::new(), url: Some(url.into_owned()), expires_at: None };
-    Media { filename: payload.words("title"), status: Some(MediaStatus::Pending), source: Some(source), ..Media::default() }
+    Media { status: Some(MediaStatus::Pending), source: Some(source), ..Media::default() }
 }
 
 /// Where the person came from.
@@ -133,22 +133,27 @@ pub(super) fn leftovers<'a>(message: &Object<'a>) -> Extra<'a> {
     for (name, raw) in &message.0 {
         let placed = match &**name {
             "mid" | "text" | "quick_reply" | "reply_to" | "seq" | "nlp" | "is_echo" | "is_deleted" | "is_unsupported" => true,
-            // Plain files are told in full by their parts; stickers, posts and products say more.
-            "attachments" => plain_files(message),
+            // The parts tell them; what they leave out is added below.
+            "attachments" => true,
             _ => raw.get() == "null",
         };
         if !placed {
             extra.push(name.clone(), Raw::borrowed(raw));
         }
     }
+    for raw in message.list("attachments") {
+        let attachment = Object::parse(raw.get()).unwrap_or_default();
+        let payload = attachment.object("payload").unwrap_or_default();
+        // A file's own link is signed and works for anybody who has it: it stays in the gateway.
+        match attachment.text("type").as_deref() {
+            Some("template") => extra.push("attachment", Raw::borrowed(raw)),
+            _ => {
+                for name in ["sticker_id", "reel_video_id"] {
+                    let told = extra.0.iter().any(|(kept, _)| kept == name);
+                    adapter::keep(&mut extra, name, payload.kept(name).filter(|_| !told));
+                }
+            }
+        }
+    }
     extra
-}
-
-fn plain_files(message: &Object<'_>) -> bool {
-    message.objects("attachments").iter().all(|a| {
-        let kind = a.text("type").unwrap_or_default();
-        let bare = a.object("payload").is_none_or(|p| p.0.iter().all(|(name, _)| matches!(&**name, "url" | "title")));
-        // The link itself is signed and works without a token: it stays in the gateway.
-        bare || matches!(&*kind, "image" | "video" | "audio" | "file")
-    })
 }
