@@ -25,8 +25,8 @@ pub struct Call {
     pub body: CallBody,
     /// Redirects to follow, without the credentials (media downloads).
     pub redirects: u8,
-    /// What `classify` has to know to go on from the answer (the message to send once its file is uploaded). Never sent.
-    pub memo: Option<Bytes>,
+    /// What the adapter wants to know again when the answer comes (the message that waits for this upload). Never sent.
+    pub then: Option<Bytes>,
 }
 
 /// The body of a call.
@@ -75,7 +75,7 @@ impl Call {
             secret_headers: Vec::new(),
             body: CallBody::Empty,
             redirects: 0,
-            memo: None,
+            then: None,
         }
     }
 
@@ -142,9 +142,9 @@ impl Call {
         self
     }
 
-    /// Remembers what the answer will need.
-    pub fn memo(mut self, memo: impl Into<Bytes>) -> Self {
-        self.memo = Some(memo.into());
+    /// With what the adapter wants to know again when the answer comes.
+    pub fn then(mut self, note: impl Into<Bytes>) -> Self {
+        self.then = Some(note.into());
         self
     }
 

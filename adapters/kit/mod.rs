@@ -8,7 +8,6 @@ pub mod form;
 pub mod gsm;
 pub mod hub;
 pub mod markup;
-pub mod merge;
 pub mod multipart;
 pub mod object;
 pub mod sample;

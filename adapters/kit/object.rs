@@ -81,10 +81,27 @@ pub fn text(raw: &RawValue) -> Option<Text<'_>> {
     let json = raw.get();
     match json.as_bytes().first()? {
         b'"' if !json.contains('\\') => Some(Cow::Borrowed(&json[1..json.len() - 1])),
-        b'"' => serde_json::from_str(json).ok().map(Cow::Owned),
+        b'"' => serde_json::from_str(json).ok().or_else(|| halves(json)).map(Cow::Owned),
         b'-' | b'0'..=b'9' => Some(Cow::Borrowed(json)),
         _ => None,
     }
+}
+
+/// A string with half a surrogate pair in it: somebody cut an emoji in two. The half becomes a replacement character.
+fn halves(json: &str) -> Option<String> {
+    struct Bytes;
+    impl Visitor<'_> for Bytes {
+        type Value = String;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a string")
+        }
+
+        fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Self::Value, E> {
+            Ok(String::from_utf8_lossy(bytes).into_owned())
+        }
+    }
+    serde_json::Deserializer::from_str(json).deserialize_bytes(Bytes).ok()
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
@@ -147,5 +164,8 @@ mod tests {
         assert_eq!((object.objects("list").len(), object.has("no"), object.text("t").as_deref()), (1, false, Some("a\nb")));
         assert!(matches!(object.text("id"), Some(Cow::Borrowed("42"))));
         assert!(Object::parse("[1]").is_none());
+        let cut = Object::parse(r#"{"t":"hi \ud83d","u":"\u00e4 \ud83d\ude00"}"#).expect("an object");
+        assert!(cut.text("t").is_some_and(|t| t.starts_with("hi \u{fffd}")));
+        assert_eq!(cut.text("u").as_deref(), Some("ä 😀"));
     }
 }

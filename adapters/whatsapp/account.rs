@@ -1,240 +1,217 @@
-//! News beside messages: calls, groups, people's wishes and ids, templates, quality, the account.
+//! What concerns the account: consent, changed ids, groups, templates, limits, restrictions. What is unknown is passed on.
+
+use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::address::{self, Who};
-use super::inbound::{self, Place, take};
-use super::{content, people};
-use crate::contract::event::{Change, Consent, ConsentState, ContactUpdated, Extra, Group, GroupUpdated, Severity};
-use crate::contract::part::PhoneCall;
+use super::inbound::{About, event, stamp};
+use super::{address, errors as codes};
+use crate::contract::event::{
+    Change, Consent, ConsentState, ContactUpdated, Group, GroupUpdated, Notice, ProviderEvent, Severity,
+};
 use crate::contract::*;
-use crate::kit::address as uri;
-use crate::kit::object::Object;
+use crate::kit::{crypto, object::Object};
 
-/// What a change of any other field than `messages` means.
-pub(super) fn news<'a>(place: &Place<'a>, parsed: &mut Parsed<'a>) {
-    let Some(value) = Object::parse(place.value.get()) else { return };
-    match &*place.field {
-        "smb_message_echoes" => each(parsed, &value, "message_echoes", |raw| content::echoed(place, raw)),
-        "smb_app_state_sync" => each(parsed, &value, "state_sync", |raw| synced(place, raw)),
-        "history" => history(place, &value, parsed),
-        "user_preferences" => each(parsed, &value, "user_preferences", |raw| preference(place, raw)),
-        "user_id_update" => each(parsed, &value, "user_id_update", |raw| new_id(place, raw)),
-        "calls" => each(parsed, &value, "calls", |raw| call(place, raw)),
-        field if field.starts_with("group_") => each(parsed, &value, "groups", |raw| group(place, raw)),
-        field if !value.has("statuses") && !value.has("messages") => {
-            if let Some((kind, severity, text)) = bulletin(field, &value) {
-                parsed.events.push(place.notice(kind, severity, text, place.value));
+/// Errors that belong to no message.
+pub(super) fn errors<'a>(out: &mut Parsed<'a>, about: &About<'a>, value: &Object<'a>) {
+    for raw in value.list("errors") {
+        let error = Object::parse(raw.get()).unwrap_or_default();
+        let words = error.words("title").or_else(|| error.words("message"));
+        let code = error.int("code").unwrap_or(0);
+        let reason = codes::reason(code, 0, words.as_deref().unwrap_or_default());
+        let notice = Notice {
+            kind: Cow::Borrowed("provider_error"),
+            severity: if matches!(reason.class, ErrorClass::Auth | ErrorClass::Config) { Severity::Error } else { Severity::Warning },
+            text: Cow::Owned(format!("{} ({code})", reason.title)),
+            raw: Some(Raw::borrowed(raw)),
+        };
+        // The same words may come again another day: what stood beside them makes the difference.
+        let beside = value.list("messages").first().map_or("", |m| m.get());
+        let account = about.account.as_deref().unwrap_or_default();
+        let key = crypto::fingerprint(&[&about.waba, account, &about.field, raw.get(), beside]);
+        out.events.push(event(about, key, Cow::Borrowed(""), about.time, Body::Notice(notice)));
+    }
+}
+
+/// Every field but messages, echoes, history and calls.
+pub(super) fn other<'a>(out: &mut Parsed<'a>, about: &About<'a>, value: &Object<'a>, raw: &'a RawValue) {
+    let before = out.events.len();
+    match &*about.field {
+        "user_preferences" => each(out, about, value, "user_preferences", preference),
+        "user_id_update" => each(out, about, value, "user_id_update", user_id),
+        "smb_app_state_sync" => each(out, about, value, "state_sync", |_, item, raw| Some(plain("smb_app_state_sync", item, raw))),
+        field if field.starts_with("group_") => each(out, about, value, "groups", group),
+        field => {
+            if let Some((kind, severity)) = known(field, value) {
+                let notice = Notice { kind: Cow::Borrowed(kind), severity, text: Cow::Owned(sentence(field, value)), raw: Some(Raw::borrowed(raw)) };
+                single(out, about, raw, Body::Notice(notice));
             }
         }
-        _ => {}
+    }
+    if out.events.len() == before {
+        let named = if about.field.is_empty() { Cow::Borrowed("unknown") } else { about.field.clone() };
+        single(out, about, raw, Body::Provider(ProviderEvent { provider_type: named, raw: Raw::borrowed(raw) }));
     }
 }
 
-fn each<'a>(parsed: &mut Parsed<'a>, value: &Object<'a>, name: &str, read: impl Fn(&'a RawValue) -> Result<Event<'a>, String>) {
-    for raw in value.list(name) {
-        take(parsed, read(raw));
-    }
+fn single<'a>(out: &mut Parsed<'a>, about: &About<'a>, raw: &RawValue, body: Body<'a>) {
+    let key = crypto::fingerprint(&[&about.waba, &about.field, raw.get()]);
+    out.events.push(event(about, key, Cow::Borrowed(""), about.time, body));
 }
 
-/// A contact of the phone that the number is also used on.
-fn synced<'a>(place: &Place<'a>, raw: &'a RawValue) -> Result<Event<'a>, String> {
-    let item = inbound::object(raw, "a synchronised item")?;
-    let contact = item.object("contact").unwrap_or_default();
-    let key = place.fingerprint(raw.get());
-    let time = item.object("metadata").and_then(|metadata| address::time(&metadata.text("timestamp")?));
-    let Some(who) = Who::of(contact.text("phone_number"), contact.text("user_id")).address() else {
-        return Ok(place.provider("smb_app_state_sync", key, String::new(), time, raw));
-    };
-    let reason = if item.text("action").as_deref() == Some("remove") { "contact_removed" } else { "contact_saved" };
-    let mut extra = Extra::default();
-    adapter::keep(&mut extra, "contact", item.kept("contact"));
-    let body = ContactUpdated { change: Change::Profile, previous: None, current: Some(who.clone().into()), reason: Some(reason.into()), extra };
-    Ok(place.event(key, who, time, Body::ContactUpdated(body)))
-}
+type Made<'a> = (Text<'a>, Body<'a>);
 
-/// Old messages, in threads, or the refusal to hand them over.
-fn history<'a>(place: &Place<'a>, value: &Object<'a>, parsed: &mut Parsed<'a>) {
-    for chunk in value.list("history") {
-        let Some(chunk) = Object::parse(chunk.get()) else {
-            parsed.leave("a piece of history that is not an object");
+fn each<'a>(
+    out: &mut Parsed<'a>,
+    about: &About<'a>,
+    value: &Object<'a>,
+    list: &str,
+    make: impl Fn(&About<'a>, &Object<'a>, &'a RawValue) -> Option<Made<'a>>,
+) {
+    for raw in value.list(list) {
+        let item = Object::parse(raw.get()).unwrap_or_default();
+        let Some((peer, body)) = make(about, &item, raw) else {
+            out.leave("an item of an account's news that we cannot read");
             continue;
         };
-        for thread in chunk.objects("threads") {
-            let id = thread.object("context").and_then(|c| c.words("wa_id")).or_else(|| thread.words("id"));
-            each(parsed, &thread, "messages", |raw| content::remembered(place, id.clone(), raw));
-        }
-        for error in chunk.list("errors") {
-            let refused = place.notice("history_refused", Severity::Warning, "The number's owner shares no history.", error);
-            parsed.events.push(refused);
-        }
+        let time = stamp(item.int("timestamp")).or(about.time);
+        let key = crypto::fingerprint(&[&about.waba, about.account.as_deref().unwrap_or_default(), &about.field, raw.get()]);
+        out.events.push(event(about, key, peer, time, body));
     }
 }
 
-fn preference<'a>(place: &Place<'a>, raw: &'a RawValue) -> Result<Event<'a>, String> {
-    let item = inbound::object(raw, "a preference")?;
-    let who = people::who(&item, "wa_id", "user_id");
-    let (Some(person), Some(peer)) = (who.person(), who.address()) else { return Err("a preference of nobody".into()) };
-    let time = item.text("timestamp").and_then(|text| address::time(&text));
-    let key = place.fingerprint(raw.get());
-    let state = match item.text("value").as_deref() {
-        Some("stop") => ConsentState::OptedOut,
-        Some("resume" | "signup") => ConsentState::OptedIn,
-        _ => return Ok(place.provider("user_preferences", key, peer, time, raw)),
-    };
-    let scope = match item.words("category") {
-        Some(category) if category == "marketing_messages" => "marketing".into(),
-        Some(category) => category,
-        None => "marketing".into(),
-    };
-    let body = Consent { from: Some(person), state, scope, evidence: Some(Raw::borrowed(raw)) };
-    Ok(place.event(key, peer, time, Body::Consent(body)))
+fn plain<'a>(kind: &'static str, _item: &Object<'a>, raw: &'a RawValue) -> Made<'a> {
+    (Cow::Borrowed(""), Body::Provider(ProviderEvent { provider_type: Cow::Borrowed(kind), raw: Raw::borrowed(raw) }))
 }
 
-/// A person's business-scoped id has changed.
-fn new_id<'a>(place: &Place<'a>, raw: &'a RawValue) -> Result<Event<'a>, String> {
-    let item = inbound::object(raw, "an id's change")?;
-    let id = item.object("user_id").unwrap_or_default();
-    let was = Who::of(item.text("wa_id"), id.text("previous")).address();
-    let now = Who::of(None, id.text("current")).address();
-    let time = item.text("timestamp").and_then(|text| address::time(&text));
-    let key = place.fingerprint(raw.get());
-    let Some(now) = now else { return Ok(place.provider("user_id_update", key, was.unwrap_or_default(), time, raw)) };
+/// A person stopped or resumed marketing.
+fn preference<'a>(about: &About<'a>, item: &Object<'a>, raw: &'a RawValue) -> Option<Made<'a>> {
+    let from = address::person(item.words("wa_id"), item.words("user_id"), &about.contacts)?;
+    let state = match &*item.words("value")? {
+        "stop" => ConsentState::OptedOut,
+        "resume" | "signup" => ConsentState::OptedIn,
+        _ => return None,
+    };
+    let scope = match item.words("category") {
+        Some(category) if category != "marketing_messages" => category,
+        _ => Cow::Borrowed("marketing"),
+    };
+    let peer = from.address.clone();
+    Some((peer, Body::Consent(Consent { from: Some(from), state, scope, evidence: Some(Raw::borrowed(raw)) })))
+}
+
+/// A business-scoped id was replaced.
+fn user_id<'a>(_about: &About<'a>, item: &Object<'a>, _raw: &'a RawValue) -> Option<Made<'a>> {
+    let ids = item.object("user_id")?;
+    let address = |id: Text<'a>| -> Text<'a> { Cow::Owned(crate::kit::address::address("whatsapp", &id)) };
+    let current = ids.words("current").map(address)?;
+    let previous = ids.words("previous").map(address);
     let mut extra = Extra::default();
     for name in ["wa_id", "detail", "parent_user_id"] {
         adapter::keep(&mut extra, name, item.kept(name));
     }
-    let change = if was.is_some() { Change::AddressReplaced } else { Change::AddressAdded };
-    let peer = was.clone().unwrap_or_else(|| now.clone());
-    let body = ContactUpdated {
-        change,
-        previous: was.map(Text::Owned),
-        current: Some(now.into()),
-        reason: Some("user_id_changed".into()),
-        extra,
-    };
-    Ok(place.event(key, peer, time, Body::ContactUpdated(body)))
+    let peer = previous.clone().unwrap_or_else(|| current.clone());
+    let reason = Some(Cow::Borrowed("user_id_changed"));
+    Some((peer, Body::ContactUpdated(ContactUpdated { change: Change::AddressReplaced, previous, current: Some(current), reason, extra })))
 }
 
-/// A call: one message for its beginning, one for its end. What we began ourselves is the provider's news.
-fn call<'a>(place: &Place<'a>, raw: &'a RawValue) -> Result<Event<'a>, String> {
-    let item = inbound::object(raw, "a call")?;
-    let id = item.words("id").unwrap_or_default();
-    let state = item.words("event").or_else(|| item.words("status")).unwrap_or_default();
-    let key = if id.is_empty() { place.fingerprint(raw.get()) } else { format!("{id}:{state}") };
-    let time = item.text("timestamp").and_then(|text| address::time(&text));
-    let by_us = item.text("direction").as_deref() == Some("BUSINESS_INITIATED");
-    let side = if by_us { ("to", "to_user_id") } else { ("from", "from_user_id") };
-    let mut who = people::who(&item, side.0, side.1);
-    let contact = place.known(&who).or_else(|| place.contacts.first().filter(|_| who.address().is_none()));
-    if let Some(contact) = contact {
-        who = who.or(contact.who());
-    }
-    let Some(mut person) = who.person().filter(|_| !by_us) else {
-        return Ok(place.provider("call", key, who.address().unwrap_or_default(), time, raw));
-    };
-    if let Some(contact) = contact {
-        contact.describe(&mut person);
-    }
-    let mut extra = Extra::default();
-    for name in ["status", "start_time", "end_time", "errors"] {
-        adapter::keep(&mut extra, name, item.kept(name));
-    }
-    let duration_ms = item.int("duration").and_then(|seconds| u64::try_from(seconds).ok()).map(|seconds| seconds * 1000);
-    let part = Part::Call(PhoneCall { state, direction: Some("inbound".into()), duration_ms });
-    let peer = person.address.clone().into_owned();
-    let message = Message { id, sent_at: time, parts: vec![part], ..Message::default() };
-    let reply_window = time.map(content::window);
-    let received = Received { from: person, to: place.ours.clone(), message, reply_window, extra, ..Received::default() };
-    Ok(place.event(key, peer, time, Body::Received(received)))
-}
-
-fn group<'a>(place: &Place<'a>, raw: &'a RawValue) -> Result<Event<'a>, String> {
-    let item = inbound::object(raw, "a group's change")?;
-    let key = place.fingerprint(raw.get());
-    let time = item.text("timestamp").and_then(|text| address::time(&text));
+fn group<'a>(about: &About<'a>, item: &Object<'a>, raw: &'a RawValue) -> Option<Made<'a>> {
+    let kind = item.words("type").unwrap_or_else(|| about.field.clone());
     let Some(id) = item.words("group_id") else {
-        return Ok(place.provider(place.field.clone(), key, String::new(), time, raw)); // A group that could not be made.
+        return Some((Cow::Borrowed(""), Body::Provider(ProviderEvent { provider_type: kind, raw: Raw::borrowed(raw) })));
     };
-    let kind = item.words("type").unwrap_or_default();
     let change = match &*kind {
         "group_create" => "created",
         "group_delete" => "deleted",
-        kind if kind.contains("participant") => "members",
+        kind if kind.contains("participants") => "members",
         kind if kind.contains("join_request") => "join_request",
-        _ if place.field == "group_participants_update" => "members",
-        _ if item.has("subject") || item.has("group_subject") => "title",
-        _ if place.field == "group_settings_update" => "settings",
-        _ => "status",
+        _ if about.field == "group_settings_update" && item.has("subject") => "title",
+        _ => "settings",
     };
     let mut extra = Extra::default();
-    for (name, raw) in &item.0 {
-        if !matches!(&**name, "group_id" | "timestamp" | "subject") && raw.get() != "null" {
-            extra.push(name.clone(), Raw::borrowed(raw));
-        }
+    for (name, raw) in item.0.iter().filter(|(name, _)| !matches!(&**name, "group_id" | "timestamp")) {
+        extra.push(name.clone(), Raw::borrowed(raw));
     }
-    let peer = uri::address("whatsapp", &id);
-    let from = Who::of(item.text("initiated_by"), None).person();
-    let body = GroupUpdated { group: Group { id, name: item.words("subject") }, change: change.into(), from, extra };
-    Ok(place.event(key, peer, time, Body::GroupUpdated(body)))
+    let name = item.text("subject").filter(|s| !s.is_empty());
+    let peer = Cow::Owned(crate::kit::address::address("whatsapp", &id));
+    let update = GroupUpdated { group: Group { id, name }, change: Cow::Borrowed(change), from: None, extra };
+    Some((peer, Body::GroupUpdated(update)))
 }
 
-/// News of the account as kind, urgency and a sentence; `None` for fields we do not know.
-fn bulletin<'a>(field: &str, value: &Object<'a>) -> Option<(&'static str, Severity, Text<'a>)> {
-    use Severity::{Error, Info, Warning};
-    let event = value.words("event").unwrap_or_default();
-    let named = |what: &str| match value.words("message_template_name") {
-        Some(name) => format!("The template {name} {what}."),
-        None => format!("A template {what}."),
-    };
-    let lower = |text: &str| text.to_ascii_lowercase().replace('_', " ");
+/// Our word for an account's news, and how urgent it is.
+fn known(field: &str, value: &Object<'_>) -> Option<(&'static str, Severity)> {
+    let event = value.text("event").unwrap_or_default();
     Some(match field {
         "message_template_status_update" => {
-            let severity = match &*event {
-                "REJECTED" | "PAUSED" | "DISABLED" | "FLAGGED" | "LIMIT_EXCEEDED" | "LOCKED" | "DELETED" | "PENDING_DELETION" => Warning,
-                _ => Info,
-            };
-            ("template_status", severity, named(&format!("is now {}", lower(&event))).into())
+            let fine = matches!(&*event, "APPROVED" | "PENDING" | "REINSTATED" | "IN_APPEAL" | "ARCHIVED" | "UNARCHIVED");
+            ("template_status", if fine { Severity::Info } else { Severity::Warning })
         }
         "message_template_quality_update" => {
-            let score = value.words("new_quality_score").unwrap_or_default();
-            let severity = if matches!(&*score, "RED" | "YELLOW") { Warning } else { Info };
-            ("template_quality", severity, named(&format!("has the quality {}", lower(&score))).into())
+            let worse = matches!(value.text("new_quality_score").as_deref(), Some("RED" | "YELLOW"));
+            ("template_quality", if worse { Severity::Warning } else { Severity::Info })
         }
-        "message_template_components_update" => ("template_changed", Info, named("was changed").into()),
-        "template_category_update" => ("template_category", Warning, named("has got another category").into()),
-        "account_update" => {
-            let text = format!("The business account: {}.", lower(&event));
-            match &*event {
-                "DISABLED_UPDATE" | "ACCOUNT_RESTRICTION" | "ACCOUNT_DELETED" | "PARTNER_REMOVED" | "ACCOUNT_OFFBOARDED" => {
-                    ("account_update", Error, text.into())
-                }
-                "ACCOUNT_VIOLATION" => ("account_update", Warning, text.into()),
-                _ => ("account_update", Info, text.into()),
-            }
-        }
+        "message_template_components_update" => ("template_changed", Severity::Info),
+        "template_category_update" => ("template_category", Severity::Warning),
+        "account_update" => ("account", account(&event, value)),
         "phone_number_quality_update" => {
-            let severity = if matches!(&*event, "FLAGGED" | "DOWNGRADE") { Warning } else { Info };
-            let limit = value.words("current_limit").or_else(|| value.words("max_daily_conversations_per_business")).unwrap_or_default();
-            ("quality", severity, format!("The number: {}; its limit is {}.", lower(&event), lower(&limit)).into())
+            let worse = matches!(&*event, "FLAGGED" | "DOWNGRADE");
+            ("quality", if worse { Severity::Warning } else { Severity::Info })
         }
-        "business_capability_update" => ("limits_changed", Info, "What the business may do has changed.".into()),
-        "account_alerts" => ("account_alert", Warning, "WhatsApp has an alert about the account.".into()),
+        "business_capability_update" => ("limits_changed", Severity::Info),
+        "account_alerts" => ("account_alert", Severity::Warning),
         "account_review_update" => {
-            let decision = value.words("decision").unwrap_or_default();
-            let severity = if decision == "REJECTED" { Error } else { Info };
-            ("account_review", severity, format!("The account's review ended: {}.", lower(&decision)).into())
+            let rejected = value.text("decision").as_deref() == Some("REJECTED");
+            ("account_review", if rejected { Severity::Error } else { Severity::Info })
         }
         "phone_number_name_update" => {
-            let decision = value.words("decision").unwrap_or_default();
-            let severity = if decision == "REJECTED" { Warning } else { Info };
-            ("name_review", severity, format!("The display name's review ended: {}.", lower(&decision)).into())
+            let good = value.text("decision").as_deref() == Some("APPROVED");
+            ("name", if good { Severity::Info } else { Severity::Warning })
         }
-        "business_username_update" => ("username", Info, "The business's username has changed.".into()),
-        "security" => ("security", Warning, format!("The number's security settings: {}.", lower(&event)).into()),
-        "flows" => ("flow", Info, format!("A flow: {}.", lower(&event)).into()),
-        "payment_configuration_update" => ("payment_configuration", Info, "A payment configuration has changed.".into()),
-        "partner_solutions" => ("partner_solution", Info, format!("A partner solution: {}.", lower(&event)).into()),
+        "business_username_update" => ("username", Severity::Info),
+        "security" => ("security", Severity::Warning),
+        "flows" => ("flow_status", Severity::Info),
+        "payment_configuration_update" => ("payment_configuration", Severity::Info),
+        "partner_solutions" => ("partner", Severity::Info),
         _ => return None,
     })
+}
+
+fn account(event: &str, value: &Object<'_>) -> Severity {
+    let ban = value.object("ban_info").and_then(|b| b.words("waba_ban_state"));
+    match event {
+        "DISABLED_UPDATE" if ban.as_deref() == Some("REINSTATE") => Severity::Info,
+        "DISABLED_UPDATE" | "ACCOUNT_RESTRICTION" | "ACCOUNT_DELETED" | "PARTNER_REMOVED" | "PARTNER_APP_UNINSTALLED" | "ACCOUNT_OFFBOARDED" => {
+            Severity::Error
+        }
+        "ACCOUNT_VIOLATION" => Severity::Warning,
+        _ => Severity::Info,
+    }
+}
+
+/// A sentence from the few fields that all of these have in common.
+fn sentence(field: &str, value: &Object<'_>) -> String {
+    let mut out = field.replace('_', " ");
+    let inside = value.object("alert_info").unwrap_or_default();
+    for name in [
+        "event",
+        "decision",
+        "status",
+        "message_template_name",
+        "message_template_language",
+        "reason",
+        "new_quality_score",
+        "new_category",
+        "display_phone_number",
+        "current_limit",
+        "max_daily_conversation_per_phone",
+        "max_daily_conversations_per_business",
+        "alert_type",
+        "alert_description",
+        "username",
+    ] {
+        if let Some(word) = value.words(name).or_else(|| inside.words(name)).filter(|word| word != "NONE") {
+            out.push_str(&format!("; {}: {word}", name.replace('_', " ")));
+        }
+    }
+    out
 }

@@ -1,115 +1,121 @@
-//! Who somebody is on WhatsApp: a business-scoped id that stays, a phone number that may be hidden, a group.
+//! Who is who: a number (`+15557772222`), a business-scoped id (`US.4401`), or a group.
 
-use crate::contract::{Person, Text, Time};
+use std::borrow::Cow;
+
+use crate::contract::{Person, Text};
 use crate::kit::address;
-use crate::kit::borrow::Word;
+use crate::kit::borrow::{Maybe, Word};
 
-/// Phone digits as E.164; `None` for anything that is not a phone number.
-pub(super) fn phone(digits: &str) -> Option<String> {
-    let digits: String = digits.chars().filter(|c| !matches!(c, '+' | ' ' | '-' | '(' | ')')).collect();
-    let number = format!("+{digits}");
-    address::is_e164(&number).then_some(number)
-}
-
-/// Whether it is a business-scoped user id: a country, a dot, then letters and digits (`US.4401`, `US.ENT.4401`).
-pub(super) fn is_user_id(text: &str) -> bool {
-    let Some((country, rest)) = text.split_once('.') else { return false };
-    let rest = rest.strip_prefix("ENT.").unwrap_or(rest);
-    country.len() == 2
-        && country.bytes().all(|b| b.is_ascii_uppercase())
-        && (1..=128).contains(&rest.len())
-        && rest.bytes().all(|b| b.is_ascii_alphanumeric())
-}
-
-/// What a payload says about one person. Either may be missing; ids have been seen where numbers belong.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Who<'a> {
-    user_id: Option<Text<'a>>,
-    phone: Option<String>,
-}
-
-impl<'a> Who<'a> {
-    /// From the fields for the number and the id, whichever way round they were filled.
-    pub(super) fn of(number: Option<Text<'a>>, id: Option<Text<'a>>) -> Self {
-        let mut who = Self::default();
-        for text in [id, number].into_iter().flatten() {
-            if is_user_id(&text) {
-                who.user_id.get_or_insert(text);
-            } else if let Some(phone) = phone(&text) {
-                who.phone.get_or_insert(phone);
-            }
-        }
-        who
-    }
-
-    /// What the other source adds.
-    pub(super) fn or(self, other: Self) -> Self {
-        Self { user_id: self.user_id.or(other.user_id), phone: self.phone.or(other.phone) }
-    }
-
-    /// Whether both name the same person, as far as both say.
-    pub(super) fn is(&self, other: &Self) -> bool {
-        match (&self.user_id, &other.user_id) {
-            (Some(a), Some(b)) => a == b,
-            _ => self.phone.is_some() && self.phone == other.phone,
-        }
-    }
-
-    /// The address: the id that stays, else the number.
-    pub(super) fn address(&self) -> Option<String> {
-        let id = self.user_id.as_deref().or(self.phone.as_deref())?;
-        Some(address::address("whatsapp", id))
-    }
-
-    /// The person, with the number beside the id.
-    pub(super) fn person(&self) -> Option<Person<'a>> {
-        let mut also = Vec::new();
-        if let Some(phone) = &self.phone {
-            if self.user_id.is_some() {
-                also.push(format!("whatsapp:{phone}").into());
-            }
-            also.push(format!("tel:{phone}").into());
-        }
-        Some(Person { address: self.address()?.into(), also, ..Person::default() })
-    }
-}
-
-/// Whom a message goes to.
-#[derive(Clone, Debug, PartialEq)]
+/// Where a message can go.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Target {
-    /// A number, with its `+`: without it Meta would put our own country before it.
+    /// E.164 with `+`: without it the business number's own country code would be put before it.
     Phone(String),
     /// A business-scoped id.
     User(String),
-    /// A group.
+    /// A group's id.
     Group(String),
 }
 
 impl Target {
-    /// Reads an address. Numbers and ids are accepted with and without `+`.
-    pub(super) fn parse(to: &str) -> Option<Self> {
-        let id = address::id(to, "whatsapp").or_else(|| address::id(to, "tel"))?;
-        let bare = id.strip_prefix('+').unwrap_or(&id);
-        if is_user_id(bare) {
-            return Some(Self::User(bare.to_owned()));
-        }
-        if let Some(phone) = phone(&id) {
+    /// Reads `whatsapp:...`, a number with or without `+`.
+    pub(super) fn parse(address: &str) -> Option<Self> {
+        let id = address::id(address, "whatsapp").or_else(|| address::id(address, "tel"))?;
+        let id = id.trim();
+        if let Some(phone) = phone(id) {
             return Some(Self::Phone(phone));
         }
-        let known = |b: u8| b.is_ascii_alphanumeric() || b"_-=@.".contains(&b);
-        (bare.len() == id.len() && bare.len() > 15 && bare.bytes().all(known)).then(|| Self::Group(bare.to_owned()))
+        if id.starts_with('+') || id.is_empty() || id.contains(char::is_whitespace) {
+            return None;
+        }
+        Some(if is_user(id) { Self::User(id.to_owned()) } else { Self::Group(id.to_owned()) })
     }
 }
 
-/// A point in time in seconds; milliseconds have been seen elsewhere on this platform and cannot be mistaken for them.
-pub(super) fn time(word: &str) -> Option<Time> {
-    let number: i64 = word.trim().parse().ok().filter(|n| *n > 0)?;
-    Some(if number >= 100_000_000_000 { Time(number) } else { Time::from_secs(number) })
+/// A number as E.164, from digits with or without `+` and the usual ornaments.
+pub(super) fn phone(text: &str) -> Option<String> {
+    let plain = text.bytes().all(|b| b.is_ascii_digit() || b"+ -().".contains(&b));
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    let number = format!("+{digits}");
+    (plain && (5..=15).contains(&digits.len()) && address::is_e164(&number)).then_some(number)
 }
 
-/// The same of a field.
-pub(super) fn time_of(word: &Word<'_>) -> Option<Time> {
-    time(word.or_empty())
+/// Two letters of a country, a dot, and the rest (`US.4401`, `US.ENT.4401`).
+pub(super) fn is_user(id: &str) -> bool {
+    let bytes = id.as_bytes();
+    bytes.len() > 3 && bytes[..2].iter().all(u8::is_ascii_uppercase) && bytes[2] == b'.'
+}
+
+/// The address of whatever the id is.
+pub(super) fn of(id: &str) -> String {
+    match phone(id) {
+        Some(phone) => format!("whatsapp:{phone}"),
+        None => address::address("whatsapp", id),
+    }
+}
+
+/// One of `contacts[]`.
+#[derive(serde::Deserialize, Default)]
+#[serde(default, bound = "'de: 'a")]
+pub(super) struct Contact<'a> {
+    profile: Maybe<Profile<'a>>,
+    wa_id: Word<'a>,
+    user_id: Word<'a>,
+    pub(super) parent_user_id: Word<'a>,
+    pub(super) identity_key_hash: Word<'a>,
+}
+
+#[derive(serde::Deserialize, Default)]
+#[serde(default, bound = "'de: 'a")]
+struct Profile<'a> {
+    name: Word<'a>,
+    username: Word<'a>,
+}
+
+/// The one of `contacts[]` that is meant; the only one when none matches.
+pub(super) fn contact<'c, 'a>(contacts: &'c [Contact<'a>], phone: Option<&str>, user: Option<&str>) -> Option<&'c Contact<'a>> {
+    let same = |word: &Word<'_>, id: Option<&str>| word.some().is_some() && word.some() == id;
+    let found = contacts.iter().find(|c| same(&c.user_id, user) || same(&c.wa_id, phone));
+    found.or_else(|| contacts.first().filter(|_| contacts.len() == 1 && (phone.is_none() || user.is_none())))
+}
+
+/// The person behind a number and an id, either of which may be missing; `None` when nothing is known.
+///
+/// The stable id is the address, and the number stands beside it.
+pub(super) fn person<'a>(phone_id: Option<Text<'a>>, user: Option<Text<'a>>, contacts: &[Contact<'a>]) -> Option<Person<'a>> {
+    // The business-scoped id has been seen in place of the number.
+    let (phone_id, user) = match phone_id {
+        Some(id) if is_user(&id) => (None, user.or(Some(id))),
+        id => (id, user),
+    };
+    let known = contact(contacts, phone_id.as_deref(), user.as_deref());
+    let user = user.or_else(|| known.and_then(|c| c.user_id.take()));
+    let phone_id = phone_id.or_else(|| known.and_then(|c| c.wa_id.take()));
+    let number = phone_id.as_deref().and_then(phone);
+    let mut also = Vec::new();
+    let address = match (&user, &number, &phone_id) {
+        (Some(user), number, _) => {
+            also.extend(number.iter().map(|n| Cow::Owned(format!("whatsapp:{n}"))));
+            address::address("whatsapp", user)
+        }
+        (None, Some(number), _) => format!("whatsapp:{number}"),
+        (None, None, Some(id)) => address::address("whatsapp", id),
+        (None, None, None) => return None,
+    };
+    also.extend(number.map(|n| Cow::Owned(format!("tel:{n}"))));
+    let profile = known.and_then(|c| c.profile.as_ref());
+    let username = profile.and_then(|p| p.username.take()).map(|name| match name {
+        Cow::Borrowed(name) => Cow::Borrowed(name.trim_start_matches('@')),
+        Cow::Owned(name) => Cow::Owned(name.trim_start_matches('@').to_owned()),
+    });
+    Some(Person {
+        address: Cow::Owned(address),
+        name: profile.and_then(|p| p.name.take()),
+        username,
+        locale: None,
+        kind: Some(Cow::Borrowed("person")),
+        also,
+    })
 }
 
 #[cfg(test)]
@@ -117,21 +123,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_id_stands_before_the_number() {
-        let both = Who::of(Some("15557772222".into()), Some("US.4401".into())).person().expect("somebody");
-        assert_eq!((&*both.address, both.also.len()), ("whatsapp:US.4401", 2));
-        let number = Who::of(Some("15557772222".into()), None).person().expect("somebody");
-        assert_eq!((&*number.address, number.also), ("whatsapp:+15557772222", vec![Text::from("tel:+15557772222")]));
-        assert_eq!(Who::of(Some("DE.99".into()), None).address().as_deref(), Some("whatsapp:DE.99"));
-        assert_eq!(Who::of(Some("".into()), None).address(), None);
-    }
-
-    #[test]
-    fn every_kind_of_address_is_told_apart() {
-        assert_eq!(Target::parse("whatsapp:15550100200"), Some(Target::Phone("+15550100200".into())));
-        assert_eq!(Target::parse("whatsapp:+US.ENT.4401"), Some(Target::User("US.ENT.4401".into())));
+    fn targets_are_told_apart() {
+        let phone = Some(Target::Phone("+15557772222".into()));
+        assert_eq!(Target::parse("whatsapp:+15557772222"), phone);
+        assert_eq!(Target::parse("whatsapp:15557772222"), phone);
+        assert_eq!(Target::parse("whatsapp:US.4401"), Some(Target::User("US.4401".into())));
         assert_eq!(Target::parse("whatsapp:Y2FwaV9ncm91cDox"), Some(Target::Group("Y2FwaV9ncm91cDox".into())));
-        for bad in ["whatsapp:", "whatsapp:ana", "sms:12345", "whatsapp:+0", "whatsapp:+1555123456789012345"] {
+        for bad in ["whatsapp:", "whatsapp:+12ab", "messenger:1", "whatsapp:+0123456"] {
             assert_eq!(Target::parse(bad), None, "{bad}");
         }
     }

@@ -1,17 +1,16 @@
-//! What WhatsApp checks before it accepts a message, for the twin.
+//! What the played provider refuses. Written from the fact sheet alone.
 
 use serde_json::{Value, json};
 
 use crate::contract::Reply;
 
-/// A result, or the refusal to answer with.
-pub(super) type Checked<T = ()> = Result<T, Reply>;
+pub(super) type Checked<T> = Result<T, Reply>;
 
+/// An error body.
 pub(super) fn refused(status: u16, code: i64, details: &str) -> Reply {
-    let kind = if status == 401 { "OAuthException" } else { "GraphMethodException" };
     Reply::json(
         status,
-        &json!({ "error": { "message": format!("(#{code}) {details}"), "type": kind, "code": code,
+        &json!({ "error": { "message": format!("(#{code}) {details}"), "type": "OAuthException", "code": code, "error_subcode": 0,
             "error_data": { "messaging_product": "whatsapp", "details": details }, "is_transient": false, "fbtrace_id": "TWINtrace" } }),
     )
 }
@@ -21,271 +20,256 @@ fn missing(what: &str) -> Reply {
 }
 
 fn invalid(what: &str) -> Reply {
-    refused(400, 131_009, &format!("{what} is not valid"))
+    refused(400, 131_009, &format!("{what} is invalid"))
 }
 
-fn words<'v>(value: &'v Value, what: &str, range: std::ops::RangeInclusive<usize>) -> Checked<&'v str> {
-    let text = value.as_str().ok_or_else(|| missing(what))?;
-    if !range.contains(&text.chars().count()) || *range.start() > 0 && text.trim().is_empty() {
-        return Err(invalid(&format!("the length of {what}")));
-    }
-    Ok(text)
+fn need(good: bool, what: &str) -> Checked<()> {
+    if good { Ok(()) } else { Err(invalid(what)) }
 }
 
-fn optional(value: &Value, what: &str, max: usize) -> Checked {
-    if value.is_null() { Ok(()) } else { words(value, what, 1..=max).map(drop) }
+fn words<'v>(value: &'v Value, name: &str, most: usize) -> Checked<&'v str> {
+    let text = value[name].as_str().ok_or_else(|| missing(name))?;
+    let long = text.chars().count() > most;
+    if text.is_empty() || long { Err(invalid(&format!("{name} (1 to {most} characters)"))) } else { Ok(text) }
 }
 
-fn list<'v>(value: &'v Value, what: &str, range: std::ops::RangeInclusive<usize>) -> Checked<&'v Vec<Value>> {
-    let list = value.as_array().ok_or_else(|| missing(what))?;
-    if range.contains(&list.len()) { Ok(list) } else { Err(invalid(&format!("the number of {what}"))) }
+fn optional(value: &Value, name: &str, most: usize) -> Checked<()> {
+    if value[name].is_null() { Ok(()) } else { words(value, name, most).map(|_| ()) }
 }
 
-/// Whom it goes to, as the request names them.
-pub(super) fn recipient(body: &Value) -> Checked<String> {
-    let group = match body["recipient_type"].as_str() {
-        None | Some("individual") => false,
-        Some("group") => true,
-        Some(_) => return Err(refused(400, 100, "recipient_type must be individual or group")),
-    };
-    if let Some(to) = body["to"].as_str() {
-        let digits = to.strip_prefix('+').unwrap_or(to);
-        if !group && (digits.len() < 5 || digits.len() > 15 || !digits.bytes().all(|b| b.is_ascii_digit())) {
-            return Err(refused(400, 131_009, "Parameter value is not valid: to"));
-        }
-        if !group && !to.starts_with('+') {
-            return Err(refused(400, 131_026, "without a plus our own country code is put before the number"));
-        }
-        return Ok(to.to_owned());
-    }
-    let id = words(&body["recipient"], "to", 4..=140)?;
-    let country = id.split_once('.').map_or("", |(country, _)| country);
-    if country.len() != 2 || !country.bytes().all(|b| b.is_ascii_uppercase()) {
-        return Err(invalid("recipient"));
-    }
-    Ok(id.to_owned())
-}
-
-/// A whole message.
-pub(super) fn message(body: &Value, known_media: &dyn Fn(&str) -> bool) -> Checked {
+/// Checks a whole request to `/messages`; answers whom it is for and the words in it.
+pub(super) fn message(body: &Value) -> Checked<(String, String)> {
     if body["messaging_product"] != "whatsapp" {
         return Err(refused(400, 100, "The parameter messaging_product is required."));
     }
-    recipient(body)?;
-    optional(&body["biz_opaque_callback_data"], "biz_opaque_callback_data", 512)?;
-    if let Some(context) = body.get("context") {
-        words(&context["message_id"], "context.message_id", 1..=256)?;
+    let to = recipient(body)?;
+    optional(body, "biz_opaque_callback_data", 512)?;
+    if !body["context"].is_null() {
+        words(&body["context"], "message_id", 128)?;
     }
     let kind = body["type"].as_str().unwrap_or("text");
-    let content = body.get(kind).ok_or_else(|| missing(kind))?;
+    let content = &body[kind];
+    if content.is_null() {
+        return Err(missing(kind));
+    }
     let group = body["recipient_type"] == "group";
-    match kind {
-        "text" => words(&content["body"], "text.body", 1..=4096).map(drop),
-        "image" | "video" | "audio" | "document" | "sticker" => media(kind, content, known_media),
-        "location" => place(content),
-        "contacts" => contacts(content),
+    let shown = match kind {
+        "text" => words(content, "body", 4096)?.to_owned(),
+        "image" | "video" | "audio" | "document" | "sticker" => file(kind, content)?,
+        "location" => {
+            let number = |v: &Value| v.is_number() || v.as_str().is_some_and(|s| s.parse::<f64>().is_ok());
+            need(number(&content["latitude"]) && number(&content["longitude"]), "location")?;
+            "[location]".into()
+        }
+        "contacts" => contacts(content)?,
         "reaction" => {
-            words(&content["message_id"], "reaction.message_id", 1..=256)?;
-            words(&content["emoji"], "reaction.emoji", 0..=16).map(drop)
+            words(content, "message_id", 128)?;
+            need(content["emoji"].is_string(), "emoji")?;
+            need(body["context"].is_null(), "context of a reaction")?;
+            format!("[reaction] {}", content["emoji"].as_str().unwrap_or_default())
         }
-        "interactive" if group => Err(refused(400, 131_051, "interactive messages are not supported in groups")),
-        "interactive" => interactive(content, known_media),
-        "template" => template(content),
-        "pin" if group => words(&content["message_id"], "pin.message_id", 1..=256).map(drop),
-        _ => Err(refused(400, 131_051, "Unsupported message type")),
-    }
+        "interactive" if !group => interactive(content)?,
+        "template" => template(content)?,
+        "pin" if group => "[pin]".into(),
+        _ => return Err(refused(400, 131_051, "Unsupported message type")),
+    };
+    Ok((to, shown))
 }
 
-fn media(kind: &str, content: &Value, known: &dyn Fn(&str) -> bool) -> Checked {
-    match (content["id"].as_str(), content["link"].as_str()) {
-        (Some(_), Some(_)) => return Err(refused(400, 100, "id and link exclude each other")),
-        (Some(id), None) if known(id) => {}
-        (Some(_), None) => return Err(refused(400, 131_009, "Media id is unknown")),
-        (None, Some(link)) if link.starts_with("https://") || link.starts_with("http://") => {}
-        _ => return Err(missing(&format!("{kind}.id or {kind}.link"))),
+fn recipient(body: &Value) -> Checked<String> {
+    if let Some(to) = body["to"].as_str() {
+        if body["recipient_type"] == "group" {
+            return Ok(to.to_owned());
+        }
+        // Without the plus a number gets the sender's country code: a misdelivery nobody notices.
+        let digits = to.strip_prefix('+').unwrap_or_default();
+        need((5..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()), "to")?;
+        return Ok(digits.to_owned());
     }
-    let captioned = matches!(kind, "image" | "video" | "document");
-    if !captioned && !content["caption"].is_null() {
-        return Err(refused(400, 100, "this type of media has no caption"));
-    }
-    if kind != "document" && !content["filename"].is_null() {
-        return Err(refused(400, 100, "only a document has a filename"));
-    }
-    if !content["voice"].is_null() && (kind != "audio" || !content["voice"].is_boolean()) {
-        return Err(refused(400, 100, "voice is a boolean of audio"));
-    }
-    optional(&content["caption"], "caption", 1024)
+    let user = body["recipient"].as_str().ok_or_else(|| refused(400, 100, "The parameter to is required."))?;
+    need(user.len() > 3 && user.as_bytes()[2] == b'.' && user.len() <= 131, "recipient")?;
+    Ok(user.to_owned())
 }
 
-fn place(content: &Value) -> Checked {
-    let number = |name: &str| content[name].as_f64().or_else(|| content[name].as_str()?.parse().ok());
-    let (latitude, longitude) = (number("latitude").ok_or_else(|| missing("latitude"))?, number("longitude").ok_or_else(|| missing("longitude"))?);
-    if latitude.abs() > 90.0 || longitude.abs() > 180.0 { Err(invalid("location")) } else { Ok(()) }
+fn file(kind: &str, content: &Value) -> Checked<String> {
+    let (id, link) = (content["id"].as_str(), content["link"].as_str());
+    need(id.is_some() != link.is_some(), "exactly one of id and link")?;
+    need(id != Some("") && link.is_none_or(|l| l.starts_with("http://") || l.starts_with("https://")), "id or link")?;
+    optional(content, "caption", 1024)?;
+    let captioned = !content["caption"].is_null();
+    need(!captioned || matches!(kind, "image" | "video" | "document"), "caption")?;
+    need(content["filename"].is_null() || kind == "document", "filename")?;
+    need(content["voice"].is_null() || kind == "audio" && content["voice"].is_boolean(), "voice")?;
+    Ok(content["caption"].as_str().map_or_else(|| format!("[{kind}]"), str::to_owned))
 }
 
-fn contacts(content: &Value) -> Checked {
-    for card in list(content, "contacts", 1..=257)? {
-        words(&card["name"]["formatted_name"], "formatted_name", 1..=256)?;
-        let parts = ["first_name", "last_name", "middle_name", "suffix", "prefix"];
-        if !parts.iter().any(|part| card["name"][*part].as_str().is_some_and(|name| !name.is_empty())) {
-            return Err(missing("one more part of the name"));
+fn contacts(content: &Value) -> Checked<String> {
+    let list = content.as_array().ok_or_else(|| invalid("contacts"))?;
+    need((1..=257).contains(&list.len()), "contacts (1 to 257)")?;
+    for contact in list {
+        let name = &contact["name"];
+        words(name, "formatted_name", 1000)?;
+        let more = ["first_name", "last_name", "middle_name", "suffix", "prefix"].iter().any(|n| name[*n].is_string());
+        need(more, "name (one more piece than formatted_name)")?;
+        for (list, field) in [("phones", "phone"), ("emails", "email")] {
+            need(contact[list].as_array().is_none_or(|l| l.iter().all(|e| e[field].is_string())), list)?;
         }
     }
-    Ok(())
+    Ok("[contacts]".into())
 }
 
-fn interactive(content: &Value, known: &dyn Fn(&str) -> bool) -> Checked {
-    let kind = words(&content["type"], "interactive.type", 1..=40)?;
+fn header(content: &Value, files: bool) -> Checked<()> {
+    let header = &content["header"];
+    match header["type"].as_str() {
+        None => need(header.is_null(), "header"),
+        Some("text") => words(header, "text", 60).map(|_| ()),
+        Some(kind @ ("image" | "video" | "document")) if files => file(kind, &header[kind]).map(|_| ()),
+        Some(_) => Err(invalid("header")),
+    }
+}
+
+fn body_of(content: &Value, most: usize) -> Checked<String> {
+    words(&content["body"], "text", most).map(str::to_owned)
+}
+
+fn interactive(content: &Value) -> Checked<String> {
+    let kind = content["type"].as_str().ok_or_else(|| missing("interactive.type"))?;
     let action = &content["action"];
-    let body = |max| words(&content["body"]["text"], "body.text", 1..=max);
-    if let Some(header) = content.get("header") {
-        let shown = header["type"].as_str().unwrap_or_default();
-        match shown {
-            "text" => words(&header["text"], "header.text", 1..=60).map(drop)?,
-            "image" | "video" | "document" if matches!(kind, "button" | "cta_url" | "flow") => media(shown, &header[shown], known)?,
-            _ => return Err(invalid("header.type")),
-        }
-    }
-    if let Some(footer) = content.get("footer") {
-        words(&footer["text"], "footer.text", 1..=60)?;
+    if !content["footer"].is_null() {
+        words(&content["footer"], "text", 60)?;
     }
     match kind {
         "button" => {
-            body(1024)?;
-            let mut titles = Vec::new();
-            for button in list(&action["buttons"], "buttons", 1..=3)? {
-                if button["type"] != "reply" {
-                    return Err(invalid("button.type"));
-                }
-                words(&button["reply"]["id"], "button.id", 1..=256)?;
-                titles.push(words(&button["reply"]["title"], "button.title", 1..=20)?);
+            header(content, true)?;
+            let buttons = action["buttons"].as_array().ok_or_else(|| missing("buttons"))?;
+            need((1..=3).contains(&buttons.len()), "buttons (1 to 3)")?;
+            let mut seen = std::collections::HashSet::new();
+            for button in buttons {
+                need(button["type"] == "reply", "button type")?;
+                let id = words(&button["reply"], "id", 256)?;
+                let title = words(&button["reply"], "title", 20)?;
+                need(seen.insert(format!("i{id}")) && seen.insert(format!("t{title}")), "buttons (unique)")?;
             }
-            distinct(titles, "button titles")
+            body_of(content, 1024)
         }
         "list" => {
-            body(4096)?;
-            rows(action)
+            header(content, false)?;
+            list(action)?;
+            body_of(content, 4096)
         }
         "cta_url" => {
-            body(1024)?;
-            url_button(action)
+            header(content, true)?;
+            link(action)?;
+            body_of(content, 1024)
         }
         "carousel" => {
-            body(1024)?;
-            cards(action, known)
+            cards(action)?;
+            body_of(content, 1024)
         }
-        "location_request_message" => body(1024).and_then(|_| named(action, "send_location")),
-        "request_contact_info" => body(1024).and_then(|_| named(action, "request_contact_info")),
+        "location_request_message" => need(action["name"] == "send_location", "action").and_then(|()| body_of(content, 1024)),
+        "request_contact_info" => need(action["name"] == "request_contact_info", "action").and_then(|()| body_of(content, 1024)),
         "product" => {
-            words(&action["catalog_id"], "catalog_id", 1..=64)?;
-            words(&action["product_retailer_id"], "product_retailer_id", 1..=100).map(drop)
+            need(content["header"].is_null(), "header")?;
+            words(action, "catalog_id", 100)?;
+            words(action, "product_retailer_id", 100)?;
+            Ok("[product]".into())
         }
         "product_list" => {
-            body(1024)?;
-            content.get("header").ok_or_else(|| missing("header"))?;
-            words(&action["catalog_id"], "catalog_id", 1..=64)?;
-            let mut count = 0;
-            for section in list(&action["sections"], "sections", 1..=10)? {
-                words(&section["title"], "section.title", 1..=24)?;
-                count += list(&section["product_items"], "product_items", 1..=30)?.len();
-            }
-            if count > 30 { Err(invalid("the number of products")) } else { Ok(()) }
+            need(content["header"]["type"] == "text", "header")?;
+            header(content, false)?;
+            words(action, "catalog_id", 100)?;
+            let sections = action["sections"].as_array().ok_or_else(|| missing("sections"))?;
+            let items = sections.iter().filter_map(|s| s["product_items"].as_array()).flatten();
+            need((1..=30).contains(&items.count()) && sections.len() <= 10, "products (1 to 30)")?;
+            body_of(content, 1024)
         }
-        "catalog_message" => body(1024).and_then(|_| named(action, "catalog_message")),
-        "flow" | "address_message" => named(action, kind),
-        "voice_call" | "call_permission_request" => Ok(()),
+        "catalog_message" => need(action["name"] == "catalog_message", "action").and_then(|()| body_of(content, 1024)),
+        "flow" => {
+            let p = &action["parameters"];
+            need(p["flow_id"].is_string() != p["flow_name"].is_string(), "flow_id or flow_name")?;
+            words(p, "flow_cta", 30)?;
+            body_of(content, 1024)
+        }
+        "voice_call" | "call_permission_request" | "address_message" => Ok(format!("[{kind}]")),
         _ => Err(invalid("interactive.type")),
     }
 }
 
-fn named(action: &Value, name: &str) -> Checked {
-    if action["name"] == name { Ok(()) } else { Err(invalid("action.name")) }
+fn link(action: &Value) -> Checked<()> {
+    need(action["name"] == "cta_url", "action")?;
+    words(&action["parameters"], "display_text", 20)?;
+    let url = words(&action["parameters"], "url", 2000)?;
+    need(url.starts_with("http://") || url.starts_with("https://"), "url")
 }
 
-fn distinct(mut all: Vec<&str>, what: &str) -> Checked {
-    let count = all.len();
-    all.sort_unstable();
-    all.dedup();
-    if all.len() == count { Ok(()) } else { Err(invalid(&format!("{what} (they repeat)"))) }
-}
-
-fn url_button(action: &Value) -> Checked {
-    named(action, "cta_url")?;
-    words(&action["parameters"]["display_text"], "display_text", 1..=20)?;
-    let url = words(&action["parameters"]["url"], "url", 1..=2000)?;
-    if url.starts_with("https://") || url.starts_with("http://") { Ok(()) } else { Err(invalid("url")) }
-}
-
-fn rows(action: &Value) -> Checked {
-    words(&action["button"], "action.button", 1..=20)?;
-    let sections = list(&action["sections"], "sections", 1..=10)?;
-    let mut ids = Vec::new();
+fn list(action: &Value) -> Checked<()> {
+    words(action, "button", 20)?;
+    let sections = action["sections"].as_array().ok_or_else(|| missing("sections"))?;
+    need((1..=10).contains(&sections.len()), "sections (1 to 10)")?;
+    let mut rows = 0;
     for section in sections {
         if sections.len() > 1 || !section["title"].is_null() {
-            words(&section["title"], "section.title", 1..=24)?;
+            words(section, "title", 24)?;
         }
-        for row in list(&section["rows"], "rows", 1..=10)? {
-            ids.push(words(&row["id"], "row.id", 1..=200)?);
-            words(&row["title"], "row.title", 1..=24)?;
-            optional(&row["description"], "row.description", 72)?;
+        for row in section["rows"].as_array().ok_or_else(|| missing("rows"))? {
+            rows += 1;
+            words(row, "id", 200)?;
+            words(row, "title", 24)?;
+            optional(row, "description", 72)?;
         }
     }
-    if ids.len() > 10 {
-        return Err(invalid("the number of rows"));
-    }
-    distinct(ids, "row ids")
+    need((1..=10).contains(&rows), "rows (10 in total)")
 }
 
-fn cards(action: &Value, known: &dyn Fn(&str) -> bool) -> Checked {
-    let mut shapes = Vec::new();
-    for (number, card) in list(&action["cards"], "cards", 2..=10)?.iter().enumerate() {
-        if card["card_index"].as_u64() != Some(number as u64) || card["type"] != "cta_url" {
-            return Err(invalid("card_index or type"));
-        }
-        let shown = card["header"]["type"].as_str().filter(|kind| matches!(*kind, "image" | "video")).ok_or_else(|| missing("card.header"))?;
-        media(shown, &card["header"][shown], known)?;
-        if let Some(body) = card.get("body") {
-            words(&body["text"], "card.body", 1..=162)?;
+fn cards(action: &Value) -> Checked<()> {
+    let cards = action["cards"].as_array().ok_or_else(|| missing("cards"))?;
+    need((2..=10).contains(&cards.len()), "cards (2 to 10)")?;
+    for (i, card) in cards.iter().enumerate() {
+        need(card["card_index"] == i, "card_index")?;
+        need(card["header"]["type"] == cards[0]["header"]["type"] && !card["header"].is_null(), "header (all alike)")?;
+        header(card, true)?;
+        if !card["body"].is_null() {
+            words(&card["body"], "text", 160)?;
         }
         match card["action"]["buttons"].as_array() {
+            None => link(&card["action"])?,
             Some(buttons) => {
                 for button in buttons {
-                    words(&button["quick_reply"]["id"], "quick_reply.id", 1..=256)?;
-                    words(&button["quick_reply"]["title"], "quick_reply.title", 1..=20)?;
+                    need(button["type"] == "quick_reply", "button type")?;
+                    words(&button["quick_reply"], "id", 256)?;
+                    words(&button["quick_reply"], "title", 20)?;
                 }
-            }
-            None => url_button(&card["action"])?,
-        }
-        shapes.push(shown);
-    }
-    shapes.dedup();
-    if shapes.len() == 1 { Ok(()) } else { Err(invalid("card headers (all of one kind)")) }
-}
-
-fn template(content: &Value) -> Checked {
-    let name = words(&content["name"], "template.name", 1..=512)?;
-    if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
-        return Err(refused(404, 132_001, "template name does not exist in the translation"));
-    }
-    words(&content["language"]["code"], "language.code", 2..=10)?;
-    for component in content["components"].as_array().into_iter().flatten() {
-        let kind = words(&component["type"], "component.type", 1..=30)?;
-        if !matches!(kind, "header" | "body" | "button" | "carousel" | "limited_time_offer") {
-            return Err(refused(400, 132_012, "Parameter format does not match"));
-        }
-        if kind == "button" {
-            words(&component["sub_type"], "sub_type", 1..=20)?;
-            words(&component["index"], "index", 1..=2)?;
-        }
-        for parameter in component["parameters"].as_array().into_iter().flatten() {
-            let kind = words(&parameter["type"], "parameter.type", 1..=20)?;
-            if kind == "text" {
-                words(&parameter["text"], "parameter.text", 1..=1024)?;
-            }
-            if kind == "coupon_code" {
-                words(&parameter["coupon_code"], "coupon_code", 1..=15)?;
             }
         }
     }
     Ok(())
+}
+
+fn template(content: &Value) -> Checked<String> {
+    let name = words(content, "name", 512)?;
+    let code = words(&content["language"], "code", 10)?;
+    need(!code.contains('-'), "language code")?;
+    for component in content["components"].as_array().into_iter().flatten() {
+        let parameters = component["parameters"].as_array();
+        match component["type"].as_str() {
+            Some("header" | "body") => {
+                for parameter in parameters.ok_or_else(|| missing("parameters"))? {
+                    let kind = parameter["type"].as_str().ok_or_else(|| missing("parameter type"))?;
+                    if matches!(kind, "image" | "video" | "document") {
+                        file(kind, &parameter[kind])?;
+                    } else if parameter[kind].is_null() {
+                        return Err(refused(400, 132_012, "Parameter format does not match"));
+                    }
+                }
+            }
+            Some("button") => {
+                words(component, "sub_type", 20)?;
+                need(component["index"].as_str().is_some_and(|i| i.parse::<u8>().is_ok_and(|i| i < 10)), "index")?;
+                need(parameters.is_some_and(|p| p.len() == 1), "parameters")?;
+            }
+            Some("carousel" | "limited_time_offer") => {}
+            _ => return Err(refused(400, 132_018, "Component type is not known")),
+        }
+    }
+    Ok(format!("[template {name}]"))
 }

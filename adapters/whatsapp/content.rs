@@ -1,261 +1,176 @@
-//! What people write: one letter of a delivery, who wrote it, and what it means as a whole. Its parts are in `parts`.
+//! What stands in a message, as parts.
+
+use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::address::{self, Who};
-use super::inbound::{self, Place};
-use super::{parts, people};
-use crate::contract::event::{
-    Change, ContactUpdated, Created, Deleted, Edited, Follow, Group, Origin, Reaction, ReactionAction, Referral, ReplyTo, ReplyWindow,
+use crate::contract::event::ReplyTo;
+use crate::contract::part::{
+    Choice, ChoiceKind, ContactCard, Contacts, Form, Location, MediaPart, MediaRef, MediaStatus, Money, Order, OrderItem,
 };
 use crate::contract::*;
-use crate::kit::address as uri;
-use crate::kit::object::Object;
+use crate::kit::{crypto, object::Object};
 
-/// The service window after each message of a person, and the one an ad opens.
-const WINDOW_MS: i64 = 86_400_000;
-const AD_WINDOW_MS: i64 = 3 * WINDOW_MS;
+/// Media ids of deliveries live 7 days (`business-phone-numbers/media`, read 2026-11-20).
+const MEDIA_LIVES: i64 = 7 * 86_400_000;
 
-/// One message of a delivery, its envelope read.
-pub(super) struct Letter<'p, 'a> {
-    place: &'p Place<'a>,
-    raw: &'a RawValue,
-    fields: Object<'a>,
-    kind: Text<'a>,
-    id: Text<'a>,
-    key: Text<'a>,
-    time: Option<Time>,
-    /// The person at the other end: who wrote it, or to whom it went.
-    person: Person<'a>,
-    group: Option<Text<'a>>,
-    contact: Option<&'p people::Contact<'a>>,
-}
-
-/// A message of `messages[]`.
-pub(super) fn received<'a>(place: &Place<'a>, raw: &'a RawValue) -> Result<Event<'a>, String> {
-    let fields = inbound::object(raw, "a message")?;
-    let who = people::who(&fields, "from", "from_user_id");
-    if place.history && place.ours.is_some() && who.address().is_some_and(|from| place.ours.as_deref() == Some(&from)) {
-        return Ok(sent(Letter::read(place, raw, fields, "to", "to_user_id", None)?));
-    }
-    Ok(Letter::read(place, raw, fields, "from", "from_user_id", None)?.event())
-}
-
-/// A message of an older conversation: ours or theirs, in a thread named by the person.
-pub(super) fn remembered<'a>(place: &Place<'a>, thread: Option<Text<'a>>, raw: &'a RawValue) -> Result<Event<'a>, String> {
-    let fields = inbound::object(raw, "a message")?;
-    let from = people::who(&fields, "from", "from_user_id");
-    let theirs = Who::of(thread.clone(), None);
-    let ours = place.ours.is_some() && from.address().as_deref() == place.ours.as_deref();
-    if ours || (from.address().is_some() && theirs.address().is_some() && !from.is(&theirs) && fields.has("to")) {
-        return Ok(sent(Letter::read(place, raw, fields, "to", "to_user_id", thread)?));
-    }
-    Ok(Letter::read(place, raw, fields, "from", "from_user_id", thread)?.event())
-}
-
-/// A message written in the Business app.
-pub(super) fn echoed<'a>(place: &Place<'a>, raw: &'a RawValue) -> Result<Event<'a>, String> {
-    let fields = inbound::object(raw, "an echo")?;
-    Ok(sent(Letter::read(place, raw, fields, "to", "to_user_id", None)?))
-}
-
-impl<'p, 'a> Letter<'p, 'a> {
-    fn read(
-        place: &'p Place<'a>,
-        raw: &'a RawValue,
-        fields: Object<'a>,
-        number: &str,
-        user_id: &str,
-        thread: Option<Text<'a>>,
-    ) -> Result<Self, String> {
-        let mut who = people::who(&fields, number, user_id);
-        let nobody = who.address().is_none();
-        // A message that names nobody is from the one person the delivery names.
-        let contact = place.known(&who).or_else(|| place.contacts.first().filter(|_| nobody && place.contacts.len() == 1));
-        if let Some(contact) = contact {
-            who = who.or(contact.who());
-        }
-        let group = fields.words("group_id");
-        let who = who.or(Who::of(thread, None));
-        let Some(mut person) = who.person().or_else(|| group.as_ref().map(|_| Person::default())) else {
-            return Err("a message that names nobody".into());
-        };
-        if let Some(contact) = contact {
-            contact.describe(&mut person);
-        }
-        let kind = fields.words("type").or_else(|| parts::guessed(&fields)).unwrap_or(Text::Borrowed("unknown"));
-        let id = fields.words("id").unwrap_or_default();
-        let key = if id.is_empty() { place.fingerprint(raw.get()).into() } else { id.clone() };
-        let time = fields.text("timestamp").and_then(|text| address::time(&text));
-        Ok(Self { place, raw, fields, kind, id, key, time, person, group, contact })
-    }
-
-    fn peer(&self) -> String {
-        match &self.group {
-            Some(group) => uri::address("whatsapp", group),
-            None => self.person.address.clone().into_owned(),
-        }
-    }
-
-    /// What a person did.
-    fn event(self) -> Event<'a> {
-        let peer = self.peer();
-        let (place, time, mut key) = (self.place, self.time, self.key.clone());
-        if self.kind == "media_placeholder" {
-            // The same message comes again with its media.
-            key = format!("{key}:media_placeholder").into();
-        }
-        if self.kind == "request_welcome" {
-            let body = Body::Followed(Follow { from: self.person, ..Follow::default() });
-            return place.event(key, peer, time, body);
-        }
-        let body = match &*self.kind {
-            "reaction" => self.reaction().map(Body::Reaction),
-            "edit" => self.edited().map(Body::Edited),
-            "revoke" => self.revoked().map(Body::Deleted),
-            "system" => self.moved().map(Body::ContactUpdated),
-            _ => None,
-        };
-        let body = body.unwrap_or_else(|| Body::Received(self.received()));
-        place.event(key, peer, time, body)
-    }
-
-    fn received(&self) -> Received<'a> {
-        let message = self.message();
-        let reply_window = self.time.filter(|_| !self.place.history && self.group.is_none()).map(|time| {
-            let from_ad = message.referral.is_some();
-            ReplyWindow { free_until: from_ad.then(|| time.plus(AD_WINDOW_MS)), ..window(time) }
-        });
-        // What is kept whole as `unsupported` needs no second copy.
-        let whole = matches!(message.parts[..], [Part::Unsupported(_)]);
-        let extra = if whole { event::Extra::default() } else { self.extra() };
-        Received { from: self.person.clone(), to: self.place.ours.clone(), message, reply_window, respond_by: None, extra }
-    }
-
-    fn message(&self) -> Message<'a> {
-        let context = self.fields.object("context");
-        let quoted = context.as_ref().map(|context| ReplyTo {
-            id: context.words("id"),
-            product: context.object("referred_product").and_then(|product| product.words("product_retailer_id")),
-            ..ReplyTo::default()
-        });
-        let forwarded = context.as_ref().is_some_and(|context| context.flag("forwarded") || context.flag("frequently_forwarded"));
-        Message {
-            id: self.id.clone(),
-            sent_at: self.time,
-            parts: parts::of(&self.kind, &self.fields, self.raw, self.time),
-            reply_to: quoted.filter(|quoted| quoted.id.is_some() || quoted.product.is_some()),
-            referral: self.fields.object("referral").map(|ad| referral(&ad)),
-            group: self.group.clone().map(|id| Group { id, name: None }),
-            forwarded: forwarded.then_some(true),
-            history: self.place.history.then_some(true),
-            ..Message::default()
-        }
-    }
-
-    /// What has no place of its own in a message, under Meta's names.
-    fn extra(&self) -> event::Extra<'a> {
-        const KNOWN: &[&str] = &["from", "from_user_id", "to", "to_user_id", "id", "timestamp", "type", "group_id"];
-        let mut extra = event::Extra::default();
-        if let Some(contact) = &self.contact {
-            contact.keep(&mut extra);
-        }
-        for (name, raw) in &self.fields.0 {
-            let plain_context = name == "context" && self.fields.object("context").is_some_and(|c| c.0.iter().all(|(n, _)| matches!(&**n, "id" | "from" | "forwarded")));
-            let content = *name == self.kind;
-            if !KNOWN.contains(&&**name) && !content && !plain_context && raw.get() != "null" {
-                extra.push(name.clone(), Raw::borrowed(raw));
-            }
-        }
-        extra
-    }
-
-    fn reaction(&self) -> Option<Reaction<'a>> {
-        let reaction = self.fields.object("reaction")?;
-        let emoji = reaction.words("emoji");
-        let action = if emoji.is_some() { ReactionAction::Added } else { ReactionAction::Removed };
-        Some(Reaction { from: self.person.clone(), message_id: reaction.words("message_id")?, reaction: emoji, action })
-    }
-
-    fn edited(&self) -> Option<Edited<'a>> {
-        let edit = self.fields.object("edit")?;
-        let original = edit.words("original_message_id")?;
-        let raw = edit.raw("message")?;
-        let fields = edit.object("message")?;
-        let kind = fields.words("type").or_else(|| parts::guessed(&fields))?;
-        let mut message = self.message();
-        message.id = original.clone();
-        message.parts = parts::of(&kind, &fields, raw, self.time);
-        if let Some(id) = fields.object("context").and_then(|context| context.words("id")) {
-            message.reply_to = Some(ReplyTo { id: Some(id), ..ReplyTo::default() });
-        }
-        let mut extra = event::Extra::default();
-        extra.push("id", Raw::of(&*self.id));
-        Some(Edited { from: self.person.clone(), message, message_id: original, extra })
-    }
-
-    fn revoked(&self) -> Option<Deleted<'a>> {
-        let message_id = self.fields.object("revoke")?.words("original_message_id")?;
-        Some(Deleted { from: Some(self.person.clone()), message_id })
-    }
-
-    /// A person's number or id has changed, or their keys.
-    fn moved(&self) -> Option<ContactUpdated<'a>> {
-        let system = self.fields.object("system")?;
-        let kind = system.words("type")?;
-        let mut extra = event::Extra::default();
-        for name in ["body", "wa_id", "new_wa_id", "user_id", "parent_user_id"] {
-            adapter::keep(&mut extra, name, system.kept(name));
-        }
-        adapter::keep(&mut extra, "identity", self.fields.kept("identity").or_else(|| system.kept("identity")));
-        let now = Who::of(system.words("wa_id").or_else(|| system.words("new_wa_id")), system.words("user_id")).address();
-        let (change, reason) = match &*kind {
-            "user_changed_number" => (Change::AddressReplaced, "number_changed"),
-            "user_changed_user_id" => (Change::AddressReplaced, "user_id_changed"),
-            "customer_changed_number" => (Change::AddressReplaced, "number_changed"),
-            "customer_identity_changed" | "user_identity_changed" => (Change::Profile, "identity_changed"),
-            _ => return None,
-        };
-        if change == Change::AddressReplaced && now.is_none() {
-            return None;
-        }
-        let previous = Some(self.person.address.clone()).filter(|address| !address.is_empty());
-        let current = now.map(Text::Owned).or_else(|| previous.clone());
-        Some(ContactUpdated { change, previous, current, reason: Some(reason.into()), extra })
-    }
-}
-
-/// The service window that a message or a call opens.
-pub(super) fn window<'a>(time: Time) -> ReplyWindow<'a> {
-    ReplyWindow { closes_at: Some(time.plus(WINDOW_MS)), ..ReplyWindow::default() }
-}
-
-/// A message of ours that was written elsewhere.
-fn sent<'a>(letter: Letter<'_, 'a>) -> Event<'a> {
-    let (place, peer, time) = (letter.place, letter.peer(), letter.time);
-    let us = || Person { kind: Some("business".into()), ..Person::at(place.ours.clone().unwrap_or_default()) };
-    let body = match &*letter.kind {
-        "edit" => letter.edited().map(|edited| Body::Edited(Edited { from: us(), ..edited })),
-        "revoke" => letter.revoked().map(|gone| Body::Deleted(Deleted { from: Some(us()), ..gone })),
-        "reaction" => letter.reaction().map(|reaction| Body::Reaction(Reaction { from: us(), ..reaction })),
-        _ => None,
-    };
-    let body = body.unwrap_or_else(|| {
-        let to = Some(peer.clone().into());
-        Body::Created(Created { message_id: letter.id.clone(), origin: Origin::Echo, to, message: letter.message(), ..Created::default() })
+/// Content, quotation and forwarding of a message. Its id and time are the caller's.
+pub(super) fn message<'a>(message: &Object<'a>, kind: &str, raw: &'a RawValue) -> Message<'a> {
+    let context = message.object("context").unwrap_or_default();
+    let forwarded = context.flag("forwarded") || context.flag("frequently_forwarded");
+    let part = part(message, kind).unwrap_or_else(|| {
+        let named = message.object("unsupported").and_then(|u| u.words("type"));
+        Part::unsupported(named.unwrap_or_else(|| Cow::Owned(kind.to_owned())), Some(Raw::borrowed(raw)))
     });
-    let key = if letter.kind == "media_placeholder" { format!("{}:media_placeholder", letter.key).into() } else { letter.key.clone() };
-    place.event(key, peer, time, body)
+    Message { parts: vec![part], reply_to: quoted(message), forwarded: forwarded.then_some(true), ..Message::default() }
 }
 
-/// Where a person came from.
-fn referral<'a>(ad: &Object<'a>) -> Referral<'a> {
-    Referral {
-        kind: ad.words("source_type"),
-        id: ad.words("source_id"),
-        source_url: ad.words("source_url"),
-        payload: None,
-        click_id: ad.words("ctwa_clid"),
-        headline: ad.words("headline"),
+/// `context` as what the message answers; `None` when it only says that the message was forwarded.
+pub(super) fn quoted<'a>(message: &Object<'a>) -> Option<ReplyTo<'a>> {
+    let context = message.object("context")?;
+    let product = context.object("referred_product").and_then(|p| p.words("product_retailer_id"));
+    let id = context.words("id");
+    (id.is_some() || product.is_some()).then(|| ReplyTo { id, product, ..ReplyTo::default() })
+}
+
+fn part<'a>(message: &Object<'a>, kind: &str) -> Option<Part<'a>> {
+    match kind {
+        "text" => Some(Part::text(message.object("text")?.text("body")?)),
+        "image" => media(message, kind).map(Part::Image),
+        "video" => media(message, kind).map(Part::Video),
+        "voice" => media(message, kind).map(Part::Voice),
+        "audio" => {
+            let voice = message.object("audio").is_some_and(|a| a.flag("voice"));
+            media(message, kind).map(if voice { Part::Voice } else { Part::Audio })
+        }
+        "document" => media(message, kind).map(Part::File),
+        "sticker" => media(message, kind).map(Part::Sticker),
+        "location" => location(&message.object("location")?),
+        "contacts" => Some(Part::Contacts(Contacts { contacts: message.objects("contacts").iter().map(|c| card(c, message)).collect() })),
+        "button" => {
+            let button = message.object("button")?;
+            Some(choice(ChoiceKind::Button, button.words("payload"), button.words("text")))
+        }
+        "interactive" => interactive(&message.object("interactive")?),
+        "order" => Some(order(&message.object("order")?)),
+        _ => None,
     }
+}
+
+/// Content fields that have no place in our parts.
+pub(super) fn leftovers<'a>(message: &Object<'a>, kind: &str, extra: &mut Extra<'a>) {
+    let Some(content) = message.object(kind) else { return };
+    match kind {
+        "sticker" => adapter::keep(extra, "animated", content.kept("animated")),
+        "interactive" => {
+            let inner = content.words("type").and_then(|kind| content.object(&kind)).unwrap_or_default();
+            adapter::keep(extra, "description", inner.kept("description"));
+            adapter::keep(extra, "body", inner.kept("body"));
+        }
+        "location" => adapter::keep(extra, "url", content.kept("url")),
+        _ => {}
+    }
+}
+
+fn choice<'a>(kind: ChoiceKind, id: Option<Text<'a>>, title: Option<Text<'a>>) -> Part<'a> {
+    Part::Choice(Choice { kind, id, title, values: Vec::new() })
+}
+
+fn interactive<'a>(content: &Object<'a>) -> Option<Part<'a>> {
+    let kind = content.words("type")?;
+    let inner = content.object(&kind)?;
+    match &*kind {
+        "button_reply" => Some(choice(ChoiceKind::Button, inner.words("id"), inner.words("title"))),
+        "list_reply" => Some(choice(ChoiceKind::List, inner.words("id"), inner.words("title"))),
+        "nfm_reply" => {
+            // The answers are JSON inside a string.
+            let json = inner.text("response_json").and_then(|json| RawValue::from_string(json.into_owned()).ok());
+            let fields = json.map(|json| Raw(Cow::Owned(json))).or_else(|| inner.kept("response_json"));
+            Some(Part::Form(Form { name: inner.words("name").or(Some(Cow::Borrowed("flow"))), fields }))
+        }
+        "call_permission_reply" => {
+            Some(Part::Form(Form { name: Some(Cow::Borrowed("call_permission_reply")), fields: content.kept("call_permission_reply") }))
+        }
+        _ => None,
+    }
+}
+
+fn media<'a>(message: &Object<'a>, kind: &str) -> Option<MediaPart<'a>> {
+    let file = message.object(kind).unwrap_or_default();
+    let (id, url) = (file.words("id"), file.words("url").or_else(|| file.words("link")));
+    let lost = id.is_none() && url.is_none();
+    let reason = message.objects("errors").first().and_then(why);
+    if lost && reason.is_none() && !message.has(kind) {
+        return None;
+    }
+    let sent = super::inbound::stamp(message.int("timestamp"));
+    let source =
+        MediaRef { id: id.unwrap_or_default().into_owned(), url: url.map(Cow::into_owned), expires_at: sent.map(|t| t.plus(MEDIA_LIVES)) };
+    Some(MediaPart {
+        media: Media {
+            mime_type: file.words("mime_type"),
+            filename: file.words("filename"),
+            size: file.int("file_size").and_then(|size| u64::try_from(size).ok()),
+            sha256: file.words("sha256").and_then(|hash| hex(&hash)).map(Cow::Owned),
+            status: Some(if lost { MediaStatus::Unavailable } else { MediaStatus::Pending }),
+            reason: lost.then(|| reason.unwrap_or(Cow::Borrowed("the provider sent no media"))),
+            source: (!lost).then_some(source),
+            ..Media::default()
+        },
+        caption: file.words("caption"),
+    })
+}
+
+/// The provider's words about an error.
+fn why<'a>(error: &Object<'a>) -> Option<Text<'a>> {
+    let details = error.object("error_data").and_then(|d| d.words("details"));
+    details.or_else(|| error.words("message")).or_else(|| error.words("title"))
+}
+
+/// The provider writes the hash in base64.
+fn hex(hash: &str) -> Option<String> {
+    if hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Some(hash.to_ascii_lowercase());
+    }
+    crypto::unbase64(hash).filter(|bytes| bytes.len() == 32).map(|bytes| crypto::hex(&bytes))
+}
+
+fn location<'a>(place: &Object<'a>) -> Option<Part<'a>> {
+    Some(Part::Location(Location {
+        latitude: place.float("latitude")?,
+        longitude: place.float("longitude")?,
+        name: place.words("name"),
+        address: place.words("address"),
+        live_until: None,
+    }))
+}
+
+fn card<'a>(contact: &Object<'a>, message: &Object<'a>) -> ContactCard<'a> {
+    let name = contact.object("name").unwrap_or_default();
+    let whole = name.words("formatted_name").or_else(|| {
+        let pieces: Vec<Text<'_>> = ["first_name", "middle_name", "last_name"].iter().filter_map(|n| name.words(n)).collect();
+        (!pieces.is_empty()).then(|| Cow::Owned(pieces.join(" ")))
+    });
+    let all = |list: &str, field: &str| -> Vec<Text<'a>> { contact.objects(list).iter().filter_map(|o| o.words(field)).collect() };
+    let phones = contact.objects("phones").iter().filter_map(|p| p.words("phone").or_else(|| p.words("wa_id"))).collect();
+    ContactCard {
+        name: whole,
+        phones,
+        emails: all("emails", "email"),
+        organization: contact.object("org").and_then(|org| org.words("company")),
+        vcard: contact.words("vcard"),
+        own: (message.text("origin").as_deref() == Some("contact_request")).then_some(true),
+    }
+}
+
+fn order<'a>(order: &Object<'a>) -> Part<'a> {
+    let items = order.objects("product_items");
+    let items = items.iter().map(|item| OrderItem {
+        sku: item.words("product_retailer_id").unwrap_or_default(),
+        quantity: item.int("quantity").and_then(|n| u32::try_from(n).ok()),
+        price: item
+            .words("item_price")
+            .map(|amount| Money { amount, currency: item.words("currency").unwrap_or_default() }),
+    });
+    Part::Order(Order { catalog_id: order.words("catalog_id"), items: items.collect(), text: order.words("text") })
 }

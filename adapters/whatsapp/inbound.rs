@@ -1,201 +1,321 @@
-//! Deliveries: an envelope of changes, each with messages, statuses or news of the account.
+//! Deliveries: entries, changes, and the messages in them.
+
+use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::address::{self, Who};
-use super::{account, content, people, receipts};
-use crate::contract::event::{Notice, ProviderEvent, Severity};
+use super::address::{self, Contact};
+use super::{account, calls, content, history, receipts};
+use crate::contract::event::{
+    Change, ContactUpdated, Created, Deleted, Edited, Follow, Group, Origin, Reaction, ReactionAction, Referral, ReplyWindow,
+};
 use crate::contract::*;
 use crate::kit::borrow::{List, Maybe, Word};
-use crate::kit::crypto;
-use crate::kit::hub;
 use crate::kit::object::Object;
 
+/// 24 hours from a person's message; 72 when an ad or Page button began it (`pricing`, read 2026-11-20).
+const WINDOW: i64 = 86_400_000;
+const FREE: i64 = 3 * WINDOW;
+
 #[derive(Deserialize, Default)]
-#[serde(default)]
-struct Root<'a> {
-    #[serde(borrow)]
+#[serde(default, bound = "'de: 'a")]
+struct Envelope<'a> {
     object: Word<'a>,
-    #[serde(borrow)]
     entry: List<Maybe<Entry<'a>>>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default)]
+#[serde(default, bound = "'de: 'a")]
 struct Entry<'a> {
-    #[serde(borrow)]
     id: Word<'a>,
-    #[serde(borrow)]
     time: Word<'a>,
-    #[serde(borrow)]
-    changes: List<Maybe<Change<'a>>>,
+    changes: List<Maybe<ChangeOf<'a>>>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default)]
-struct Change<'a> {
-    #[serde(borrow)]
+#[serde(default, bound = "'de: 'a")]
+struct ChangeOf<'a> {
     field: Word<'a>,
-    #[serde(borrow)]
     value: Option<&'a RawValue>,
 }
 
-/// What one change carries. Each item stays raw until its turn, so that a bad one hurts only itself.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Value<'a> {
-    #[serde(borrow)]
-    metadata: Maybe<Metadata<'a>>,
-    #[serde(borrow)]
-    contacts: List<Maybe<people::Contact<'a>>>,
-    #[serde(borrow)]
-    messages: List<&'a RawValue>,
-    #[serde(borrow)]
-    statuses: List<&'a RawValue>,
-    #[serde(borrow)]
-    errors: List<&'a RawValue>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Metadata<'a> {
-    #[serde(borrow)]
-    display_phone_number: Word<'a>,
-    #[serde(borrow)]
-    phone_number_id: Word<'a>,
-}
-
-/// Where an item stands: whose number, in which account, under which field.
-pub(super) struct Place<'a> {
-    /// Our number's id; `None` where the change speaks for the whole account.
-    pub(super) account: Option<Text<'a>>,
-    /// Our own address.
-    pub(super) ours: Option<Text<'a>>,
+/// What one change is about.
+pub(super) struct About<'a> {
     /// The business account.
-    pub(super) entry: Text<'a>,
-    pub(super) field: Text<'a>,
-    pub(super) time: Option<Time>,
-    pub(super) contacts: Vec<people::Contact<'a>>,
-    pub(super) value: &'a RawValue,
-    /// Old messages, handed over later.
-    pub(super) history: bool,
-}
-
-impl<'a> Place<'a> {
-    /// An event of a person.
-    pub(super) fn event(&self, key: impl Into<Text<'a>>, peer: impl Into<Text<'a>>, time: Option<Time>, body: Body<'a>) -> Event<'a> {
-        let key = Some(key.into()).filter(|key| !key.is_empty());
-        Event { account: self.account.clone(), key, medium: "whatsapp".into(), peer: peer.into(), time, body }
-    }
-
-    /// A key for what Meta does not number: the same bytes make the same key.
-    pub(super) fn fingerprint(&self, raw: &str) -> String {
-        crypto::fingerprint(&[&self.entry, &self.field, raw])
-    }
-
-    /// News of the account.
-    pub(super) fn notice(&self, kind: &str, severity: Severity, text: impl Into<Text<'a>>, raw: &'a RawValue) -> Event<'a> {
-        let notice = Notice { kind: Text::Owned(kind.to_owned()), severity, text: text.into(), raw: Some(Raw::borrowed(raw)) };
-        self.event(self.fingerprint(raw.get()), "", self.time, Body::Notice(notice))
-    }
-
-    /// Known, but without a counterpart of ours.
-    pub(super) fn provider(&self, kind: impl Into<Text<'a>>, key: String, peer: String, time: Option<Time>, raw: &'a RawValue) -> Event<'a> {
-        let body = ProviderEvent { provider_type: kind.into(), raw: Raw::borrowed(raw) };
-        self.event(key, peer, time, Body::Provider(body))
-    }
-
-    /// What the contacts of this delivery add about a person.
-    pub(super) fn known(&self, who: &Who<'a>) -> Option<&people::Contact<'a>> {
-        self.contacts.iter().find(|contact| contact.who().is(who))
-    }
+    pub waba: Text<'a>,
+    /// The number's id; `None` for what concerns the whole account.
+    pub account: Option<Text<'a>>,
+    /// The number's address.
+    pub business: Option<Text<'a>>,
+    /// The number's digits.
+    pub digits: Option<Text<'a>>,
+    /// The people in it.
+    pub contacts: Vec<Contact<'a>>,
+    /// When the entry was written.
+    pub time: Option<Time>,
+    /// The kind of change.
+    pub field: Text<'a>,
 }
 
 /// What a delivery means.
 pub(super) fn parse<'a>(hook: &Verified<'a>) -> Parsed<'a> {
-    if let Some(ack) = hub::challenge(hook.hook()) {
-        return Parsed { ack, ..Parsed::default() };
-    }
-    let Some(text) = hook.text() else { return Parsed::not_understood("a body that is not UTF-8") };
-    let Ok(Maybe(root)) = serde_json::from_str::<Maybe<Root<'a>>>(text) else {
-        return Parsed::not_understood("a body that is not JSON");
+    let Some(text) = hook.text() else { return Parsed::not_understood("the body is not UTF-8") };
+    let Ok(Maybe(Some(envelope))) = serde_json::from_str::<Maybe<Envelope<'a>>>(text) else {
+        return Parsed::not_understood("the body is not a JSON object");
     };
-    let Some(root) = root else { return Parsed::not_understood("a body that is not an object") };
-    let mut parsed = Parsed::default();
-    if root.entry.0.is_empty() {
-        parsed.leave("a delivery without entries");
+    let mut out = Parsed::default();
+    if envelope.object.some().is_some_and(|object| object != "whatsapp_business_account") {
+        return Parsed::not_understood("an `object` that is not a WhatsApp Business Account");
     }
-    if root.object.words().is_some_and(|object| object != "whatsapp_business_account") {
-        parsed.leave("a delivery of another product than WhatsApp");
-    }
-    for entry in root.entry.0 {
+    for entry in envelope.entry {
         let Some(entry) = entry.0 else {
-            parsed.leave("an entry that is not an object");
+            out.leave("an entry that is not an object");
             continue;
         };
-        if entry.changes.0.is_empty() {
-            parsed.leave("an entry without changes");
-        }
-        for change in entry.changes.0 {
-            match change.0.map(|change| (change.value, change.field)) {
-                Some((Some(value), field)) => one_change(&mut parsed, &entry.id, &entry.time, field, value),
-                _ => parsed.leave("a change without a value"),
+        for change in entry.changes {
+            match change.0 {
+                Some(ChangeOf { field, value: Some(value) }) => one(&mut out, &entry.id, &entry.time, field, value),
+                _ => out.leave("a change without a value"),
             }
         }
     }
-    parsed
+    if out.events.is_empty() {
+        out.leave("nothing in it that we know");
+    }
+    out
 }
 
-fn one_change<'a>(parsed: &mut Parsed<'a>, entry: &Word<'a>, time: &Word<'a>, field: Word<'a>, raw: &'a RawValue) {
-    let Ok(Maybe(Some(value))) = serde_json::from_str::<Maybe<Value<'a>>>(raw.get()) else {
-        parsed.leave("a change whose value is not an object");
-        return;
+fn one<'a>(out: &mut Parsed<'a>, waba: &Word<'a>, time: &Word<'a>, field: Word<'a>, raw: &'a RawValue) {
+    let Some(value) = Object::parse(raw.get()) else {
+        return out.leave("a value that is not an object");
     };
-    let metadata = value.metadata.0.unwrap_or_default();
-    let ours = address::phone(metadata.display_phone_number.or_empty()).map(|number| format!("whatsapp:{number}").into());
-    let mut place = Place {
-        account: metadata.phone_number_id.words().cloned(),
-        ours,
-        entry: entry.0.clone().unwrap_or_default(),
-        field: field.0.unwrap_or_default(),
-        time: address::time_of(time),
-        contacts: value.contacts.0.into_iter().filter_map(|contact| contact.0).collect(),
-        value: raw,
-        history: false,
+    let metadata = value.object("metadata").unwrap_or_default();
+    let digits = metadata.words("display_phone_number");
+    let about = About {
+        waba: waba.take().unwrap_or_default(),
+        account: metadata.words("phone_number_id"),
+        business: digits.as_deref().map(|digits| Cow::Owned(address::of(digits))),
+        digits,
+        contacts: contacts(&value),
+        time: stamp(time.int()),
+        field: field.take().unwrap_or_default(),
     };
-    place.history = place.field == "history";
-    let before = parsed.events.len() + usize::from(parsed.unparsed.is_some());
-    for message in value.messages.0 {
-        take(parsed, content::received(&place, message));
+    match &*about.field {
+        "messages" => {
+            for raw in value.list("messages") {
+                received(out, &about, raw, false);
+            }
+            for raw in value.list("statuses") {
+                receipts::status(out, &about, raw);
+            }
+            account::errors(out, &about, &value);
+            if !["messages", "statuses", "errors"].iter().any(|list| value.has(list)) {
+                account::other(out, &about, &value, raw);
+            }
+        }
+        "smb_message_echoes" => value.list("message_echoes").into_iter().for_each(|raw| echoed(out, &about, raw, None)),
+        "history" => history::parse(out, &about, &value),
+        "calls" => calls::parse(out, &about, &value),
+        _ => account::other(out, &about, &value, raw),
     }
-    for status in value.statuses.0 {
-        take(parsed, receipts::status(&place, status));
+}
+
+fn contacts<'a>(value: &Object<'a>) -> Vec<Contact<'a>> {
+    let Some(raw) = value.raw("contacts") else { return Vec::new() };
+    let list = serde_json::from_str::<List<Maybe<Contact<'a>>>>(raw.get()).unwrap_or_default();
+    list.into_iter().filter_map(|c| c.0).collect()
+}
+
+/// Seconds as most fields have them; milliseconds have been seen elsewhere in the Graph API.
+pub(super) fn stamp(number: Option<i64>) -> Option<Time> {
+    number.filter(|n| *n > 0).map(|n| if n > 100_000_000_000 { Time(n) } else { Time::from_secs(n) })
+}
+
+/// A message of a person.
+pub(super) fn received<'a>(out: &mut Parsed<'a>, about: &About<'a>, raw: &'a RawValue, old: bool) {
+    let Some(message) = Object::parse(raw.get()) else {
+        return out.leave("a message that is not an object");
+    };
+    let (Some(id), Some(from)) = (message.words("id"), sender(&message, about)) else {
+        return out.leave("a message without an id or a sender");
+    };
+    let kind = message.words("type").unwrap_or(Cow::Borrowed("unknown"));
+    let time = stamp(message.int("timestamp"));
+    let group = message.words("group_id");
+    let peer = match &group {
+        Some(group) => Cow::Owned(crate::kit::address::address("whatsapp", group)),
+        None => from.address.clone(),
+    };
+    let content = message.object(&kind).unwrap_or_default();
+    let named = |name: &str| content.words(name);
+    let mut key = id.clone();
+    let body = match &*kind {
+        "reaction" if content.has("message_id") => {
+            let emoji = named("emoji");
+            let action = if emoji.is_some() { ReactionAction::Added } else { ReactionAction::Removed };
+            Body::Reaction(Reaction { from, message_id: named("message_id").unwrap_or_default(), reaction: emoji, action })
+        }
+        "revoke" if content.has("original_message_id") => {
+            Body::Deleted(Deleted { from: Some(from), message_id: named("original_message_id").unwrap_or_default() })
+        }
+        "edit" if content.has("original_message_id") => edited(&content, &message, from, time, raw),
+        "system" if content.has("type") => system(&content, &message, from),
+        "request_welcome" => Body::Followed(Follow { from, ..Follow::default() }),
+        _ => {
+            if &*kind == "media_placeholder" {
+                // The media itself follows under the same id.
+                key = Cow::Owned(format!("{id}:placeholder"));
+            }
+            let referral = message.object("referral");
+            let window = time.filter(|_| group.is_none() && !old).map(|time| ReplyWindow {
+                closes_at: Some(time.plus(WINDOW)),
+                free_until: referral.as_ref().map(|_| time.plus(FREE)),
+                closed_reason: None,
+            });
+            let mut written = Message { id, sent_at: time, ..content::message(&message, &kind, raw) };
+            written.referral = referral.as_ref().map(referred);
+            written.group = group.map(|id| Group { id, name: None });
+            written.history = old.then_some(true);
+            let extra = leftovers(&message, &kind, about, &from);
+            Body::Received(Received { from, to: about.business.clone(), message: written, reply_window: window, respond_by: None, extra })
+        }
+    };
+    out.events.push(event(about, key, peer, time, body));
+}
+
+/// An event of this change.
+pub(super) fn event<'a>(about: &About<'a>, key: impl Into<Text<'a>>, peer: Text<'a>, time: Option<Time>, body: Body<'a>) -> Event<'a> {
+    Event { account: about.account.clone(), key: Some(key.into()), medium: Cow::Borrowed("whatsapp"), peer, time, body }
+}
+
+fn sender<'a>(message: &Object<'a>, about: &About<'a>) -> Option<Person<'a>> {
+    address::person(message.words("from"), message.words("from_user_id"), &about.contacts)
+}
+
+fn edited<'a>(content: &Object<'a>, outer: &Object<'a>, from: Person<'a>, time: Option<Time>, raw: &'a RawValue) -> Body<'a> {
+    let id = content.words("original_message_id").unwrap_or_default();
+    let inner = content.object("message").unwrap_or_default();
+    let kind = inner.words("type").unwrap_or(Cow::Borrowed("unknown"));
+    let raw = content.raw("message").unwrap_or(raw);
+    let mut message = Message { id: id.clone(), sent_at: time, ..content::message(&inner, &kind, raw) };
+    if message.reply_to.is_none() {
+        message.reply_to = content::quoted(outer);
     }
-    for error in value.errors.0 {
-        parsed.events.push(receipts::error(&place, error));
+    Body::Edited(Edited { from, message, message_id: id, extra: Extra::default() })
+}
+
+/// WhatsApp's own news about a person.
+fn system<'a>(content: &Object<'a>, message: &Object<'a>, from: Person<'a>) -> Body<'a> {
+    let kind = content.words("type").unwrap_or_default();
+    let number = content.words("wa_id").or_else(|| content.words("new_wa_id"));
+    let user = content.words("user_id");
+    let phone = |id: Option<Text<'a>>| id.map(|id| Cow::Owned(address::of(&id)));
+    let (change, previous, current, reason) = match &*kind {
+        "user_changed_number" | "customer_changed_number" => {
+            (Change::AddressReplaced, phone(message.words("from")), phone(number), "number_changed")
+        }
+        "user_changed_user_id" => {
+            let current = user.map(|id| Cow::Owned(crate::kit::address::address("whatsapp", &id)));
+            // The delivery may name the person by the new id already.
+            let known = std::iter::once(from.address).chain(from.also.into_iter().filter(|a| a.starts_with("whatsapp:")));
+            let previous = known.into_iter().find(|address| Some(address) != current.as_ref());
+            (Change::AddressReplaced, previous, current, "user_id_changed")
+        }
+        "customer_identity_changed" => (Change::Profile, None, Some(from.address), "identity_changed"),
+        _ => (Change::Profile, None, Some(from.address), "system"),
+    };
+    let mut extra = Extra::default();
+    for (name, raw) in content.0.iter().filter(|(name, _)| !matches!(&**name, "wa_id" | "new_wa_id")) {
+        extra.push(name.clone(), Raw::borrowed(raw));
     }
-    if !matches!(&*place.field, "messages" | "") {
-        account::news(&place, parsed);
+    adapter::keep(&mut extra, "identity", message.kept("identity"));
+    Body::ContactUpdated(ContactUpdated { change, previous, current, reason: Some(Cow::Borrowed(reason)), extra })
+}
+
+fn referred<'a>(referral: &Object<'a>) -> Referral<'a> {
+    Referral {
+        kind: referral.words("source_type"),
+        id: referral.words("source_id"),
+        source_url: referral.words("source_url"),
+        payload: None,
+        click_id: referral.words("ctwa_clid"),
+        headline: referral.words("headline"),
     }
-    if parsed.events.len() + usize::from(parsed.unparsed.is_some()) == before {
-        // Nothing of it has a meaning to us: a message without content, or a field that is new.
-        match &*place.field {
-            "messages" | "" => parsed.leave("a change without messages, statuses or errors"),
-            _ => parsed.events.push(place.provider(place.field.clone(), place.fingerprint(raw.get()), String::new(), place.time, raw)),
+}
+
+/// What of a message has no place in our format.
+fn leftovers<'a>(message: &Object<'a>, kind: &str, about: &About<'a>, from: &Person<'a>) -> Extra<'a> {
+    let mut extra = Extra::default();
+    for (name, raw) in &message.0 {
+        let placed = matches!(&**name, "from" | "from_user_id" | "id" | "timestamp" | "type" | "group_id") || *name == kind;
+        let told = |known: &[&str]| Object::parse(raw.get()).is_some_and(|o| o.0.iter().all(|(n, _)| known.contains(&&**n)));
+        if placed || raw.get() == "null" || &**name == "context" && told(&["from", "id", "forwarded", "user_id"]) {
+            continue;
+        }
+        extra.push(name.clone(), Raw::borrowed(raw));
+    }
+    content::leftovers(message, kind, &mut extra);
+    let user = from.address.strip_prefix("whatsapp:");
+    let phone = message.text("from");
+    if let Some(contact) = address::contact(&about.contacts, phone.as_deref(), user) {
+        for (name, word) in [("parent_user_id", &contact.parent_user_id), ("identity_key_hash", &contact.identity_key_hash)] {
+            if let Some(word) = word.some() {
+                extra.push(name, Raw::of(word));
+            }
         }
     }
+    extra
 }
 
-/// Keeps what was understood and names what was not.
-pub(super) fn take<'a>(parsed: &mut Parsed<'a>, event: Result<Event<'a>, String>) {
-    match event {
-        Ok(event) => parsed.events.push(event),
-        Err(reason) => parsed.leave(reason),
-    }
-}
-
-/// Reads one item of a list.
-pub(super) fn object<'a>(raw: &'a RawValue, what: &str) -> Result<Object<'a>, String> {
-    Object::parse(raw.get()).ok_or_else(|| format!("{what} that is not an object"))
+/// What was written to a person in the Business app, or long ago.
+pub(super) fn echoed<'a>(out: &mut Parsed<'a>, about: &About<'a>, raw: &'a RawValue, thread: Option<&Text<'a>>) {
+    let Some(message) = Object::parse(raw.get()) else {
+        return out.leave("an echo that is not an object");
+    };
+    let to = message.words("to").or_else(|| thread.cloned());
+    let group = message.words("group_id");
+    let person = match &group {
+        Some(group) => Some(Person::at(crate::kit::address::address("whatsapp", group))),
+        None => address::person(to, message.words("to_user_id"), &about.contacts),
+    };
+    let (Some(id), Some(to)) = (message.words("id"), person) else {
+        return out.leave("an echo without an id or a recipient");
+    };
+    let kind = message.words("type").unwrap_or(Cow::Borrowed("unknown"));
+    let time = stamp(message.int("timestamp"));
+    let content = message.object(&kind).unwrap_or_default();
+    let ours = || Person {
+        kind: Some(Cow::Borrowed("business")),
+        ..Person::at(about.business.clone().or_else(|| message.words("from").map(|f| Cow::Owned(address::of(&f)))).unwrap_or_default())
+    };
+    let mut key = id.clone();
+    let body = match &*kind {
+        "revoke" if content.has("original_message_id") => {
+            Body::Deleted(Deleted { from: Some(ours()), message_id: content.words("original_message_id").unwrap_or_default() })
+        }
+        "edit" if content.has("original_message_id") => edited(&content, &message, ours(), time, raw),
+        "reaction" if content.has("message_id") => {
+            let emoji = content.words("emoji");
+            let action = if emoji.is_some() { ReactionAction::Added } else { ReactionAction::Removed };
+            Body::Reaction(Reaction { from: ours(), message_id: content.words("message_id").unwrap_or_default(), reaction: emoji, action })
+        }
+        _ => {
+            if &*kind == "media_placeholder" {
+                key = Cow::Owned(format!("{id}:placeholder"));
+            }
+            let mut written = Message { id: id.clone(), sent_at: time, ..content::message(&message, &kind, raw) };
+            written.group = group.map(|id| Group { id, name: None });
+            written.history = thread.map(|_| true);
+            Body::Created(Created {
+                message_id: id,
+                origin: Origin::Echo,
+                author: None,
+                to: Some(to.address.clone()),
+                message: written,
+                metadata: None,
+            })
+        }
+    };
+    out.events.push(event(about, key, to.address, time, body));
 }

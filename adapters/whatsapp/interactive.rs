@@ -1,16 +1,13 @@
-//! Buttons, lists and cards.
+//! Questions with buttons, lists, links, cards and products (interactive messages, read 2026-11-20).
 
-use std::collections::HashSet;
+use serde_json::{Value, json};
 
-use serde_json::{Map, Value, json};
-
-use super::media::{self, File, Kind, Source};
-use super::outbound::{BODY, TEXT, Writer};
-use crate::contract::part::{Card, Carousel, ChoiceOption, Choices, Layout, OptionKind};
+use super::media::{self, Kind, Source};
+use super::outbound::{CAPTION, Writer, kind_of};
+use crate::contract::part::{Card, Carousel, ChoiceOption, Choices, Layout, OptionKind, Product};
 use crate::contract::*;
-use crate::kit::{choices as plain, text};
+use crate::kit::text;
 
-/// Reply buttons, lists and URL buttons in the messages reference, read 2026-11-20.
 const BUTTONS: usize = 3;
 const BUTTON_TITLE: usize = 20;
 const BUTTON_ID: usize = 256;
@@ -18,245 +15,118 @@ const ROWS: usize = 10;
 const ROW_TITLE: usize = 24;
 const ROW_ID: usize = 200;
 const ROW_DESCRIPTION: usize = 72;
-const SECTION_TITLE: usize = 24;
-const MENU: usize = 20;
-const HEADER: usize = 60;
-const FOOTER: usize = 60;
+const BODY: usize = 1024;
+const LIST_BODY: usize = 4096;
+const LINE: usize = 60;
 const CARDS: std::ops::RangeInclusive<usize> = 2..=10;
 const CARD_BODY: usize = 160;
-/// Two line breaks more.
-const CARD_BREAKS: usize = 2;
+const PRODUCTS: usize = 30;
 
-fn length(text: &str) -> usize {
-    text.chars().count()
+fn count(text: &str) -> usize {
+    Unit::Chars.count(text)
 }
 
-fn short(text: &str, max: usize) -> String {
-    text::shorten(text, max, Unit::Chars)
+/// How the options can be shown.
+enum Shape<'c, 'a> {
+    Buttons(Vec<&'c ChoiceOption<'a>>),
+    List(Vec<&'c ChoiceOption<'a>>),
+    Link(&'c ChoiceOption<'a>),
+    Place,
+    Contact,
+    Numbered(&'static str),
 }
 
-/// What picks it, or its title.
-fn id<'o>(option: &'o ChoiceOption<'_>) -> &'o str {
-    option.id.as_deref().filter(|id| !id.is_empty()).unwrap_or(&option.title)
-}
-
-/// Comes back as a pick.
-fn replies(option: &ChoiceOption<'_>) -> bool {
-    !matches!(option.kind, OptionKind::Url | OptionKind::Webview | OptionKind::Call | OptionKind::Copy)
-}
-
-/// Options to pick from: a request, a link's button, reply buttons, a list, or numbers under the text.
-pub(super) fn choices(writer: &mut Writer<'_>, index: usize, choices: &Choices<'_>, at: &str) -> Result<(), RenderError> {
-    check(choices, at)?;
-    if writer.in_group() {
-        writer.note(index, "choices", "numbered list", "WhatsApp groups have no buttons");
-        return numbered(writer, index, choices, at);
+fn shape<'c, 'a>(asked: &'c Choices<'a>) -> Shape<'c, 'a> {
+    let replies: Vec<_> = asked.options.iter().filter(|o| matches!(o.kind, OptionKind::Reply | OptionKind::Postback)).collect();
+    let only = asked.options.first().filter(|_| asked.options.len() == 1);
+    match only.map(|o| (o.kind, o)) {
+        Some((OptionKind::Url | OptionKind::Webview, link)) if link.value.is_some() => return Shape::Link(link),
+        Some((OptionKind::Location, _)) => return Shape::Place,
+        Some((OptionKind::Contact, _)) => return Shape::Contact,
+        _ => {}
     }
-    let options = &choices.options;
-    if let [option] = &options[..] {
-        let asked = match option.kind {
-            OptionKind::Location => Some(("location_request_message", "send_location")),
-            OptionKind::Contact => Some(("request_contact_info", "request_contact_info")),
-            _ => None,
-        };
-        if let Some((kind, action)) = asked {
-            let words = framed(choices, usize::MAX, usize::MAX);
-            let words = writer.body(index, &words)?;
-            writer.out.shown.push(format!("{words}\n[{}]", option.title));
-            writer.send("interactive", json!({ "type": kind, "body": { "text": words }, "action": { "name": action } }), Vec::new());
-            return Ok(());
-        }
-        if let (OptionKind::Url | OptionKind::Webview, Some(url)) = (option.kind, &option.value) {
-            return link(writer, index, choices, option, url, at);
-        }
+    if replies.is_empty() {
+        return Shape::Numbered("WhatsApp shows one link as a button, and no numbers or texts to copy");
     }
-    let picks: Vec<&ChoiceOption<'_>> = options.iter().filter(|option| replies(option)).collect();
-    if picks.is_empty() || picks.len() > ROWS || !distinct(&picks) {
-        let why = if picks.is_empty() { "WhatsApp has one link's button, and none to call or copy" } else { "a WhatsApp list has at most 10 rows, all different" };
-        writer.note(index, "choices", "numbered list", why);
-        return numbered(writer, index, choices, at);
+    if replies.len() > ROWS {
+        return Shape::Numbered("a list has at most 10 rows");
     }
-    note_kinds(writer, index, options);
-    let words = with_links(choices);
-    if in_list(choices, &picks) { list(writer, index, choices, &picks, &words, at) } else { buttons(writer, index, choices, &picks, &words, at) }
+    let plain = replies.iter().all(|o| o.description.is_none() && o.section.is_none() && count(&o.title) <= BUTTON_TITLE);
+    let titles: std::collections::HashSet<_> = replies.iter().map(|o| &*o.title).collect();
+    let few = replies.len() <= BUTTONS && titles.len() == replies.len();
+    if few && plain && asked.layout != Some(Layout::List) { Shape::Buttons(replies) } else { Shape::List(replies) }
 }
 
-/// Whether a list shows these options better than buttons, or alone can.
-fn in_list(choices: &Choices<'_>, picks: &[&ChoiceOption<'_>]) -> bool {
-    let rich = picks.iter().any(|option| option.description.is_some() || option.section.is_some());
-    let long = picks.iter().any(|option| length(&option.title) > BUTTON_TITLE);
-    // A list has no room for a picture.
-    let wants = rich || choices.layout == Some(Layout::List) || long && choices.media.is_none();
-    picks.len() > BUTTONS || wants && picks.iter().all(|option| length(id(option)) <= ROW_ID)
-}
-
-fn check(choices: &Choices<'_>, at: &str) -> Result<(), RenderError> {
-    if choices.text.trim().is_empty() {
-        return Err(RenderError::new(format!("{at}/text"), "text_empty", "options need a text above them"));
+/// Options to pick from.
+pub(super) fn choices(writer: &mut Writer<'_>, index: usize, asked: &Choices<'_>) -> Result<(), RenderError> {
+    if asked.options.is_empty() {
+        return Err(RenderError::new(format!("#/parts/{index}/options"), "options_empty", "choices need at least one option"));
     }
-    if choices.options.is_empty() {
-        return Err(RenderError::new(format!("{at}/options"), "options_missing", "give at least one option"));
+    if asked.options.iter().any(|o| o.title.trim().is_empty()) {
+        return Err(RenderError::new(format!("#/parts/{index}/options"), "option_invalid", "each option needs a title"));
     }
-    for (i, option) in choices.options.iter().enumerate() {
-        if option.title.trim().is_empty() {
-            return Err(RenderError::new(format!("{at}/options/{i}/title"), "title_empty", "an option needs a title"));
-        }
-        let longest = if choices.options.len() > BUTTONS { ROW_ID } else { BUTTON_ID };
-        if length(id(option)) > longest {
-            let problem = format!("an option's `id` is at most {longest} characters here");
-            return Err(RenderError::new(format!("{at}/options/{i}/id"), "option_id_too_long", problem));
-        }
-        if !replies(option) && option.value.as_deref().unwrap_or_default().is_empty() {
-            return Err(RenderError::new(format!("{at}/options/{i}/value"), "value_missing", "this kind of option needs a `value`"));
-        }
-    }
-    Ok(())
-}
-
-fn distinct(picks: &[&ChoiceOption<'_>]) -> bool {
-    let mut ids = HashSet::new();
-    let mut titles = HashSet::new();
-    picks.iter().all(|option| ids.insert(id(option)) && titles.insert(short(&option.title, ROW_TITLE)))
-}
-
-/// Notes what a person will not find on a button.
-fn note_kinds(writer: &mut Writer<'_>, index: usize, options: &[ChoiceOption<'_>]) {
-    if options.iter().any(|option| !replies(option)) {
-        writer.note(index, "options", "text", "links, numbers and texts to copy stand in the text beside reply buttons");
-    }
-    if options.iter().any(|option| matches!(option.kind, OptionKind::Location | OptionKind::Contact | OptionKind::Date)) {
-        writer.note(index, "options", "reply", "WhatsApp asks for a place or a number alone, and has no date picker");
-    }
-}
-
-/// The text with the links, numbers and texts to copy that have no button.
-fn with_links(choices: &Choices<'_>) -> String {
-    let mut words = choices.text.clone().into_owned();
-    for option in choices.options.iter().filter(|option| !replies(option)) {
-        words.push_str(&format!("\n{}: {}", option.title, option.value.as_deref().unwrap_or_default()));
-    }
-    words
-}
-
-/// The text with a header or footer that is too long for its own place.
-fn framed(choices: &Choices<'_>, header: usize, footer: usize) -> String {
-    let fits = |line: &Option<Text<'_>>, max: usize| max != usize::MAX && line.as_deref().is_none_or(|line| length(line) <= max);
-    let above = choices.header.as_deref().filter(|_| !fits(&choices.header, header));
-    let below = choices.footer.as_deref().filter(|_| !fits(&choices.footer, footer));
-    [above, Some(&*choices.text), below].into_iter().flatten().collect::<Vec<_>>().join("\n\n")
-}
-
-fn numbered(writer: &mut Writer<'_>, index: usize, choices: &Choices<'_>, at: &str) -> Result<(), RenderError> {
-    let words = plain::numbered(choices);
-    match &choices.media {
-        Some(media) => writer.file(index, media::by_type(media), media, &words, &format!("{at}/media")),
-        None => writer.text(index, &words),
-    }
-}
-
-/// What all interactive messages have around their action.
-fn frame(writer: &mut Writer<'_>, index: usize, choices: &Choices<'_>, kind: &str, words: &str, at: &str) -> Result<(Map<String, Value>, Vec<Field>), RenderError> {
-    let mut content = Map::new();
-    content.insert("type".into(), kind.into());
-    let mut files = Vec::new();
-    let mut words = words.to_owned();
-    let above = choices.header.as_deref().filter(|line| !line.is_empty());
-    let header = choices.media.as_ref().map(|media| media::file(media::by_type(media), media, &format!("{at}/media"))).transpose()?;
-    match header {
-        Some(file) if kind != "list" && shows(&file) => {
-            content.insert("header".into(), header_of(&file));
-            files.extend(upload(file));
-            words = above.map_or_else(|| words.clone(), |line| format!("{line}\n\n{words}"));
-        }
-        Some(_) => {
-            // A list has no room for a picture, and nothing has room for sound.
-            let media = choices.media.clone().unwrap_or_default();
-            writer.note(index, "media", "message", "only buttons carry a picture, a film or a document");
-            writer.file(index, media::by_type(&media), &media, "", &format!("{at}/media"))?;
-            words = above.map_or_else(|| words.clone(), |line| format!("{line}\n\n{words}"));
-        }
-        None => match above {
-            Some(line) if length(line) <= HEADER => {
-                content.insert("header".into(), json!({ "type": "text", "text": line }));
+    match shape(asked) {
+        Shape::Numbered(why) => writer.numbered(index, asked, why),
+        Shape::Buttons(options) => {
+            let mut buttons = Vec::new();
+            for option in &options {
+                let id = identifier(index, asked, option, BUTTON_ID)?;
+                buttons.push(json!({ "type": "reply", "reply": { "id": id, "title": option.title } }));
             }
-            Some(line) => words = format!("{line}\n\n{words}"),
-            None => {}
-        },
-    }
-    match choices.footer.as_deref().filter(|line| !line.is_empty()) {
-        Some(line) if length(line) <= FOOTER => {
-            content.insert("footer".into(), json!({ "text": line }));
+            ask(writer, index, asked, "button", json!({ "buttons": buttons }), BODY)
         }
-        Some(line) => words = format!("{words}\n\n{line}"),
-        None => {}
-    }
-    let max = if kind == "list" { TEXT } else { BODY };
-    let words = if length(&words) <= max { words } else { writer.body(index, &words)? };
-    content.insert("body".into(), json!({ "text": words }));
-    Ok((content, files))
-}
-
-fn shows(file: &File) -> bool {
-    matches!(file.kind, Kind::Image | Kind::Video | Kind::Document)
-}
-
-fn header_of(file: &File) -> Value {
-    let word = file.kind.word();
-    let mut named = file.named();
-    if let Some(name) = &file.filename {
-        named.insert("filename".into(), name.as_str().into());
-    }
-    json!({ "type": word, word: named })
-}
-
-fn upload(file: File) -> Option<Field> {
-    match file.source {
-        Source::Upload(field) => Some(field),
-        Source::Link(_) => None,
+        Shape::List(options) => {
+            let action = list(writer, index, asked, &options)?;
+            ask(writer, index, asked, "list", action, LIST_BODY)
+        }
+        Shape::Link(option) => {
+            let url = option.value.as_deref().unwrap_or_default();
+            if !url.starts_with("https://") && !url.starts_with("http://") {
+                let at = format!("#/parts/{index}/options/0/value");
+                return Err(RenderError::new(at, "option_invalid", "a link begins with https:// or http://"));
+            }
+            let label = label(writer, index, &option.title, BUTTON_TITLE);
+            let action = json!({ "name": "cta_url", "parameters": { "display_text": label, "url": url } });
+            ask(writer, index, asked, "cta_url", action, BODY)
+        }
+        Shape::Place => ask(writer, index, asked, "location_request_message", json!({ "name": "send_location" }), BODY),
+        Shape::Contact => ask(writer, index, asked, "request_contact_info", json!({ "name": "request_contact_info" }), BODY),
     }
 }
 
-fn done(writer: &mut Writer<'_>, mut content: Map<String, Value>, action: Value, titles: &[&str], files: Vec<Field>) {
-    content.insert("action".into(), action);
-    let words = content.get("body").and_then(|body| body["text"].as_str()).unwrap_or_default();
-    writer.out.shown.push(format!("{words}\n[{}]", titles.join("] [")));
-    writer.send("interactive", Value::Object(content), files);
-}
-
-fn link(writer: &mut Writer<'_>, index: usize, choices: &Choices<'_>, option: &ChoiceOption<'_>, url: &str, at: &str) -> Result<(), RenderError> {
-    let (content, files) = frame(writer, index, choices, "cta_url", &choices.text, at)?;
-    let title = short(&option.title, BUTTON_TITLE);
-    note_short(writer, index, &option.title, BUTTON_TITLE);
-    let action = json!({ "name": "cta_url", "parameters": { "display_text": title, "url": url } });
-    done(writer, content, action, &[&title], files);
-    Ok(())
-}
-
-fn note_short(writer: &mut Writer<'_>, index: usize, title: &str, max: usize) {
-    if length(title) > max {
-        writer.note(index, "title", "shorter title", &format!("a title is at most {max} characters here"));
+/// The id that comes back; the title where the caller gave none.
+fn identifier<'o>(index: usize, asked: &Choices<'_>, option: &'o ChoiceOption<'_>, most: usize) -> Result<&'o str, RenderError> {
+    let id = option.id.as_deref().filter(|id| !id.is_empty()).unwrap_or(&option.title);
+    if count(id) <= most {
+        return Ok(id);
     }
+    let number = asked.options.iter().position(|o| std::ptr::eq(o, option)).unwrap_or(0);
+    Err(RenderError::new(format!("#/parts/{index}/options/{number}/id"), "option_id_too_long", format!("an id has at most {most} characters here")))
 }
 
-fn buttons(writer: &mut Writer<'_>, index: usize, choices: &Choices<'_>, picks: &[&ChoiceOption<'_>], words: &str, at: &str) -> Result<(), RenderError> {
-    let (content, files) = frame(writer, index, choices, "button", words, at)?;
-    let titles: Vec<String> = picks.iter().map(|option| short(&option.title, BUTTON_TITLE)).collect();
-    picks.iter().for_each(|option| note_short(writer, index, &option.title, BUTTON_TITLE));
-    let list = picks.iter().zip(&titles).map(|(option, title)| json!({ "type": "reply", "reply": { "id": id(option), "title": title } }));
-    let action = json!({ "buttons": list.collect::<Vec<_>>() });
-    done(writer, content, action, &titles.iter().map(String::as_str).collect::<Vec<_>>(), files);
-    Ok(())
+fn label(writer: &mut Writer<'_>, index: usize, title: &str, most: usize) -> String {
+    if count(title) > most {
+        writer.note(index, "title", "shorter title", &format!("a label has at most {most} characters"));
+    }
+    text::shorten(title, most, Unit::Chars)
 }
 
-fn list(writer: &mut Writer<'_>, index: usize, choices: &Choices<'_>, picks: &[&ChoiceOption<'_>], words: &str, at: &str) -> Result<(), RenderError> {
-    let (content, files) = frame(writer, index, choices, "list", words, at)?;
-    let mut sections: Vec<(&str, Vec<Value>)> = Vec::new();
-    for option in picks {
+fn list(writer: &mut Writer<'_>, index: usize, asked: &Choices<'_>, options: &[&ChoiceOption<'_>]) -> Result<Value, RenderError> {
+    let mut sections: Vec<(String, Vec<Value>)> = Vec::new();
+    for option in options {
+        let id = identifier(index, asked, option, ROW_ID)?;
+        let title = label(writer, index, &option.title, ROW_TITLE);
+        // What the title cannot hold, the second line can.
+        let whole = (title != option.title).then_some(&*option.title);
+        let second = [whole, option.description.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" - ");
+        let mut row = json!({ "id": id, "title": title });
+        if !second.is_empty() {
+            row["description"] = label(writer, index, &second, ROW_DESCRIPTION).into();
+        }
         let name = option.section.as_deref().unwrap_or_default();
-        let row = row(writer, index, option);
-        match sections.iter_mut().find(|(known, _)| *known == name) {
+        match sections.iter_mut().find(|(n, _)| n == name) {
             Some((_, rows)) => rows.push(row),
-            None => sections.push((name, vec![row])),
+            None => sections.push((name.to_owned(), vec![row])),
         }
     }
     let several = sections.len() > 1;
@@ -264,95 +134,201 @@ fn list(writer: &mut Writer<'_>, index: usize, choices: &Choices<'_>, picks: &[&
         .into_iter()
         .map(|(name, rows)| {
             // With several sections each needs a title.
-            let name = if name.is_empty() && several { "-" } else { name };
-            let mut section = json!({ "rows": rows });
-            if !name.is_empty() {
-                section["title"] = short(name, SECTION_TITLE).into();
-            }
-            section
+            let name = if name.is_empty() && several { "…".to_owned() } else { text::shorten(&name, ROW_TITLE, Unit::Chars) };
+            if name.is_empty() { json!({ "rows": rows }) } else { json!({ "title": name, "rows": rows }) }
         })
         .collect();
-    let menu = short(choices.menu_label.as_deref().filter(|label| !label.is_empty()).unwrap_or("☰"), MENU);
-    let action = json!({ "button": menu, "sections": sections });
-    done(writer, content, action, &picks.iter().map(|option| &*option.title).collect::<Vec<_>>(), files);
+    let button = label(writer, index, asked.menu_label.as_deref().filter(|l| !l.is_empty()).unwrap_or("Options"), BUTTON_TITLE);
+    Ok(json!({ "button": button, "sections": sections }))
+}
+
+/// Sends an interactive message; what does not fit into it goes before it.
+fn ask(writer: &mut Writer<'_>, index: usize, asked: &Choices<'_>, kind: &str, action: Value, most: usize) -> Result<(), RenderError> {
+    let headed = matches!(kind, "button" | "list" | "cta_url");
+    let mut body = String::new();
+    let mut header = None;
+    if let Some(words) = asked.header.as_deref().filter(|h| !h.is_empty()) {
+        if headed && asked.media.is_none() && count(words) <= LINE && !words.contains('\n') {
+            header = Some(json!({ "type": "text", "text": words }));
+        } else {
+            body.push_str(&format!("*{words}*\n\n"));
+        }
+    }
+    body.push_str(&asked.text);
+    let links = asked.options.iter().filter(|o| o.value.is_some() && !matches!(o.kind, OptionKind::Reply | OptionKind::Postback));
+    if kind != "cta_url" {
+        for option in links {
+            writer.note(index, "option", "text", "links and numbers cannot stand beside reply buttons");
+            body.push_str(&format!("\n{}: {}", option.title, option.value.as_deref().unwrap_or_default()));
+        }
+    }
+    let footer = asked.footer.as_deref().filter(|f| !f.is_empty());
+    let fits = headed && footer.is_some_and(|f| count(f) <= LINE);
+    if let Some(footer) = footer.filter(|_| !fits) {
+        body.push_str(&format!("\n\n{footer}"));
+    }
+    if body.trim().is_empty() {
+        return Err(RenderError::new(format!("#/parts/{index}/text"), "text_empty", "the question needs at least one character"));
+    }
+    let mut upload = None;
+    if let Some(file) = &asked.media {
+        match header_media(index, file)? {
+            Some((kind_of_file, source)) if matches!(kind, "button" | "cta_url") => {
+                let word = kind_of_file.word();
+                let place = match source {
+                    Source::Link(link) => json!({ "link": link }),
+                    Source::Upload(field) => {
+                        upload = Some((field, format!("/interactive/header/{word}/id")));
+                        json!({ "id": "" })
+                    }
+                };
+                header = Some(json!({ "type": word, word: place }));
+            }
+            _ => {
+                writer.note(index, "media", "message", "a list has no picture: it goes before");
+                writer.file(index, kind_of(file), file, "", false)?;
+            }
+        }
+    }
+    let pieces = text::split(&body, most, Unit::Chars);
+    let (last, before) = pieces.split_last().expect("split never answers nothing");
+    if !before.is_empty() {
+        writer.note(index, "text", "several messages", &format!("the words of this kind of message have at most {most} characters"));
+    }
+    for piece in before {
+        writer.text(index, piece)?;
+    }
+    let mut content = json!({ "type": kind, "body": { "text": last }, "action": action });
+    if let Some(header) = header {
+        content["header"] = header;
+    }
+    if let Some(footer) = footer.filter(|_| fits) {
+        content["footer"] = json!({ "text": footer });
+    }
+    let titles: Vec<&str> = asked.options.iter().map(|o| &*o.title).collect();
+    writer.out.shown.push(format!("{last}\n[{}]", titles.join("] [")));
+    match upload {
+        None => writer.send("interactive", content),
+        Some((field, pointer)) => {
+            let message = writer.request("interactive", content);
+            writer.push_upload(field, &message, &pointer);
+        }
+    }
     Ok(())
 }
 
-/// A row; a title too long for it goes on in the line below.
-fn row(writer: &mut Writer<'_>, index: usize, option: &ChoiceOption<'_>) -> Value {
-    let mut row = json!({ "id": id(option), "title": short(&option.title, ROW_TITLE) });
-    let rest = (length(&option.title) > ROW_TITLE).then_some(&*option.title);
-    note_short(writer, index, &option.title, ROW_TITLE);
-    if let Some(description) = option.description.as_deref().filter(|words| !words.is_empty()).or(rest) {
-        row["description"] = short(description, ROW_DESCRIPTION).into();
-    }
-    row
+/// A file that can stand above a question: picture, video or document.
+fn header_media(index: usize, file: &Media<'_>) -> Result<Option<(Kind, Source)>, RenderError> {
+    let at = format!("#/parts/{index}/media");
+    let (kind, _) = media::fitting(kind_of(file), file, &at)?;
+    let source = media::source(file, &at)?;
+    Ok(matches!(kind, Kind::Image | Kind::Video | Kind::Document).then_some((kind, source)))
 }
 
-/// A single card: its words over its options, its picture above.
-pub(super) fn card(writer: &mut Writer<'_>, index: usize, card: &Card<'_>, at: &str) -> Result<(), RenderError> {
-    let words = [Some(&*card.title), card.text.as_deref()].into_iter().flatten().filter(|t| !t.is_empty()).collect::<Vec<_>>().join("\n\n");
-    if !card.options.is_empty() {
-        let media = card.media.clone();
-        let as_choices = Choices { text: words.into(), options: card.options.clone(), media, ..Choices::default() };
-        return choices(writer, index, &as_choices, at);
-    }
-    match &card.media {
-        Some(media) => writer.file(index, media::by_type(media), media, &words, &format!("{at}/media")),
-        None => writer.text(index, &words),
-    }
+/// A card's headline and words.
+pub(super) fn card_words(card: &Card<'_>) -> String {
+    let title = if card.title.is_empty() { String::new() } else { format!("*{}*", card.title) };
+    let words = card.text.as_deref().unwrap_or_default();
+    [title.as_str(), words].into_iter().filter(|t| !t.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
-/// Cards side by side; false when they are not of the kind that WhatsApp can show so.
-pub(super) fn carousel(writer: &mut Writer<'_>, index: usize, carousel: &Carousel<'_>) -> Result<bool, RenderError> {
-    if !CARDS.contains(&carousel.cards.len()) {
-        return Ok(false);
+/// Cards side by side where all of them fit the form, else one below the other.
+pub(super) fn carousel(writer: &mut Writer<'_>, index: usize, carousel: &Carousel<'_>) -> Result<(), RenderError> {
+    if carousel.cards.is_empty() {
+        return Err(RenderError::new(format!("#/parts/{index}/cards"), "cards_empty", "a carousel needs at least one card"));
     }
-    let (mut cards, mut files, mut kinds) = (Vec::new(), Vec::new(), HashSet::new());
-    for (number, card) in carousel.cards.iter().enumerate() {
-        let Some(media) = &card.media else { return Ok(false) };
-        let file = media::file(media::by_type(media), media, &format!("#/parts/{index}/cards/{number}/media"))?;
-        let Some((style, action)) = card_action(&card.options) else { return Ok(false) };
-        let words = [Some(&*card.title), card.text.as_deref()].into_iter().flatten().filter(|t| !t.is_empty()).collect::<Vec<_>>().join("\n");
-        let breaks = words.matches('\n').count();
-        let headed = matches!(file.kind, Kind::Image | Kind::Video);
-        if !headed || length(&words) > CARD_BODY + CARD_BREAKS.min(breaks) || breaks > CARD_BREAKS {
-            return Ok(false);
-        }
-        kinds.insert((file.kind.word(), style));
-        let mut out = json!({ "card_index": number, "type": "cta_url", "header": header_of(&file), "action": action });
-        if !words.is_empty() {
-            out["body"] = json!({ "text": words });
-        }
-        cards.push(out);
-        files.extend(upload(file));
+    let words = carousel.text.as_deref().filter(|t| !t.is_empty() && count(t) <= BODY);
+    let cards: Option<Vec<Value>> = carousel.cards.iter().enumerate().map(|(i, card)| side(i, card)).collect();
+    let alike = |name: &str| {
+        let of = |card: &Value| card.pointer(name).map(Value::to_string);
+        cards.as_ref().is_some_and(|cards| cards.iter().all(|card| of(card) == of(&cards[0])))
+    };
+    if let (Some(words), true, true, true) = (words, CARDS.contains(&carousel.cards.len()), alike("/type"), alike("/header/type")) {
+        let content = json!({ "type": "carousel", "body": { "text": words }, "action": { "cards": cards } });
+        let titles: Vec<&str> = carousel.cards.iter().map(|c| &*c.title).collect();
+        writer.out.shown.push(format!("{words}\n[{}]", titles.join("] [")));
+        writer.send("interactive", content);
+        return Ok(());
     }
-    if kinds.len() != 1 {
-        return Ok(false);
+    let why = "a carousel needs words above it and 2 to 10 cards, each with a linked picture, short words and one link or up to two replies";
+    writer.note(index, "carousel", "messages", why);
+    if let Some(words) = carousel.text.as_deref().filter(|t| !t.is_empty()) {
+        writer.text(index, words)?;
     }
-    let titles: Vec<&str> = carousel.cards.iter().map(|card| &*card.title).collect();
-    let words = carousel.text.as_deref().filter(|words| !words.trim().is_empty()).map_or_else(|| short(&titles.join(" · "), BODY), str::to_owned);
-    let words = writer.body(index, &words)?;
-    let mut content = Map::new();
-    content.insert("type".into(), "carousel".into());
-    content.insert("body".into(), json!({ "text": words }));
-    done(writer, content, json!({ "cards": cards }), &titles, files);
-    Ok(true)
+    carousel.cards.iter().try_for_each(|card| writer.card(index, card))
 }
 
-/// A card's one link, or its replies.
-fn card_action(options: &[ChoiceOption<'_>]) -> Option<(&'static str, Value)> {
-    let fits = |option: &ChoiceOption<'_>| (1..=BUTTON_TITLE).contains(&length(&option.title)) && length(id(option)) <= BUTTON_ID;
-    match options {
-        [option] if matches!(option.kind, OptionKind::Url | OptionKind::Webview) => {
-            let url = option.value.as_deref().filter(|_| fits(option))?;
-            Some(("link", json!({ "name": "cta_url", "parameters": { "display_text": option.title, "url": url } })))
-        }
-        [] => None,
-        options if options.len() <= BUTTONS && options.iter().all(|option| replies(option) && fits(option)) => {
-            let list = options.iter().map(|option| json!({ "type": "quick_reply", "quick_reply": { "id": id(option), "title": option.title } }));
-            Some(("replies", json!({ "buttons": list.collect::<Vec<_>>() })))
-        }
-        _ => None,
+/// One card of a carousel; `None` when it does not fit the form.
+fn side(number: usize, card: &Card<'_>) -> Option<Value> {
+    let file = card.media.as_ref()?;
+    let kind = kind_of(file);
+    let (kind, why) = media::fitting(kind, file, "").ok()?;
+    let link = match media::source(file, "").ok()? {
+        Source::Link(link) if why.is_none() && matches!(kind, Kind::Image | Kind::Video) => link,
+        _ => return None,
+    };
+    let words = card_words(card);
+    if count(&words) > CARD_BODY || words.matches('\n').count() > 2 || card.options.iter().any(|o| count(&o.title) > BUTTON_TITLE) {
+        return None;
     }
+    let (form, action) = match card.options.as_slice() {
+        [one] if matches!(one.kind, OptionKind::Url | OptionKind::Webview) => {
+            let url = one.value.as_deref()?;
+            ("cta_url", json!({ "name": "cta_url", "parameters": { "display_text": one.title, "url": url } }))
+        }
+        [] => return None,
+        replies if replies.len() <= 2 && replies.iter().all(|o| matches!(o.kind, OptionKind::Reply | OptionKind::Postback)) => {
+            let button = |o: &ChoiceOption<'_>| {
+                let id = o.id.as_deref().filter(|id| !id.is_empty()).unwrap_or(&o.title);
+                json!({ "type": "quick_reply", "quick_reply": { "id": id, "title": o.title } })
+            };
+            ("button", json!({ "buttons": replies.iter().map(button).collect::<Vec<_>>() }))
+        }
+        _ => return None,
+    };
+    let header = json!({ "type": kind.word(), kind.word(): { "link": link } });
+    let mut side = json!({ "card_index": number, "type": form, "header": header, "action": action });
+    if !words.is_empty() {
+        side["body"] = json!({ "text": words });
+    }
+    Some(side)
+}
+
+/// Products of a catalogue.
+pub(super) fn product(writer: &mut Writer<'_>, index: usize, product: &Product<'_>) -> Result<(), RenderError> {
+    let words = product.text.as_deref().filter(|t| !t.is_empty());
+    let error = |at: &str, problem: &str| Err(RenderError::new(format!("#/parts/{index}/{at}"), "product_invalid", problem));
+    if words.is_some_and(|w| count(w) > CAPTION) {
+        return error("text", "the words with products have at most 1024 characters");
+    }
+    if product.skus.len() > PRODUCTS {
+        return error("skus", "a message shows at most 30 products");
+    }
+    let Some(catalog) = product.catalog_id.as_deref().filter(|_| !product.skus.is_empty()) else {
+        if !product.skus.is_empty() {
+            return error("catalog_id", "products need the `catalog_id` they are in");
+        }
+        let body = json!({ "type": "catalog_message", "body": { "text": words.unwrap_or("…") }, "action": { "name": "catalog_message" } });
+        writer.out.shown.push(format!("{}\n[catalogue]", words.unwrap_or_default()).trim().to_owned());
+        writer.send("interactive", body);
+        return Ok(());
+    };
+    let content = if let [sku] = product.skus.as_slice() {
+        let mut content = json!({ "type": "product", "action": { "catalog_id": catalog, "product_retailer_id": sku } });
+        if let Some(words) = words {
+            content["body"] = json!({ "text": words });
+        }
+        content
+    } else {
+        let items: Vec<Value> = product.skus.iter().map(|sku| json!({ "product_retailer_id": sku })).collect();
+        // Header, body and a section's title are all required; the words are the body.
+        let words = words.unwrap_or("…");
+        let title = text::shorten(words.lines().next().unwrap_or(words), LINE, Unit::Chars);
+        let section = text::shorten(&title, ROW_TITLE, Unit::Chars);
+        json!({ "type": "product_list", "header": { "type": "text", "text": title }, "body": { "text": words },
+            "action": { "catalog_id": catalog, "sections": [{ "title": section, "product_items": items }] } })
+    };
+    writer.out.shown.push(format!("{}\n[{} products]", words.unwrap_or_default(), product.skus.len()).trim().to_owned());
+    writer.send("interactive", content);
+    Ok(())
 }

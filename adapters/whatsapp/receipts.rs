@@ -1,107 +1,73 @@
-//! Statuses of our messages, and errors that stand beside them.
+//! What became of our messages.
 
-use serde::Deserialize;
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 
-use super::address::{self, Who};
-use super::errors;
-use super::inbound::Place;
-use crate::contract::event::Severity;
+use super::inbound::{About, event, stamp};
+use super::{address, errors};
+use crate::contract::event::ProviderEvent;
 use crate::contract::*;
-use crate::kit::address as uri;
-use crate::kit::borrow::{List, Maybe, Word};
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Status<'a> {
-    #[serde(borrow)]
-    id: Word<'a>,
-    #[serde(borrow)]
-    status: Word<'a>,
-    #[serde(borrow, rename = "type")]
-    kind: Word<'a>,
-    #[serde(borrow)]
-    timestamp: Word<'a>,
-    #[serde(borrow)]
-    recipient_id: Word<'a>,
-    #[serde(borrow)]
-    recipient_user_id: Word<'a>,
-    #[serde(borrow)]
-    recipient_type: Word<'a>,
-    #[serde(borrow)]
-    recipient_participant_id: Word<'a>,
-    #[serde(borrow)]
-    recipient_participant_user_id: Word<'a>,
-    #[serde(borrow)]
-    biz_opaque_callback_data: Word<'a>,
-    #[serde(borrow)]
-    errors: List<Maybe<Error<'a>>>,
-}
-
-/// An error as webhooks write it.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Error<'a> {
-    #[serde(borrow)]
-    code: Word<'a>,
-    #[serde(borrow)]
-    title: Word<'a>,
-    #[serde(borrow)]
-    message: Word<'a>,
-}
+use crate::kit::object::Object;
 
 /// One of `statuses[]`.
-pub(super) fn status<'a>(place: &Place<'a>, raw: &'a RawValue) -> Result<Event<'a>, String> {
-    let Ok(Maybe(Some(status))) = serde_json::from_str::<Maybe<Status<'a>>>(raw.get()) else {
-        return Err("a status that is not an object".into());
+pub(super) fn status<'a>(out: &mut Parsed<'a>, about: &About<'a>, raw: &'a RawValue) {
+    let Some(status) = Object::parse(raw.get()) else {
+        return out.leave("a status that is not an object");
     };
-    let time = address::time_of(&status.timestamp);
-    let member = Who::of(status.recipient_participant_id.0.clone(), status.recipient_participant_user_id.0.clone()).address();
-    let (id, word) = (status.id.or_empty(), status.status.or_empty());
-    let suffix = [&status.recipient_participant_id, &status.recipient_participant_user_id].into_iter().find_map(Word::words);
-    let key = match suffix {
-        Some(member) => format!("{id}:{word}:{member}"),
-        None => format!("{id}:{word}"),
+    let (Some(id), Some(word)) = (status.words("id"), status.words("status")) else {
+        return out.leave("a status without an id or a word");
     };
-    let peer = peer(&status);
-    let state = match word {
-        "sent" => State::Sent,
-        "delivered" => State::Delivered,
-        "read" | "played" => State::Read,
-        "failed" => State::Failed,
-        _ => return Ok(place.provider(format!("status.{word}"), place.fingerprint(raw.get()), peer, time, raw)),
+    let time = stamp(status.int("timestamp"));
+    let group = status.text("recipient_type").as_deref() == Some("group");
+    let member = status.words("recipient_participant_user_id").or_else(|| status.words("recipient_participant_id"));
+    let peer = if group {
+        status.words("recipient_id").map(|id| Cow::Owned(crate::kit::address::address("whatsapp", &id)))
+    } else {
+        address::person(status.words("recipient_id"), status.words("recipient_user_id"), &about.contacts).map(|p| p.address)
     };
-    if status.kind.or_empty() == "call" || id.is_empty() {
-        return Ok(place.provider("status", place.fingerprint(raw.get()), peer, time, raw));
+    let mut key = format!("{id}:{word}");
+    if let Some(member) = &member {
+        key.push(':');
+        key.push_str(member);
     }
-    let mut receipt = Receipt::new(status.id.0.clone().unwrap_or_default(), state);
-    receipt.message_id = status.biz_opaque_callback_data.words().cloned();
-    receipt.at = time;
-    receipt.recipient = member.map(Text::Owned);
-    receipt.detail = (word == "played").then_some("played".into());
-    if state == State::Failed {
-        let error = status.errors.0.iter().find_map(|error| error.0.as_ref());
-        receipt.error = Some(error.map_or_else(
-            || Reason::new(ErrorClass::Unknown, "unexplained", "It failed, and WhatsApp does not say why."),
-            |error| errors::told(error.code.or_empty(), error.title.words().or(error.message.words()).map(|text| &**text)),
-        ));
-    }
-    Ok(place.event(key, peer, time, Body::Receipt(receipt)))
+    let state = match &*word {
+        "sent" => Some(State::Sent),
+        "delivered" => Some(State::Delivered),
+        "read" | "played" => Some(State::Read),
+        "failed" => Some(State::Failed),
+        _ => None,
+    };
+    // Calls have statuses too, and words may come that nobody knows yet.
+    let call = status.text("type").as_deref() == Some("call");
+    let body = match state.filter(|_| !call) {
+        Some(state) => {
+            let mut receipt = Receipt::new(id, state);
+            receipt.message_id = status.words("biz_opaque_callback_data");
+            receipt.at = time;
+            receipt.recipient = member.map(|id| Cow::Owned(address::of(&id)));
+            receipt.detail = (&*word == "played").then_some(word);
+            if state == State::Failed {
+                receipt.error = Some(failure(&status));
+            }
+            Body::Receipt(receipt)
+        }
+        None => Body::Provider(ProviderEvent {
+            provider_type: Cow::Owned(format!("{}.{}", if call { "call" } else { "status" }, word.to_lowercase())),
+            raw: Raw::borrowed(raw),
+        }),
+    };
+    out.events.push(event(about, key, peer.unwrap_or_default(), time, body));
 }
 
-fn peer(status: &Status<'_>) -> String {
-    let number = status.recipient_id.0.clone();
-    let who = Who::of(number.clone(), status.recipient_user_id.0.clone());
-    if status.recipient_type.or_empty() == "group" {
-        return number.map(|group| uri::address("whatsapp", &group)).unwrap_or_default();
+fn failure(status: &Object<'_>) -> Reason {
+    let errors = status.objects("errors");
+    let Some(error) = errors.first() else {
+        return Reason::new(ErrorClass::Unknown, "failed", "WhatsApp gave no reason");
+    };
+    let words = error.words("title").or_else(|| error.words("message"));
+    match error.int("code") {
+        Some(code) => errors::reason(code, 0, words.as_deref().unwrap_or_default()),
+        None => Reason::new(ErrorClass::Unknown, "failed", words.map_or(Cow::Borrowed("WhatsApp gave no code"), |w| Cow::Owned(w.into_owned()))),
     }
-    who.address().or_else(|| Some(uri::address("whatsapp", status.recipient_id.words()?))).unwrap_or_default()
-}
-
-/// One of `errors[]` beside the messages: it concerns the number, not a message.
-pub(super) fn error<'a>(place: &Place<'a>, raw: &'a RawValue) -> Event<'a> {
-    let error = serde_json::from_str::<Maybe<Error<'a>>>(raw.get()).ok().and_then(|error| error.0).unwrap_or_default();
-    let words = error.title.words().or(error.message.words()).cloned();
-    let text = words.unwrap_or(Text::Borrowed("WhatsApp reports an error without a title."));
-    place.notice("provider_error", Severity::Error, text, raw)
 }

@@ -1,144 +1,133 @@
-//! Templates: what fills the places of one that Meta has approved.
+//! Approved templates: the parameters of a request as components.
 //!
-//! The names of our parameters say where each goes: `body.1` or the template's own name for it, `header` (`header.image`,
-//! `header.video`, `header.document` for a file's address or Meta id), `button.0` for the changing end of a URL
-//! (`button.0.payload`, `button.0.copy_code`, `button.0.flow` for other kinds of button).
+//! `body.1` or `body.NAME` (or a bare name), `header` (words or a file's URL; `header.image`, `.video`, `.document` say
+//! which), `button.0` with the kind behind it where it is not a link: `button.0.quick_reply`, `.copy_code`, `.flow`.
+
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::media::{self, Kind};
+use super::outbound::kind_of;
 use crate::contract::*;
 
-/// The template reference, read 2026-11-20.
 const HEADER: usize = 60;
 const CODE: usize = 15;
-const BUTTONS: usize = 10;
 
-/// The `template` object.
-pub(super) fn content(template: &Template, category: Category) -> Result<Value, RenderError> {
+/// The `template` of a request.
+pub(super) fn body(template: &Template, category: Category) -> Result<Value, RenderError> {
     if template.name.is_empty() {
-        return Err(RenderError::new("#/template/name", "template_name_missing", "name the template"));
+        return Err(RenderError::new("#/template/name", "template_invalid", "a template has a name"));
     }
-    let mut places = Places::default();
-    for (name, value) in &template.params {
-        places.put(name, value)?;
-    }
-    if category == Category::Authentication && places.buttons.is_empty() {
-        // A one-time code stands in the text and on the button that copies it.
-        if let [(_, code)] = &places.numbered[..] {
-            let code = code.clone();
-            places.buttons.push((0, "url".into(), code));
+    let mut header = None;
+    let mut positions: BTreeMap<u32, &str> = BTreeMap::new();
+    let mut names: Vec<(&str, &str)> = Vec::new();
+    let mut buttons: BTreeMap<u32, Value> = BTreeMap::new();
+    for (key, value) in &template.params {
+        let (place, rest) = key.split_once('.').map_or((key.as_str(), None), |(place, rest)| (place, Some(rest)));
+        match (place, rest) {
+            ("header", kind) => header = Some(head(key, kind, value)?),
+            ("button", Some(rest)) => {
+                let (number, kind) = rest.split_once('.').map_or((rest, None), |(number, kind)| (number, Some(kind)));
+                let Ok(number) = number.parse::<u32>() else {
+                    return Err(wrong(key, "a button is `button.0` to `button.9`"));
+                };
+                buttons.insert(number, button(key, number, kind, value)?);
+            }
+            ("body", Some(rest)) => match rest.parse() {
+                Ok(number) => drop(positions.insert(number, value)),
+                Err(_) => names.push((rest, value)),
+            },
+            (bare, None) => match bare.parse() {
+                Ok(number) => drop(positions.insert(number, value)),
+                Err(_) => names.push((bare, value)),
+            },
+            _ => return Err(wrong(key, "expected `body.1`, `body.NAME`, `header` or `button.0`")),
         }
     }
-    let too_wide = template.params.iter().find(|(_, value)| value.chars().count() > CODE);
-    if let (Category::Authentication, Some((name, _))) = (category, too_wide) {
-        return Err(too_long(name, CODE));
+    // A one-time code stands in the words and behind the button that copies it.
+    if let (Category::Authentication, true, Some(code)) = (category, buttons.is_empty(), positions.get(&1)) {
+        buttons.insert(0, button("body.1", 0, Some("url"), code)?);
     }
-    let language = template.locale.as_deref().unwrap_or("en_US").replace('-', "_");
-    let mut out = json!({ "name": template.name, "language": { "code": language } });
-    let components = places.components();
+    let mut components = Vec::new();
+    components.extend(header.map(|parameter| json!({ "type": "header", "parameters": [parameter] })));
+    let by_position = positions.values().map(|value| json!({ "type": "text", "text": value }));
+    let by_name = names.iter().map(|(name, value)| json!({ "type": "text", "parameter_name": name, "text": value }));
+    let parameters: Vec<Value> = by_position.chain(by_name).collect();
+    if !parameters.is_empty() {
+        components.push(json!({ "type": "body", "parameters": parameters }));
+    }
+    components.extend(buttons.into_values());
+    // BCP 47 has hyphens, WhatsApp underscores.
+    let code = template.locale.as_deref().unwrap_or("en_US").replace('-', "_");
+    let mut out = json!({ "name": template.name, "language": { "code": code } });
     if !components.is_empty() {
         out["components"] = components.into();
     }
     Ok(out)
 }
 
-/// A template in words, for the preview.
-pub(super) fn shown(template: &Template) -> String {
-    let values: Vec<&str> = template.params.values().map(String::as_str).collect();
-    format!("[template {}] {}", template.name, values.join(", ")).trim_end().to_owned()
+fn wrong(key: &str, problem: &str) -> RenderError {
+    RenderError::new(format!("#/template/params/{}", key.replace('~', "~0").replace('/', "~1")), "template_params", problem)
 }
 
-fn too_long(name: &str, max: usize) -> RenderError {
-    RenderError::new(format!("#/template/params/{}", name.replace('/', "~1")), "template_param_too_long", format!("at most {max} characters fit here"))
-}
-
-#[derive(Default)]
-struct Places {
-    header: Option<Value>,
-    numbered: Vec<(u32, String)>,
-    named: Vec<(String, String)>,
-    /// Index, kind, value.
-    buttons: Vec<(u32, String, String)>,
-}
-
-impl Places {
-    fn put(&mut self, name: &str, value: &str) -> Result<(), RenderError> {
-        let mut steps = name.splitn(3, '.');
-        let (first, second, third) = (steps.next().unwrap_or_default(), steps.next(), steps.next());
-        match (first, second) {
-            ("header", kind) => self.header = Some(header(name, kind.unwrap_or_default(), value)?),
-            ("button" | "buttons", Some(index)) => {
-                let index = index.parse().ok().filter(|index| (*index as usize) < BUTTONS);
-                let Some(index) = index else {
-                    let at = format!("#/template/params/{}", name.replace('/', "~1"));
-                    return Err(RenderError::new(at, "template_param_invalid", "a template has buttons 0 to 9: `button.0`"));
-                };
-                self.buttons.push((index, third.unwrap_or("url").to_owned(), value.to_owned()));
-            }
-            ("body", Some(place)) => self.body(place, value),
-            _ => self.body(name, value),
-        }
-        Ok(())
-    }
-
-    fn body(&mut self, place: &str, value: &str) {
-        match place.parse() {
-            Ok(number) => self.numbered.push((number, value.to_owned())),
-            Err(_) => self.named.push((place.to_owned(), value.to_owned())),
-        }
-    }
-
-    fn components(mut self) -> Vec<Value> {
-        let mut out = Vec::new();
-        if let Some(header) = self.header {
-            out.push(json!({ "type": "header", "parameters": [header] }));
-        }
-        self.numbered.sort_by_key(|(number, _)| *number); // "10" comes before "2" among names.
-        let numbered = self.numbered.iter().map(|(_, text)| json!({ "type": "text", "text": text }));
-        let named = self.named.iter().map(|(name, text)| json!({ "type": "text", "parameter_name": name, "text": text }));
-        let body: Vec<Value> = numbered.chain(named).collect();
-        if !body.is_empty() {
-            out.push(json!({ "type": "body", "parameters": body }));
-        }
-        self.buttons.sort_by_key(|(index, ..)| *index);
-        out.extend(self.buttons.iter().map(|(index, kind, value)| button(*index, kind, value)));
-        out
-    }
-}
-
-fn header(name: &str, kind: &str, value: &str) -> Result<Value, RenderError> {
-    let is_link = value.starts_with("https://") || value.starts_with("http://");
-    let file = || if is_link { json!({ "link": value }) } else { json!({ "id": value }) };
-    let by_ending = || {
-        let path = value.split(['?', '#']).next().unwrap_or_default().to_ascii_lowercase();
-        let ends = |endings: &[&str]| is_link && endings.iter().any(|ending| path.ends_with(ending));
-        if ends(&[".jpg", ".jpeg", ".png"]) {
-            "image"
-        } else if ends(&[".mp4", ".3gp"]) {
-            "video"
-        } else if ends(&[".pdf"]) {
-            "document"
-        } else {
-            "text"
-        }
+fn head(key: &str, kind: Option<&str>, value: &str) -> Result<Value, RenderError> {
+    let linked = value.starts_with("https://") || value.starts_with("http://");
+    let guessed = || {
+        let file = Media { url: Some(value.to_owned().into()), ..Media::default() };
+        media::mime(&file).map_or(Kind::Image, |_| kind_of(&file))
     };
-    let kind = if matches!(kind, "image" | "video" | "document" | "text") { kind } else { by_ending() };
-    if kind != "text" {
-        return Ok(json!({ "type": kind, kind: file() }));
-    }
-    if value.chars().count() > HEADER {
-        return Err(too_long(name, HEADER));
-    }
-    Ok(json!({ "type": "text", "text": value }))
+    let kind = match kind {
+        Some("text" | "1") => None,
+        Some("image") => Some(Kind::Image),
+        Some("video") => Some(Kind::Video),
+        Some("document") => Some(Kind::Document),
+        Some("location") => return place(key, value),
+        None => linked.then(guessed),
+        Some(name) if linked => return Err(wrong(key, &format!("`{name}` is no kind of header"))),
+        // A header's only parameter, with its name.
+        Some(name) => return Ok(json!({ "type": "text", "parameter_name": name, "text": value })),
+    };
+    let Some(kind) = kind else {
+        if Unit::Chars.count(value) > HEADER {
+            return Err(wrong(key, "a header has at most 60 characters"));
+        }
+        return Ok(json!({ "type": "text", "text": value }));
+    };
+    let source = if linked { "link" } else { "id" };
+    Ok(json!({ "type": kind.word(), kind.word(): { source: value } }))
 }
 
-fn button(index: u32, kind: &str, value: &str) -> Value {
-    let (sub_type, parameter) = match kind {
-        "payload" | "quick_reply" => ("quick_reply", json!({ "type": "payload", "payload": value })),
-        "copy_code" | "coupon_code" => ("copy_code", json!({ "type": "coupon_code", "coupon_code": value })),
+/// `header.location` is `latitude,longitude,name,address`.
+fn place(key: &str, value: &str) -> Result<Value, RenderError> {
+    let mut pieces = value.splitn(4, ',').map(str::trim);
+    let mut number = || pieces.next().filter(|n| n.parse::<f64>().is_ok());
+    let (Some(latitude), Some(longitude)) = (number(), number()) else {
+        return Err(wrong(key, "a place is `latitude,longitude,name,address`"));
+    };
+    let mut place = json!({ "latitude": latitude, "longitude": longitude });
+    for name in ["name", "address"] {
+        if let Some(words) = pieces.next().filter(|w| !w.is_empty()) {
+            place[name] = words.into();
+        }
+    }
+    Ok(json!({ "type": "location", "location": place }))
+}
+
+fn button(key: &str, number: u32, kind: Option<&str>, value: &str) -> Result<Value, RenderError> {
+    if number > 9 {
+        return Err(wrong(key, "a template has at most 10 buttons"));
+    }
+    let short = Unit::Chars.count(value) <= CODE;
+    let (kind, parameter) = match kind.unwrap_or("url") {
+        "url" if key == "body.1" && !short => return Err(wrong(key, "a one-time code has at most 15 characters")),
+        "url" => ("url", json!({ "type": "text", "text": value })),
+        "quick_reply" => ("quick_reply", json!({ "type": "payload", "payload": value })),
+        "copy_code" if !short => return Err(wrong(key, "a code to copy has at most 15 characters")),
+        "copy_code" => ("copy_code", json!({ "type": "coupon_code", "coupon_code": value })),
         "flow" => ("flow", json!({ "type": "action", "action": { "flow_token": value } })),
         "catalog" => ("catalog", json!({ "type": "action", "action": { "thumbnail_product_retailer_id": value } })),
-        _ => ("url", json!({ "type": "text", "text": value })),
+        other => return Err(wrong(key, &format!("`{other}` is no kind of button: url, quick_reply, copy_code, flow, catalog"))),
     };
-    json!({ "type": "button", "sub_type": sub_type, "index": index.to_string(), "parameters": [parameter] })
+    Ok(json!({ "type": "button", "sub_type": kind, "index": number.to_string(), "parameters": [parameter] }))
 }

@@ -1,54 +1,47 @@
-//! WhatsApp, played: one number, whoever writes to it, and a picture of one pixel.
+//! WhatsApp, played: one business number, whoever writes to it, and a file of one pixel.
 
 use std::collections::{HashMap, HashSet};
 
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use super::checks::{self, Checked, refused};
+use super::checks::{Checked, message, refused};
 use crate::contract::twin::{Accepted, Act, Answer, Draft, Emit, Request, Twin as Play};
-use crate::contract::{Reply, Secrets, Time};
-use crate::kit::{crypto, form, hub, multipart, sample};
+use crate::contract::{Reply, Time};
+use crate::kit::{hub, multipart, sample};
 
-const NUMBER_ID: &str = "990000000000001";
-const NUMBER: &str = "15550009999";
-const WABA: &str = "990000000000002";
-const VERIFY: &str = "twin-verify-token";
-/// How a person's picture is called.
-const PICTURE: &str = "990000000000003";
+const NUMBER: &str = "10000000000700";
+const ACCOUNT: &str = "10000000000900";
+const APP: &str = "10000000000042";
+const DISPLAY: &str = "15550001111";
 
 /// WhatsApp, played.
 pub struct Twin {
-    token: String,
-    secret: String,
-    count: u64,
     seed: u64,
-    /// Files we uploaded.
-    uploads: HashSet<String>,
-    /// The last thing offered to a person: `button_reply`, `list_reply` or a template's `button`, and its id.
-    offered: HashMap<String, (&'static str, String)>,
-    /// The last message each person got, with what it echoes.
-    last: HashMap<String, (String, Option<String>)>,
+    next: u64,
+    /// The last message sent to each person.
+    last: HashMap<String, String>,
+    /// What was last offered to each person.
+    offered: HashMap<String, Value>,
+    files: HashSet<String>,
     blocked: HashSet<String>,
 }
 
 impl Play for Twin {
     fn new(seed: u64) -> Self {
-        Self {
-            token: format!("TWIN-fake-access-token-{seed:08}"),
-            secret: format!("twin-fake-app-secret-{seed}"),
-            count: 0,
-            seed,
-            uploads: HashSet::new(),
-            offered: HashMap::new(),
-            last: HashMap::new(),
-            blocked: HashSet::new(),
-        }
+        Self { seed, next: 0, last: HashMap::new(), offered: HashMap::new(), files: HashSet::new(), blocked: HashSet::new() }
     }
 
     fn settings(&self) -> Map<String, Value> {
-        let settings = json!({ "phone_number_id": NUMBER_ID, "access_token": self.token, "app_secret": self.secret,
-            "verify_token": VERIFY, "waba_id": WABA });
+        let settings = json!({
+            "phone_number_id": NUMBER,
+            "waba_id": ACCOUNT,
+            "app_id": APP,
+            "access_token": self.token(),
+            "app_secret": self.secret(),
+            "verify_token": format!("twin-verify-{}", self.seed),
+            "display_phone_number": DISPLAY,
+        });
         settings.as_object().cloned().unwrap_or_default()
     }
 
@@ -61,50 +54,51 @@ impl Play for Twin {
 
     fn sign(&self, _url: &str, mut draft: Draft) -> Draft {
         if draft.method == Method::GET {
+            if draft.query.is_empty() {
+                draft.query = format!("hub.mode=subscribe&hub.challenge=90210&hub.verify_token=twin-verify-{}", self.seed);
+            }
             return draft;
         }
-        draft.body = as_sent(&draft.body);
-        let key = crypto::sha256_keys(&Secrets::one(&*self.secret)).remove(0);
-        draft.headers.push(("x-hub-signature-256".into(), hub::signature(&key, &draft.body)));
+        draft.headers.push(hub::signature(&self.secret(), &draft.body));
         draft
     }
 
     fn act(&mut self, person: &str, act: &Act, now: Time) -> Vec<Draft> {
-        let id = person.split_once(':').map_or(person, |(_, id)| id).trim_start_matches('+').to_owned();
+        let id = person.rsplit(':').next().unwrap_or_default().trim_start_matches('+').to_owned();
         let content = match act {
             Act::Text(text) => json!({ "type": "text", "text": { "body": text } }),
-            Act::Image(caption) => json!({ "type": "image", "image": { "id": PICTURE, "mime_type": "image/png",
-                "sha256": crypto::base64(&crypto::sha256(sample::PNG)), "caption": caption } }),
-            Act::Pick { id: picked, title } => match self.offered.get(&id) {
-                Some((kind @ ("button_reply" | "list_reply"), message)) => json!({ "type": "interactive",
-                    "context": { "from": NUMBER, "id": message },
-                    "interactive": { "type": kind, *kind: { "id": picked, "title": title } } }),
-                Some((_, message)) => json!({ "type": "button", "context": { "from": NUMBER, "id": message },
-                    "button": { "payload": picked, "text": title } }),
-                None => json!({ "type": "text", "text": { "body": title } }),
-            },
+            Act::Image(caption) => {
+                let file = self.file();
+                let mut image = json!({ "id": file, "mime_type": "image/png", "sha256": "" });
+                if !caption.is_empty() {
+                    image["caption"] = caption.as_str().into();
+                }
+                json!({ "type": "image", "image": image })
+            }
+            Act::Pick { id: choice, title } => {
+                let listed = self.offered.get(&id).is_some_and(|offer| offer["type"] == "list");
+                let kind = if listed { "list_reply" } else { "button_reply" };
+                json!({ "type": "interactive", "interactive": { "type": kind, kind: { "id": choice, "title": title } } })
+            }
             Act::Read => {
-                let Some((message, echo)) = self.last.get(&id) else { return Vec::new() };
-                let (message, echo) = (message.clone(), echo.clone());
-                return vec![delivery(json!({ "statuses": [status(&message, "read", &id, echo.as_deref(), now)] }))];
+                let Some(wamid) = self.last.get(&id) else { return Vec::new() };
+                return vec![status(wamid, &id, "read", now, None, None)];
             }
             Act::Block => {
+                // Nobody is told; what is sent afterwards fails.
                 self.blocked.insert(id);
-                return Vec::new(); // A block is not signalled.
+                return Vec::new();
             }
         };
         vec![self.written(&id, content, now)]
     }
 
     fn counts(&self, request: &Request) -> Option<String> {
-        if request.method != Method::POST || !request.path.ends_with(&format!("/{NUMBER_ID}/messages")) {
-            return None;
-        }
         let body: Value = serde_json::from_slice(&request.body).ok()?;
-        if !body["status"].is_null() {
-            return None;
-        }
-        body["to"].as_str().or_else(|| body["recipient"].as_str()).map(str::to_owned)
+        let path = request.path.trim_end_matches('/');
+        let sends = request.method == Method::POST && (path.ends_with("/messages") || path.ends_with("/marketing_messages"));
+        let to = body["to"].as_str().or_else(|| body["recipient"].as_str())?;
+        (sends && body["status"].is_null()).then(|| to.trim_start_matches('+').to_owned())
     }
 
     fn throttled(&self, retry_after_secs: u64) -> Reply {
@@ -113,7 +107,7 @@ impl Play for Twin {
     }
 
     fn broken(&self) -> Reply {
-        refused(503, 131_016, "Service temporarily unavailable")
+        refused(503, 2, "Service temporarily unavailable")
     }
 
     fn pace(&self) -> (u32, u64) {
@@ -125,167 +119,176 @@ impl Play for Twin {
     }
 }
 
-/// Meta writes all but ASCII as `\uXXXX`, and a slash with a backslash, and signs that.
-fn as_sent(body: &[u8]) -> Vec<u8> {
-    let Ok(text) = std::str::from_utf8(body) else { return body.to_vec() };
-    if !text.starts_with('{') {
-        return body.to_vec();
-    }
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '/' => out.push_str("\\/"),
-            c if c.is_ascii() => out.push(c),
-            c => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}"))),
-        }
-    }
-    out.into_bytes()
-}
-
-fn delivery(mut value: Value) -> Draft {
-    value["messaging_product"] = "whatsapp".into();
-    value["metadata"] = json!({ "display_phone_number": NUMBER, "phone_number_id": NUMBER_ID });
-    let change = json!({ "field": "messages", "value": value });
-    Draft::json(&json!({ "object": "whatsapp_business_account", "entry": [{ "id": WABA, "changes": [change] }] }))
-}
-
-fn status(id: &str, state: &str, to: &str, echo: Option<&str>, now: Time) -> Value {
-    let mut out = json!({ "id": id, "status": state, "timestamp": (now.0 / 1000).to_string() });
-    let to = to.trim_start_matches('+');
-    out[if to.contains('.') { "recipient_user_id" } else { "recipient_id" }] = to.into();
-    if let Some(echo) = echo {
-        out["biz_opaque_callback_data"] = echo.into();
-    }
-    if state == "failed" {
-        out["errors"] = json!([{ "code": 131_026, "title": "Message undeliverable", "error_data": { "details": "Message Undeliverable." } }]);
-    }
-    out
-}
-
 impl Twin {
-    fn next(&mut self) -> u64 {
-        self.count += 1;
-        self.seed % 1000 * 1_000_000 + self.count
+    fn token(&self) -> String {
+        format!("TWIN-fake-token-{:08}", self.seed)
     }
 
-    fn written(&mut self, id: &str, content: Value, now: Time) -> Draft {
-        let hidden = id.contains('.');
-        let mut message = json!({ "id": format!("wamid.TWIN{:012}", self.next()), "timestamp": (now.0 / 1000).to_string() });
-        message[if hidden { "from_user_id" } else { "from" }] = id.into();
-        if let (Some(message), Value::Object(content)) = (message.as_object_mut(), content) {
-            message.extend(content);
-        }
-        let contact = json!({ "profile": { "name": "Ana" }, (if hidden { "user_id" } else { "wa_id" }): id });
-        delivery(json!({ "contacts": [contact], "messages": [message] }))
+    fn secret(&self) -> String {
+        format!("twin-app-secret-{:08}", self.seed)
+    }
+
+    fn id(&mut self, prefix: &str) -> String {
+        self.next += 1;
+        format!("{prefix}{:04}{:08}", self.seed % 10_000, self.next)
+    }
+
+    fn file(&mut self) -> String {
+        let id = self.id("55");
+        self.files.insert(id.clone());
+        id
     }
 
     fn run(&mut self, request: &Request, now: Time) -> Checked<Answer> {
-        let authorization = request.headers.get("authorization").and_then(|v| v.to_str().ok()).unwrap_or_default();
-        let path = request.path.trim_start_matches('/');
-        if authorization.is_empty() {
-            return Err(refused(401, 0, "Authentication Error"));
+        let bearer = request.headers.get("authorization").and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let app = bearer == format!("Bearer {APP}|{}", self.secret());
+        if bearer != format!("Bearer {}", self.token()) && !app {
+            return Err(refused(401, 190, "Error validating access token"));
         }
-        let app_token = path.ends_with("/subscriptions") && authorization.contains('|');
-        if authorization != format!("Bearer {}", self.token) && !app_token {
-            return Err(refused(401, 190, "Invalid OAuth access token"));
+        if request.path.starts_with("/whatsapp_business/attachments") {
+            let known = self.files.iter().any(|id| request.query == format!("mid={id}"));
+            return if known { Ok(picture().into()) } else { Err(refused(404, 100, "Unknown file")) };
         }
-        if path.starts_with("whatsapp_business/attachments/") {
-            let known = form::query(&request.query, "mid").as_deref() == Some(PICTURE);
-            return if known { Ok(picture().into()) } else { Err(Reply::json(404, &json!({}))) };
+        let unknown = || refused(400, 100, "Unsupported request: the object does not exist");
+        let (version, path) = request.path.trim_start_matches('/').split_once('/').ok_or_else(unknown)?;
+        if !version.strip_prefix('v').is_some_and(|v| v.parse::<f32>().is_ok_and(|v| v >= 15.0)) {
+            return Err(unknown());
         }
-        let Some((version, rest)) = path.split_once('/') else { return Err(refused(400, 2500, "Unknown path components")) };
-        if !version.strip_prefix('v').is_some_and(|number| number.split('.').all(|n| n.parse::<u32>().is_ok())) {
-            return Err(refused(400, 2500, "Unknown path components"));
-        }
-        let steps: Vec<&str> = rest.split('/').collect();
-        match (&request.method, &steps[..]) {
-            (&Method::POST, [NUMBER_ID, "messages"]) => self.send(request, now),
-            (&Method::POST, [NUMBER_ID, "media"]) => self.upload(request),
-            (&Method::POST, [WABA, "subscribed_apps"] | [_, "subscriptions"]) => Ok(Reply::json(200, &json!({ "success": true })).into()),
-            (&Method::GET, [NUMBER_ID]) => {
-                let number = json!({ "id": NUMBER_ID, "display_phone_number": "+1 555-000-9999", "verified_name": "Twin", "quality_rating": "GREEN" });
-                Ok(Reply::json(200, &number).into())
+        let post = request.method == Method::POST;
+        match path.split_once('/') {
+            Some((NUMBER, "messages" | "marketing_messages")) if post => self.message(request, now),
+            Some((NUMBER, "media")) if post => self.upload(request),
+            Some((APP, "subscriptions")) if post && app => Ok(Reply::json(200, &json!({ "success": true })).into()),
+            Some((ACCOUNT, "subscribed_apps")) if post => Ok(Reply::json(200, &json!({ "success": true })).into()),
+            None if path == NUMBER && !post => {
+                let about = json!({ "id": NUMBER, "display_phone_number": DISPLAY, "verified_name": "Twin", "quality_rating": "GREEN" });
+                Ok(Reply::json(200, &about).into())
             }
-            (&Method::GET, [PICTURE]) => {
-                let url = format!("https://lookaside.fbsbx.com/whatsapp_business/attachments/?mid={PICTURE}&ext=1&hash=twin");
-                let found = json!({ "url": url, "mime_type": "image/png", "sha256": crypto::hex(&crypto::sha256(sample::PNG)),
-                    "file_size": sample::PNG.len(), "id": PICTURE, "messaging_product": "whatsapp" });
-                Ok(Reply::json(200, &found).into())
+            None if !post && self.files.contains(path) => {
+                if request.query != format!("phone_number_id={NUMBER}") {
+                    return Err(unknown());
+                }
+                let link = format!("https://lookaside.fbsbx.com/whatsapp_business/attachments/?mid={path}");
+                let file = json!({ "url": link, "mime_type": "image/png", "sha256": "", "file_size": sample::PNG.len(), "id": path });
+                Ok(Reply::json(200, &file).into())
             }
-            _ => {
-                let error = json!({ "error": { "message": "Unsupported request. Object does not exist", "type": "GraphMethodException",
-                    "code": 100, "error_subcode": 33, "fbtrace_id": "TWINtrace" } });
-                Err(Reply::json(400, &error))
-            }
+            _ => Err(unknown()),
         }
     }
 
     fn upload(&mut self, request: &Request) -> Checked<Answer> {
         let kind = request.headers.get("content-type").and_then(|v| v.to_str().ok()).unwrap_or_default();
-        let pieces = multipart::read(kind, &request.body).ok_or_else(|| refused(400, 100, "a multipart form is required"))?;
-        let value = |name: &str| pieces.iter().find(|piece| piece.name == name);
-        if value("messaging_product").map(|piece| piece.text()).as_deref() != Some("whatsapp") {
+        let fields = multipart::read(kind, &request.body).ok_or_else(|| refused(400, 100, "multipart/form-data is expected"))?;
+        let has = |name: &str| fields.iter().find(|f| f.name == name);
+        if has("messaging_product").map(multipart::Piece::text).as_deref() != Some("whatsapp") {
             return Err(refused(400, 100, "The parameter messaging_product is required."));
         }
-        if value("type").is_none() || value("file").is_none_or(|piece| piece.filename.is_none() || piece.value.is_empty()) {
-            return Err(refused(400, 100, "The parameters file and type are required."));
+        if has("file").is_none_or(|f| f.filename.is_none() || f.value.is_empty()) || has("type").is_none() {
+            return Err(refused(400, 131_053, "file and type are required"));
         }
-        let id = format!("98{:013}", self.next());
-        self.uploads.insert(id.clone());
+        let id = self.file();
         Ok(Reply::json(200, &json!({ "id": id })).into())
     }
 
-    fn send(&mut self, request: &Request, now: Time) -> Checked<Answer> {
-        let kind = request.headers.get("content-type").and_then(|v| v.to_str().ok()).unwrap_or_default();
-        let body: Option<Value> = serde_json::from_slice(&request.body).ok().filter(Value::is_object);
-        let Some(body) = body.filter(|_| kind.starts_with("application/json")) else { return Err(refused(400, 100, "a JSON object is required")) };
+    fn message(&mut self, request: &Request, now: Time) -> Checked<Answer> {
+        let json = request.headers.get("content-type").is_some_and(|v| v.as_bytes().starts_with(b"application/json"));
+        let body: Value =
+            serde_json::from_slice(&request.body).ok().filter(|_| json).ok_or_else(|| refused(400, 100, "a JSON body is expected"))?;
         if body["status"] == "read" {
-            let known = body["message_id"].as_str().is_some_and(|id| id.starts_with("wamid."));
-            let typing = body.get("typing_indicator").is_none_or(|typing| typing["type"] == "text");
-            let right = known && typing && body["messaging_product"] == "whatsapp";
-            return if right { Ok(Reply::json(200, &json!({ "success": true })).into()) } else { Err(refused(400, 131_009, "message_id")) };
+            let typing = &body["typing_indicator"];
+            if body["message_id"].as_str().is_none_or(str::is_empty) || !typing.is_null() && typing["type"] != "text" {
+                return Err(refused(400, 131_009, "message_id or typing_indicator is invalid"));
+            }
+            return Ok(Reply::json(200, &json!({ "success": true })).into());
         }
-        checks::message(&body, &|id| self.uploads.contains(id) || id.bytes().all(|b| b.is_ascii_digit()))?;
-        let to = checks::recipient(&body)?;
-        let person = to.trim_start_matches('+').to_owned();
-        let id = format!("wamid.TWIN{:012}", self.next());
-        let echo = body["biz_opaque_callback_data"].as_str().map(str::to_owned);
-        let words = [&body["text"]["body"], &body["interactive"]["body"]["text"], &body["template"]["name"]].into_iter().find_map(Value::as_str);
-        self.remember(&body, &person, &id);
-        self.last.insert(person.clone(), (id.clone(), echo.clone()));
-        let mut contact = json!({ "input": to });
-        contact[if person.contains('.') { "user_id" } else { "wa_id" }] = person.as_str().into();
-        let mut message = json!({ "id": id });
-        if body["type"] == "template" {
-            message["message_status"] = "accepted".into();
+        let (to, text) = message(&body)?;
+        let kind = body["type"].as_str().unwrap_or("text");
+        for id in ["id"].iter().filter_map(|name| body[kind][*name].as_str()) {
+            if !self.files.contains(id) && kind != "template" {
+                return Err(refused(400, 131_009, "the media id is unknown"));
+            }
         }
-        let reply = Reply::json(200, &json!({ "messaging_product": "whatsapp", "contacts": [contact], "messages": [message] }));
-        let states: &[(u64, &str)] = match body["type"].as_str() {
-            _ if self.blocked.contains(&person) => &[(30, "failed")],
-            Some("reaction") => &[(30, "sent")],
-            _ => &[(30, "sent"), (80, "delivered"), (150, "read")],
+        let wamid = self.id("wamid.TWIN");
+        self.last.insert(to.clone(), wamid.clone());
+        if kind == "interactive" {
+            self.offered.insert(to.clone(), body["interactive"].clone());
+        }
+        let ours = body["biz_opaque_callback_data"].as_str();
+        let mut contact = json!({ "input": body["to"].as_str().unwrap_or(&to) });
+        if body["to"].is_string() {
+            contact["wa_id"] = to.as_str().into();
+        } else {
+            contact["user_id"] = to.as_str().into();
+        }
+        let mut sent = json!({ "id": wamid });
+        if kind == "template" {
+            sent["message_status"] = "accepted".into();
+        }
+        let reply = json!({ "messaging_product": "whatsapp", "contacts": [contact], "messages": [sent] });
+        let emits = if self.blocked.contains(&to) {
+            let error = json!([{ "code": 131_026, "title": "Message undeliverable", "error_data": { "details": "undeliverable" } }]);
+            vec![emit(40, status(&wamid, &to, "failed", now.plus(40), ours, Some(error)))]
+        } else {
+            // A reaction is only ever sent.
+            let steps: &[(u64, &str)] = if kind == "reaction" { &[(30, "sent")] } else { &[(30, "sent"), (80, "delivered"), (150, "read")] };
+            steps.iter().map(|(ms, word)| emit(*ms, status(&wamid, &to, word, now.plus(*ms as i64), ours, None))).collect()
         };
-        let emit = |(after_ms, state): &(u64, &str)| {
-            let draft = delivery(json!({ "statuses": [status(&id, state, &person, echo.as_deref(), now.plus(*after_ms as i64))] }));
-            Emit { after_ms: *after_ms, url: None, draft }
-        };
-        let emits = states.iter().map(emit).collect();
-        let accepted = Accepted { provider_id: id.clone(), to, our_id: echo.clone(), text: words.unwrap_or_default().to_owned() };
-        Ok(Answer { reply, accepted: vec![accepted], emits })
+        let accepted = Accepted { provider_id: wamid, to, our_id: ours.map(str::to_owned), text };
+        Ok(Answer { reply: Reply::json(200, &reply), accepted: vec![accepted], emits })
     }
 
-    /// What a person could tap now.
-    fn remember(&mut self, body: &Value, person: &str, id: &str) {
-        let kind = match (body["type"].as_str(), body["interactive"]["type"].as_str()) {
-            (Some("interactive"), Some("list")) => "list_reply",
-            (Some("interactive"), Some("button" | "carousel")) => "button_reply",
-            (Some("template"), _) => "button",
-            _ => return,
-        };
-        self.offered.insert(person.to_owned(), (kind, id.to_owned()));
+    /// A message of a person, as the webhook writes it.
+    fn written(&mut self, id: &str, content: Value, now: Time) -> Draft {
+        let wamid = self.id("wamid.IN");
+        let mut message = json!({ "id": wamid, "timestamp": (now.0 / 1000).to_string() });
+        let mut contact = json!({ "profile": { "name": "Ana" } });
+        if is_user(id) {
+            message["from_user_id"] = id.into();
+            contact["user_id"] = id.into();
+        } else {
+            message["from"] = id.into();
+            contact["wa_id"] = id.into();
+        }
+        if let (Some(message), Value::Object(content)) = (message.as_object_mut(), content) {
+            message.extend(content);
+        }
+        delivery(json!({ "contacts": [contact], "messages": [message] }))
     }
 }
 
+fn is_user(id: &str) -> bool {
+    id.as_bytes().get(2) == Some(&b'.')
+}
+
+fn emit(after_ms: u64, draft: Draft) -> Emit {
+    Emit { after_ms, url: None, draft }
+}
+
+fn status(wamid: &str, to: &str, word: &str, now: Time, ours: Option<&str>, errors: Option<Value>) -> Draft {
+    let mut status = json!({ "id": wamid, "status": word, "timestamp": (now.0 / 1000).to_string() });
+    status[if is_user(to) { "recipient_user_id" } else { "recipient_id" }] = to.into();
+    if let Some(ours) = ours {
+        status["biz_opaque_callback_data"] = ours.into();
+    }
+    if word == "sent" {
+        status["pricing"] =
+            json!({ "billable": false, "pricing_model": "PMP", "type": "free_customer_service", "category": "service" });
+    }
+    if let Some(errors) = errors {
+        status["errors"] = errors;
+    }
+    delivery(json!({ "statuses": [status] }))
+}
+
+fn delivery(mut value: Value) -> Draft {
+    value["messaging_product"] = "whatsapp".into();
+    value["metadata"] = json!({ "display_phone_number": DISPLAY, "phone_number_id": NUMBER });
+    let entry = json!([{ "id": ACCOUNT, "changes": [{ "value": value, "field": "messages" }] }]);
+    let body = json!({ "object": "whatsapp_business_account", "entry": entry });
+    Draft { body: hub::escaped(&body), ..Draft::json(&body) }
+}
+
 fn picture() -> Reply {
-    Reply { body: sample::PNG.into(), ..Reply::json(200, &()) }.header("content-type", "image/png")
+    let reply = Reply { body: sample::PNG.into(), ..Reply::default() };
+    reply.header("content-type", "image/png")
 }
