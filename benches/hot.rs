@@ -1,0 +1,161 @@
+//! The hot paths beside their floors: verify, parse, write, claim, render, lane, ledger, append.
+#![allow(missing_docs, reason = "a benchmark")]
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use fairway::ingress::claims::{Claim, Claims};
+use fairway::log::{Durability, EventLog, Headers, Record, Topic};
+use fairway::outbound::lane::{Entry, Lanes, Limits, Next};
+use fairway::outbound::ledger;
+use fairway::outbound::limit::Limit;
+use fairway_adapters::contract::twin::{Act, Draft};
+use fairway_adapters::contract::{Adapter, Context, Outbound, Part, Priority, Settings, Time, Webhook};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+const HOOK: &str = "https://gw.example.org/hooks/bench";
+
+fn context() -> Context<'static> {
+    Context { now: Time(1_795_169_730_000), public_url: "https://gw.example.org", hook_url: HOOK, login: None, keys: None }
+}
+
+/// A signed delivery of about a kilobyte, and the adapter it is for.
+fn delivery(provider: &str) -> (Arc<dyn Adapter>, Draft, HeaderMap) {
+    let provider = fairway_adapters::provider(provider).expect("built in");
+    let mut twin = (provider.twin)(1);
+    let adapter = (provider.bind)(Settings(twin.settings())).expect("its own settings fit");
+    let person = match provider.facts.schemes[0] {
+        scheme @ ("whatsapp" | "tel") => format!("{scheme}:+15550100200"),
+        scheme => format!("{scheme}:5550001"),
+    };
+    let draft = twin.act(&person, &Act::Text("lorem ipsum dolor sit amet ".repeat(16)), Time(1_795_169_730_000)).remove(0);
+    let draft = twin.sign(HOOK, draft);
+    let headers = draft
+        .headers
+        .iter()
+        .map(|(n, v)| (HeaderName::try_from(n.as_str()).expect("a name"), HeaderValue::from_str(v).expect("a value")))
+        .collect();
+    (adapter, draft, headers)
+}
+
+fn inbound(c: &mut Criterion) {
+    for provider in fairway_adapters::PROVIDERS.iter().map(|p| p.facts.id) {
+        let (adapter, draft, headers) = delivery(provider);
+        let hook = Webhook { method: &draft.method, url: HOOK, query: "", headers: &headers, body: &draft.body };
+        let mut group = c.benchmark_group(format!("inbound/{provider}/{} bytes", draft.body.len()));
+        group.bench_function("floor: sha256 of the body", |b| b.iter(|| fairway_adapters::kit::crypto::sha256(black_box(&draft.body))));
+        group.bench_function("floor: JSON read as a raw value", |b| {
+            b.iter(|| serde_json::from_slice::<serde_json::Value>(black_box(&draft.body)).is_ok());
+        });
+        group.bench_function("verify", |b| b.iter(|| adapter.verify(black_box(hook), &context()).is_ok()));
+        let verified = adapter.verify(hook, &context()).expect("signed");
+        group.bench_function("parse", |b| b.iter(|| black_box(adapter.parse(black_box(&verified), &context()).events.len())));
+        group.finish();
+    }
+}
+
+fn claims(c: &mut Criterion) {
+    let claims = Claims::new(2_000_000, None);
+    let mut id = 0_u128;
+    c.bench_function("claim and settle", |b| {
+        b.iter(|| {
+            id = id.wrapping_add(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+            if matches!(claims.claim(id), Claim::Won) {
+                claims.settle(id, true);
+            }
+        });
+    });
+}
+
+fn outbound(c: &mut Criterion) {
+    for provider in fairway_adapters::PROVIDERS {
+        let twin = (provider.twin)(1);
+        let adapter = (provider.bind)(Settings(twin.settings())).expect("its own settings fit");
+        let scheme = provider.facts.schemes[0];
+        let to = if matches!(scheme, "whatsapp" | "tel") { format!("{scheme}:+15550100200") } else { format!("{scheme}:5550001") };
+        let parts = [Part::text("Your table is ready.")];
+        let native = serde_json::Map::new();
+        let message = Outbound {
+            id: "msg_bench",
+            to: &to,
+            thread: None,
+            parts: &parts,
+            template: None,
+            category: Default::default(),
+            reply_to: None,
+            author: None,
+            expires_at: None,
+            native: &native,
+        };
+        c.bench_function(&format!("render/{}", provider.facts.id), |b| b.iter(|| adapter.render(black_box(&message), &context()).is_ok()));
+    }
+    c.bench_function("lane: push, next, gate, remove", |b| {
+        let mut lanes = Lanes::default();
+        let own = vec![(fairway_adapters::contract::Scope::Sender, Limit::new(u32::MAX, 1_000_000, 1))];
+        lanes.limits(&"c".into(), Limits { own, concurrency: 1000, ..Limits::default() });
+        let mut number = 0;
+        b.iter(|| {
+            number += 1;
+            let entry = Entry {
+                number,
+                channel: "c".into(),
+                conversation: format!("c{}", number % 1000).into(),
+                key: number % 1000,
+                lane: Priority::Normal,
+                cost: 1,
+            };
+            lanes.push(entry.clone());
+            if let Next::Arm(_) = lanes.next(number as i64) {
+                lanes.gate(&entry, number as i64);
+                lanes.remove(&entry, true);
+            }
+        });
+    });
+    c.bench_function("ledger: encode and decode", |b| {
+        let what = ledger::Call { id: fairway::ids::MessageId::derived(1, &[b"x"]), attempt: 1, call: 0 };
+        let entry = ledger::Entry::Sending { what, at: Time(1), rendering: 2, channel: 3, conversation: 4, cost: 1 };
+        b.iter(|| ledger::Entry::decode(&black_box(&entry).encode()));
+    });
+}
+
+fn append(c: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = format!("[log]\npath = \"{}\"\n", folder.path().join("log").display());
+    let config = fairway::config::Config::parse(&text, std::path::Path::new("bench.toml"), &|_| None).expect("valid");
+    let log: Arc<dyn EventLog> = runtime.block_on(fairway::log::open(&config.log, &config.retention)).expect("it opens");
+    let record = || Record {
+        topic: Topic::Inbound,
+        partition: 0,
+        key: "k".into(),
+        headers: Headers::of([("ce_id", "x")]),
+        value: Some(vec![b'x'; 1024].into()),
+    };
+    let mut group = c.benchmark_group("append, 1 KB, durable");
+    group.sample_size(20);
+    for writers in [1_usize, 64, 256] {
+        group.bench_function(format!("{writers} at once"), |b| {
+            b.iter(|| {
+                let pending: Vec<_> = (0..writers).map(|_| log.append(vec![record()], Durability::Log)).collect();
+                runtime.block_on(async {
+                    for one in pending {
+                        black_box(one.await);
+                    }
+                });
+            });
+        });
+    }
+    group.bench_function("floor: write 1 KB and fsync", |b| {
+        use std::io::Write;
+        let mut file = std::fs::File::create(folder.path().join("floor")).expect("a file");
+        b.iter(|| {
+            file.write_all(&[b'x'; 1024]).expect("written");
+            file.sync_data().expect("synced");
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, inbound, claims, outbound, append);
+criterion_main!(benches);
