@@ -98,7 +98,8 @@ fn halves(json: &str) -> Option<String> {
         }
 
         fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-            Ok(String::from_utf8_lossy(bytes).into_owned())
+            // Three bytes make one half.
+            Ok(String::from_utf8_lossy(bytes).replace("\u{fffd}\u{fffd}\u{fffd}", "\u{fffd}"))
         }
     }
     serde_json::Deserializer::from_str(json).deserialize_bytes(Bytes).ok()
@@ -165,7 +166,7 @@ mod tests {
         assert!(matches!(object.text("id"), Some(Cow::Borrowed("42"))));
         assert!(Object::parse("[1]").is_none());
         let cut = Object::parse(r#"{"t":"hi \ud83d","u":"\u00e4 \ud83d\ude00"}"#).expect("an object");
-        assert!(cut.text("t").is_some_and(|t| t.starts_with("hi \u{fffd}")));
+        assert_eq!(cut.text("t").as_deref(), Some("hi \u{fffd}"));
         assert_eq!(cut.text("u").as_deref(), Some("ä 😀"));
     }
 }

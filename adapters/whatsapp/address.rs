@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 
 use crate::contract::{Person, Text};
-use crate::kit::address;
-use crate::kit::borrow::{Maybe, Word};
+use crate::kit::{address, object::Object};
 
 /// Where a message can go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,26 +54,32 @@ pub(super) fn of(id: &str) -> String {
 }
 
 /// One of `contacts[]`.
-#[derive(serde::Deserialize, Default)]
-#[serde(default, bound = "'de: 'a")]
 pub(super) struct Contact<'a> {
-    profile: Maybe<Profile<'a>>,
-    wa_id: Word<'a>,
-    user_id: Word<'a>,
-    pub(super) parent_user_id: Word<'a>,
-    pub(super) identity_key_hash: Word<'a>,
+    name: Option<Text<'a>>,
+    username: Option<Text<'a>>,
+    wa_id: Option<Text<'a>>,
+    user_id: Option<Text<'a>>,
+    pub(super) parent_user_id: Option<Text<'a>>,
+    pub(super) identity_key_hash: Option<Text<'a>>,
 }
 
-#[derive(serde::Deserialize, Default)]
-#[serde(default, bound = "'de: 'a")]
-struct Profile<'a> {
-    name: Word<'a>,
-    username: Word<'a>,
+impl<'a> Contact<'a> {
+    pub(super) fn read(contact: &Object<'a>) -> Self {
+        let profile = contact.object("profile").unwrap_or_default();
+        Self {
+            name: profile.words("name"),
+            username: profile.words("username"),
+            wa_id: contact.words("wa_id"),
+            user_id: contact.words("user_id"),
+            parent_user_id: contact.words("parent_user_id"),
+            identity_key_hash: contact.words("identity_key_hash"),
+        }
+    }
 }
 
 /// The one of `contacts[]` that is meant; the only one when none matches.
 pub(super) fn contact<'c, 'a>(contacts: &'c [Contact<'a>], phone: Option<&str>, user: Option<&str>) -> Option<&'c Contact<'a>> {
-    let same = |word: &Word<'_>, id: Option<&str>| word.some().is_some() && word.some() == id;
+    let same = |known: &Option<Text<'_>>, id: Option<&str>| known.is_some() && known.as_deref() == id;
     let found = contacts.iter().find(|c| same(&c.user_id, user) || same(&c.wa_id, phone));
     found.or_else(|| contacts.first().filter(|_| contacts.len() == 1 && (phone.is_none() || user.is_none())))
 }
@@ -89,8 +94,8 @@ pub(super) fn person<'a>(phone_id: Option<Text<'a>>, user: Option<Text<'a>>, con
         id => (id, user),
     };
     let known = contact(contacts, phone_id.as_deref(), user.as_deref());
-    let user = user.or_else(|| known.and_then(|c| c.user_id.take()));
-    let phone_id = phone_id.or_else(|| known.and_then(|c| c.wa_id.take()));
+    let user = user.or_else(|| known.and_then(|c| c.user_id.clone()));
+    let phone_id = phone_id.or_else(|| known.and_then(|c| c.wa_id.clone()));
     let number = phone_id.as_deref().and_then(phone);
     let mut also = Vec::new();
     let address = match (&user, &number, &phone_id) {
@@ -103,14 +108,13 @@ pub(super) fn person<'a>(phone_id: Option<Text<'a>>, user: Option<Text<'a>>, con
         (None, None, None) => return None,
     };
     also.extend(number.map(|n| Cow::Owned(format!("tel:{n}"))));
-    let profile = known.and_then(|c| c.profile.as_ref());
-    let username = profile.and_then(|p| p.username.take()).map(|name| match name {
+    let username = known.and_then(|c| c.username.clone()).map(|name| match name {
         Cow::Borrowed(name) => Cow::Borrowed(name.trim_start_matches('@')),
         Cow::Owned(name) => Cow::Owned(name.trim_start_matches('@').to_owned()),
     });
     Some(Person {
         address: Cow::Owned(address),
-        name: profile.and_then(|p| p.name.take()),
+        name: known.and_then(|c| c.name.clone()),
         username,
         locale: None,
         kind: Some(Cow::Borrowed("person")),

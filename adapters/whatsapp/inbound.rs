@@ -122,9 +122,7 @@ fn one<'a>(out: &mut Parsed<'a>, waba: &Word<'a>, time: &Word<'a>, field: Word<'
 }
 
 fn contacts<'a>(value: &Object<'a>) -> Vec<Contact<'a>> {
-    let Some(raw) = value.raw("contacts") else { return Vec::new() };
-    let list = serde_json::from_str::<List<Maybe<Contact<'a>>>>(raw.get()).unwrap_or_default();
-    list.into_iter().filter_map(|c| c.0).collect()
+    value.objects("contacts").iter().map(Contact::read).collect()
 }
 
 /// Seconds as most fields have them; milliseconds have been seen elsewhere in the Graph API.
@@ -260,7 +258,7 @@ fn leftovers<'a>(message: &Object<'a>, kind: &str, about: &About<'a>, from: &Per
     let phone = message.text("from");
     if let Some(contact) = address::contact(&about.contacts, phone.as_deref(), user) {
         for (name, word) in [("parent_user_id", &contact.parent_user_id), ("identity_key_hash", &contact.identity_key_hash)] {
-            if let Some(word) = word.some() {
+            if let Some(word) = word {
                 extra.push(name, Raw::of(word));
             }
         }
