@@ -819,7 +819,7 @@ blockquote { border-inline-start: 3px solid var(--line); padding-inline-start: 1
 .dim, small { color: var(--dim); font-size: 13px; } .me .dim { color: inherit; opacity: .85; }
 .picture { display: block; max-width: 100%; max-height: 260px; width: auto; height: auto; border-radius: 10px; }
 audio { width: 240px; max-width: 100%; }
-.bubble a.file, .file { display: inline-flex; gap: 8px; align-items: center; text-decoration: none; font-weight: 550; }
+.bubble a.file, .file { display: flex; gap: 8px; align-items: center; text-decoration: none; font-weight: 550; }
 .file svg { flex: none; }
 .state { font-size: 12px; color: var(--dim); margin: 2px 4px 0; display: flex; gap: 8px; }
 .state.bad { color: var(--bad); } .state button { text-decoration: underline; }
@@ -1080,7 +1080,7 @@ class View {
  unread() {
   const { words, thread } = this.chat;
   const n = thread.unread;
-  this.badge.hidden = !n;
+  this.badge.hidden = !n || !this.panel.hidden;
   this.badge.textContent = n > 99 ? "99+" : String(n);
   const open = !this.panel.hidden;
   const label = open ? words.close : n ? `${words.open}, ${fill(words.unread, { n })}` : words.open;

@@ -4,10 +4,12 @@
 import assert from "node:assert/strict";
 import { chromium } from "playwright-core";
 import { gateway, identity, pause, until } from "./gateway.mjs";
+import { png } from "./png.mjs";
 
 const { CHROMIUM, FAIRWAY_BIN, FOLDER, SCREENSHOTS } = process.env;
 const QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
-const PIXEL = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAoAAAAKCAIAAAACUFjqAAAAEklEQVR4nGPIHvccD2IYldYeAO/OZxl9RwUGAAAAAElFTkSuQmCC", "base64");
+
+const PICTURE = png(240, 150);
 
 const fairway = await gateway(FOLDER, FAIRWAY_BIN);
 const browser = await chromium.launch({ executablePath: CHROMIUM, args: QUIET });
@@ -103,17 +105,18 @@ chapter("cards, buttons, a list and a form", async () => {
 });
 
 chapter("a picture goes up and comes down", async () => {
-  await page.locator('.fairway-chat input[type="file"]').setInputFiles({ name: "cat.png", mimeType: "image/png", buffer: PIXEL });
+  await page.locator('.fairway-chat input[type="file"]').setInputFiles({ name: "cat.png", mimeType: "image/png", buffer: PICTURE });
   const event = await until("the picture", async () => (await fairway.events("fairway.message.received")).find((e) => e.data.message.parts[0].type === "image"));
   const { media } = event.data.message.parts[0];
   const answer = await fetch(media.url);
   assert.equal(answer.headers.get("content-type"), "image/png");
-  assert.deepEqual(Buffer.from(await answer.arrayBuffer()), PIXEL);
+  assert.deepEqual(Buffer.from(await answer.arrayBuffer()), PICTURE);
   assert.equal((await fetch(media.url.slice(0, -3))).status, 404, "a reference that was touched opens nothing");
   await fairway.send(address, { type: "file", media: { id: media.id, filename: "order.pdf", mime_type: "application/pdf" } });
   const link = page.locator(".fairway-chat a.file", { hasText: "order.pdf" });
   await link.waitFor();
   assert.match((await fetch(await link.getAttribute("href"))).headers.get("content-disposition"), /^attachment/);
+  await until("it is seen", () => page.locator(".fairway-chat img").evaluate((img) => img.naturalWidth === 240));
   await picture(page, "desktop-light");
 });
 
@@ -122,6 +125,7 @@ chapter("he comes back and finds everything", async () => {
   await page.reload();
   await until("all is there", async () => (await bubbles(page).count()) === before.length);
   const after = await bubbles(page).allTextContents();
+  await until("the picture too", () => page.locator(".fairway-chat img").evaluate((img) => img.naturalWidth === 240));
   assert.deepEqual(after.map((t) => t.trim()), before.map((t) => t.trim()));
 });
 
@@ -277,7 +281,9 @@ chapter("it reads well in the dark and on a small screen", async () => {
   const dark = await visit({ colorScheme: "dark" });
   await until("the chat is there", () => box(dark).isVisible());
   await say(dark, "Good evening");
-  await dark.locator("article.event:not(.minor)").first().waitFor();
+  await until("it is taken", async () => (await received("Good evening")).length === 1);
+  await fairway.send((await received("Good evening"))[0].data.from.address, { type: "text", text: "Good evening! What can we do for you?" });
+  await shown(dark, "What can we do").waitFor();
   await picture(dark, "desktop-dark");
   const small = await visit({ viewport: { width: 360, height: 740 }, isMobile: true });
   await until("the chat is there", () => box(small).isVisible());

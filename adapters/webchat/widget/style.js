@@ -49,7 +49,7 @@ blockquote { border-inline-start: 3px solid var(--line); padding-inline-start: 1
 .dim, small { color: var(--dim); font-size: 13px; } .me .dim { color: inherit; opacity: .85; }
 .picture { display: block; max-width: 100%; max-height: 260px; width: auto; height: auto; border-radius: 10px; }
 audio { width: 240px; max-width: 100%; }
-.bubble a.file, .file { display: inline-flex; gap: 8px; align-items: center; text-decoration: none; font-weight: 550; }
+.bubble a.file, .file { display: flex; gap: 8px; align-items: center; text-decoration: none; font-weight: 550; }
 .file svg { flex: none; }
 .state { font-size: 12px; color: var(--dim); margin: 2px 4px 0; display: flex; gap: 8px; }
 .state.bad { color: var(--bad); } .state button { text-decoration: underline; }

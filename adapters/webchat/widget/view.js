@@ -240,7 +240,7 @@ export class View {
   unread() {
     const { words, thread } = this.chat;
     const n = thread.unread;
-    this.badge.hidden = !n;
+    this.badge.hidden = !n || !this.panel.hidden;
     this.badge.textContent = n > 99 ? "99+" : String(n);
     const open = !this.panel.hidden;
     const label = open ? words.close : n ? `${words.open}, ${fill(words.unread, { n })}` : words.open;

@@ -7,11 +7,13 @@ import { providers } from "./providers.js";
 
 const health = document.getElementById("health");
 const balance = document.getElementById("balance");
-const WORDS = { in_doubt: "in doubt" };
+const WORDS = { accepted: "waiting", in_doubt: "in doubt" };
+const NEWS = 20_000;
 const ORDER = ["accepted", "scheduled", "held", "sending", "in_doubt", "sent", "delivered", "read", "failed", "expired", "cancelled", "suppressed"];
 
 let version = "";
 let wasAway = false;
+let backSince = 0;
 
 function showHealth(state, text) {
   health.className = `health ${state}`;
@@ -25,7 +27,9 @@ async function showBalance() {
     version = status.version;
     const where = ORDER.filter((s) => status.balance[s]).map((s) => `${status.balance[s]} ${WORDS[s] ?? s}`);
     balance.textContent = `${status.accepted} accepted${where.length ? ` = ${where.join(" + ")}` : ""}`;
-    if (wasAway) showHealth("good", `Back after a restart: ${balance.textContent}`);
+    if (wasAway) backSince = Date.now();
+    wasAway = false;
+    if (Date.now() - backSince < NEWS) showHealth("good", `Back after a restart: ${balance.textContent}`);
     else showHealth(status.ready ? "good" : "bad", status.ready ? `Running ${version}` : "Cannot store events now");
   } catch {
     wasAway = true;
@@ -58,14 +62,11 @@ function tabs() {
 
 async function begin() {
   tabs();
-  follow(heard, (there) => {
-    if (!there) wasAway = true;
-    showBalance();
-  });
+  follow(heard, showBalance);
   setInterval(showBalance, 2_000);
   const channels = await providers();
   const chat = channels.find((c) => c.schemes.includes("webchat"));
-  if (chat) window.FairwayChat.init({ channel: chat.id, target: "#chat", title: "Support", subtitle: chat.id });
+  if (chat) window.FairwayChat.init({ channel: chat.id, target: "#chat", title: "Support", subtitle: `Channel ${chat.id}` });
   else document.querySelector(".chat").hidden = true;
   const draw = preview(channels);
   document.getElementById("tab-preview").addEventListener("shown", draw, { once: true });

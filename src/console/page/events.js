@@ -108,10 +108,17 @@ function follow(id, text) {
   return node;
 }
 
+// Why it went, waits or did not go; looked up when somebody asks.
+function story(id) {
+  const node = el("details", {}, el("summary", {}, "States and timeline"));
+  node.addEventListener("toggle", () => node.append(follow(id, "")), { once: true });
+  return node;
+}
+
 function replyBox(event) {
   const { data } = event;
   const place = el("div");
-  const input = el("input", { type: "text", placeholder: `Reply to ${data.from?.name ?? data.from?.address}`, "aria-label": "Reply", autocomplete: "off" });
+  const input = el("input", { type: "text", placeholder: `Reply to ${data.from?.name ?? "this person"}`, "aria-label": "Reply", autocomplete: "off" });
   const submit = async (e) => {
     e.preventDefault();
     const text = input.value.trim();
@@ -144,7 +151,7 @@ export function heard(event) {
   watched.get(data.message_id)?.();
   const small = minor(type);
   const head = el("div", { class: "head" },
-    el("span", { class: "kind" }, type.replace("fairway.", "")), el("span", { class: "meta" }, `${data.channel}${data.from ? ` · ${data.from.name ?? data.from.address}` : ""}`),
+    el("span", { class: "kind" }, type.replace("fairway.", "")), el("span", { class: "meta" }, [data.channel, data.from?.name ?? data.from?.address, data.to && `to ${data.to}`].filter(Boolean).join(" · ")),
     el("time", { datetime: event.time }, clock(event.time)));
   const message = ["fairway.message.received", "fairway.message.created", "fairway.message.edited"].includes(type) ? data.message : null;
   const parts = message?.parts?.map((p) => el("div", {}, words(p)));
@@ -156,7 +163,10 @@ export function heard(event) {
     const at = raws.findIndex((r) => r.channel === data.channel);
     const raw = at >= 0 ? raws.splice(at, 1)[0].raw : null;
     node.append(...replyBox(event), code(data.from.address, data.channel), json(event, raw));
-  } else node.append(json(event));
+  } else {
+    if (type === "fairway.message.created" && data.message_id?.startsWith("msg_")) node.append(story(data.message_id));
+    node.append(json(event));
+  }
   list.prepend(node);
   empty.hidden = true;
   while (list.children.length > KEPT) list.lastElementChild.remove();

@@ -27,7 +27,7 @@ function column(preview, name) {
 export function preview(channels) {
   const panel = document.getElementById("preview-panel");
   const text = el("textarea", { id: "preview-text" });
-  text.value = "Your table is at **20:00**. Still coming?";
+  text.value = "Your table is at 20:00. Still coming?";
   const kind = el("select", { id: "preview-kind" }, Object.keys(KINDS).map((k) => el("option", { value: k }, k)));
   kind.value = "Two buttons";
   const grid = el("div", { class: "grid", "aria-live": "polite" });
