@@ -25,7 +25,7 @@ use crate::media::blobs::Blobs;
 use crate::outbound::{accept::Acceptor, owner, projector, unit};
 use crate::store::{Store, sqlite::Sqlite};
 use crate::transport::Transport;
-use crate::{clock, sandbox, telemetry, webchat};
+use crate::{clock, console, sandbox, telemetry, webchat};
 
 /// Newest ids that are exact in memory.
 const EXACT: usize = 2_000_000;
@@ -157,7 +157,7 @@ impl App {
         let chat = webchat::Room::open(chat, &config).await.map_err(wrong)?;
         tokio::spawn(Arc::clone(&chat).run());
         let chat = webchat::router(chat);
-        router = router.merge(chat.clone());
+        router = router.merge(chat.clone()).merge(console::router());
 
         let tls = crate::tls::watch(config.server.tls.as_ref()).map_err(wrong)?;
         let options = listener::Options {

@@ -81,8 +81,7 @@ async fn hand_out(desk: &Desk, place: &Place) -> Response {
     let mut stopping = desk.room.stopping.clone();
     let until = tokio::time::Instant::now() + Duration::from_secs(place.wait.min(WAIT));
     // Who was away for long gets the same answer as by socket: the gap, or a fresh start.
-    let missed = desk.thread.with(|t| t.head()) > cursor;
-    if missed && place.wait == 0 {
+    if place.wait == 0 {
         let (welcome, cursor) = desk.thread.with(|t| (t.welcome(&desk.visitor.session, Some(cursor)), t.head()));
         return list(&[welcome], Some(cursor));
     }
