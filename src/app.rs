@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::api::{self, auth::Keys};
 use crate::channels::{Channel, Channels, Live};
 use crate::config::Config;
-use crate::delivery::feed::Feed;
+use crate::delivery::{feed::Feed, webhooks::Webhooks};
 use crate::envelope::Writer;
 use crate::ingress::{self, Ingress, claims::Claims, listener, remember::Remembered};
 use crate::log::{self, EventLog, Position, Positions, Topic};
@@ -128,6 +128,8 @@ impl App {
             blobs: blobs.clone(),
             public_url: config.server.public_url.clone(),
         });
+        let webhooks =
+            Webhooks::open(Arc::clone(&feed), Arc::clone(&store), transport.clone(), config.is_loopback()).await.map_err(wrong)?;
         let shared = Arc::new(api::Shared {
             config: config.clone(),
             log: Arc::clone(&log),
@@ -139,6 +141,7 @@ impl App {
             keys,
             stopping: stopping.clone(),
             replayer,
+            webhooks,
             transport: transport.clone(),
         });
         let mut router = api::router(shared);

@@ -9,6 +9,7 @@ pub mod letters;
 pub mod messages;
 pub mod operations;
 pub mod problem;
+pub mod webhooks;
 
 use std::sync::Arc;
 
@@ -52,6 +53,8 @@ pub struct Shared {
     pub transport: crate::transport::Transport,
     /// Parses kept webhooks again.
     pub replayer: Arc<dyn operations::Replayer>,
+    /// Events delivered to URLs.
+    pub webhooks: Arc<crate::delivery::webhooks::Webhooks>,
 }
 
 /// The API's state.
@@ -82,6 +85,10 @@ pub fn router(api: Api) -> Router {
         .route("/v1/dead-letters/{id}/settle", post(letters::settle))
         .route("/v1/keys", get(keys::list).post(keys::create))
         .route("/v1/keys/{id}", delete(keys::revoke))
+        .route("/v1/webhooks", get(webhooks::list).post(webhooks::create))
+        .route("/v1/webhooks/{id}", delete(webhooks::remove))
+        .route("/v1/webhooks/{id}/test", post(webhooks::test))
+        .route("/v1/webhooks/{id}/replay", post(webhooks::replay))
         .route("/v1/replay", post(operations::replay))
         .route("/v1/status", get(operations::status))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), auth::guard));

@@ -6,5 +6,6 @@ mod crash;
 mod flow;
 mod house;
 mod limits;
+mod webhooks;
 mod world;
 mod world_twin;
