@@ -6,6 +6,7 @@ pub mod events;
 pub mod idempotency;
 pub mod keys;
 pub mod letters;
+pub mod media;
 pub mod messages;
 pub mod operations;
 pub mod problem;
@@ -55,6 +56,8 @@ pub struct Shared {
     pub replayer: Arc<dyn operations::Replayer>,
     /// Events delivered to URLs.
     pub webhooks: Arc<crate::delivery::webhooks::Webhooks>,
+    /// Media: bytes and links.
+    pub media: media::Room,
 }
 
 /// The API's state.
@@ -89,11 +92,15 @@ pub fn router(api: Api) -> Router {
         .route("/v1/webhooks/{id}", delete(webhooks::remove))
         .route("/v1/webhooks/{id}/test", post(webhooks::test))
         .route("/v1/webhooks/{id}/replay", post(webhooks::replay))
+        .route("/v1/media", post(media::upload))
+        .route("/v1/media/{id}", get(media::show))
+        .route("/v1/media/{id}/link", post(media::link))
         .route("/v1/replay", post(operations::replay))
         .route("/v1/status", get(operations::status))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), auth::guard));
     Router::new()
         .merge(guarded)
+        .route("/m/{id}", get(media::public))
         .route("/livez", get(operations::livez))
         .route("/healthz", get(operations::livez))
         .route("/readyz", get(operations::readyz))

@@ -6,6 +6,7 @@ mod crash;
 mod flow;
 mod house;
 mod limits;
+mod media;
 mod webhooks;
 mod world;
 mod world_twin;
