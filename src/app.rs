@@ -1,6 +1,7 @@
 //! Puts the rooms together: opens log and store, binds the channels, runs every task, serves, and stops in order.
 
 mod chat;
+mod errands;
 mod replay;
 mod send_topic;
 
@@ -11,17 +12,16 @@ use std::{
     time::Duration,
 };
 
-use fairway_adapters::contract::Call;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::api::{self, auth::Keys};
-use crate::channels::{Channel, Channels, Live};
+use crate::channels::{Channels, Live};
 use crate::config::Config;
-use crate::delivery::feed::Feed;
+use crate::delivery::{feed::Feed, webhooks::Webhooks};
 use crate::envelope::Writer;
 use crate::ingress::{self, Ingress, claims::Claims, listener, remember::Remembered};
 use crate::log::{self, EventLog, Position, Positions, Topic};
-use crate::media::blobs::Blobs;
+use crate::media::{blobs::Blobs, fetch, links::Links};
 use crate::outbound::{accept::Acceptor, owner, projector, unit};
 use crate::store::{Store, sqlite::Sqlite};
 use crate::transport::Transport;
@@ -84,6 +84,7 @@ impl App {
         let blobs = Blobs::open(&config.media.path)
             .map_err(|e| wrong(format!("media.path {} cannot be used: {e}", config.media.path.display())))?;
         let transport = transport(&config, &blobs);
+        let links = Links::open(&*store, &config.server.public_url).await.map_err(wrong)?;
         let writer = Writer::new(&*log, config.log.encoding, &config.server.public_url);
         let (claims, remembered) = recall(&*log, &sqlite).await.map_err(wrong)?;
         let (stop, stopping) = watch::channel(false);
@@ -96,7 +97,7 @@ impl App {
             transport: transport.clone(),
             writer: writer.clone(),
             public_url: config.server.public_url.clone(),
-            links: Arc::new(|_| None),
+            links: links.of(&blobs),
         });
         let units = owner::Units::default();
         let owner = tokio::spawn(owner::run(Arc::clone(&parts), units.clone(), units_stopping));
@@ -108,8 +109,8 @@ impl App {
 
         let (owed, owed_calls) = mpsc::unbounded_channel();
         let (wanted_keys, key_calls) = mpsc::unbounded_channel();
-        tokio::spawn(make_owed_calls(transport.clone(), owed_calls));
-        tokio::spawn(fetch_keys(transport.clone(), key_calls));
+        tokio::spawn(errands::make_owed_calls(transport.clone(), owed_calls));
+        tokio::spawn(errands::fetch_keys(transport.clone(), key_calls));
         let ingress_parts = ingress::Parts {
             log: Arc::clone(&log),
             channels: channels.clone(),
@@ -121,6 +122,15 @@ impl App {
         let ingress = Arc::new(Ingress::new(ingress_parts, &config));
         tokio::spawn(flush_claims(Arc::clone(&log), Arc::clone(&remembered)));
 
+        tokio::spawn(fetch::run(Arc::new(fetch::Parts {
+            log: Arc::clone(&log),
+            store: Arc::clone(&store),
+            channels: channels.clone(),
+            transport: transport.clone(),
+            blobs: blobs.clone(),
+            public_url: config.server.public_url.clone(),
+            max_size: config.media.max_size.0 as usize,
+        })));
         let replayer = Arc::new(replay::Replay {
             log: Arc::clone(&log),
             channels: channels.clone(),
@@ -129,6 +139,8 @@ impl App {
             blobs: blobs.clone(),
             public_url: config.server.public_url.clone(),
         });
+        let webhooks =
+            Webhooks::open(Arc::clone(&feed), Arc::clone(&store), transport.clone(), config.is_loopback()).await.map_err(wrong)?;
         let shared = Arc::new(api::Shared {
             config: config.clone(),
             log: Arc::clone(&log),
@@ -140,6 +152,8 @@ impl App {
             keys,
             stopping: stopping.clone(),
             replayer,
+            webhooks,
+            media: api::media::Room { blobs: blobs.clone(), links },
             transport: transport.clone(),
         });
         let mut router = api::router(shared);
@@ -244,7 +258,7 @@ impl App {
 /// The client; files of multipart bodies come from the blobs.
 fn transport(config: &Config, blobs: &Blobs) -> Transport {
     let blobs = blobs.clone();
-    Transport::new(config.is_loopback(), Arc::new(move |name| blobs.get(name).ok().map(bytes::Bytes::from)))
+    Transport::new(config.is_loopback(), Arc::new(move |name| blobs.get(&blobs.find(name).unwrap_or(name.to_owned())).ok().map(Into::into)))
 }
 
 /// Serves an address with one single-threaded runtime per core.
@@ -366,41 +380,6 @@ async fn all_ends(log: &dyn EventLog) -> Positions {
         }
     }
     all
-}
-
-/// Calls owed besides an answer (a button press to confirm). Their failure loses nothing.
-async fn make_owed_calls(transport: Transport, mut calls: mpsc::UnboundedReceiver<(Arc<Channel>, Call)>) {
-    while let Some((channel, call)) = calls.recv().await {
-        let transport = transport.clone();
-        tokio::spawn(async move {
-            if let Err(e) = transport.call(&call, None, Duration::from_secs(10)).await {
-                tracing::warn!(channel = &*channel.id, error = %e, "a call owed to the provider failed");
-            }
-        });
-    }
-}
-
-type KeyCall = (Arc<Channel>, Call, oneshot::Sender<Option<bytes::Bytes>>);
-
-/// Fetches published keys for verification.
-async fn fetch_keys(transport: Transport, mut calls: mpsc::UnboundedReceiver<KeyCall>) {
-    while let Some((channel, call, answer)) = calls.recv().await {
-        let transport = transport.clone();
-        tokio::spawn(async move {
-            let keys = match transport.call(&call, None, Duration::from_secs(5)).await {
-                Ok(reply) if reply.status.is_success() => Some(reply.body),
-                Ok(reply) => {
-                    tracing::warn!(channel = &*channel.id, status = reply.status.as_u16(), "published keys cannot be fetched");
-                    None
-                }
-                Err(e) => {
-                    tracing::warn!(channel = &*channel.id, error = %e, "published keys cannot be fetched");
-                    None
-                }
-            };
-            let _ = answer.send(keys);
-        });
-    }
 }
 
 /// The key that authenticates cursors; made at the first start.

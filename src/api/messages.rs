@@ -324,23 +324,27 @@ pub async fn preview(Extract(api): Extract<Api>, caller: Caller, Body(wanted): B
         let Some(channel) = channels.by_id.get(&name) else {
             return Err(Problem::new(&problem::INVALID, format!("there is no channel {name}")).at("#/channels", "channel_unknown"));
         };
-        let address = wanted
-            .addresses
-            .get(&name)
-            .cloned()
-            .unwrap_or_else(|| if channel.reaches(&to) { to.clone() } else { example_address(channel.facts().schemes[0]) });
-        data.push(shown(&api.acceptor.preview(&request, channel, &address).await));
+        let given = wanted.addresses.get(&name).cloned().or_else(|| channel.reaches(&to).then(|| to.clone()));
+        let candidates = given.map_or_else(|| examples(channel.facts().schemes[0]), |address| vec![address]);
+        let mut best = None;
+        for address in candidates {
+            let preview = api.acceptor.preview(&request, channel, &address).await;
+            let fits = preview.rendered.is_ok();
+            if best.is_none() || fits {
+                best = Some(preview);
+            }
+            if fits {
+                break;
+            }
+        }
+        data.extend(best.as_ref().map(shown));
     }
     Ok(Json(serde_json::json!({ "data": data })).into_response())
 }
 
-/// An address that a channel renders, for a person who has none there.
-fn example_address(scheme: &str) -> String {
-    match scheme {
-        "tel" | "whatsapp" | "rcs" | "sms" => format!("{scheme}:+15550100200"),
-        "mailto" => "mailto:ana@example.org".into(),
-        _ => format!("{scheme}:100200"),
-    }
+/// Addresses to try for a person who has none on a channel: a number, an id, a mailbox.
+fn examples(scheme: &str) -> Vec<String> {
+    ["+15550100200", "100200", "ana@example.org"].map(|id| format!("{scheme}:{id}")).to_vec()
 }
 
 fn shown(preview: &crate::outbound::accept::Preview) -> serde_json::Value {

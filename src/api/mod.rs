@@ -6,9 +6,11 @@ pub mod events;
 pub mod idempotency;
 pub mod keys;
 pub mod letters;
+pub mod media;
 pub mod messages;
 pub mod operations;
 pub mod problem;
+pub mod webhooks;
 
 use std::sync::Arc;
 
@@ -52,6 +54,10 @@ pub struct Shared {
     pub transport: crate::transport::Transport,
     /// Parses kept webhooks again.
     pub replayer: Arc<dyn operations::Replayer>,
+    /// Events delivered to URLs.
+    pub webhooks: Arc<crate::delivery::webhooks::Webhooks>,
+    /// Media: bytes and links.
+    pub media: media::Room,
 }
 
 /// The API's state.
@@ -82,11 +88,19 @@ pub fn router(api: Api) -> Router {
         .route("/v1/dead-letters/{id}/settle", post(letters::settle))
         .route("/v1/keys", get(keys::list).post(keys::create))
         .route("/v1/keys/{id}", delete(keys::revoke))
+        .route("/v1/webhooks", get(webhooks::list).post(webhooks::create))
+        .route("/v1/webhooks/{id}", delete(webhooks::remove))
+        .route("/v1/webhooks/{id}/test", post(webhooks::test))
+        .route("/v1/webhooks/{id}/replay", post(webhooks::replay))
+        .route("/v1/media", post(media::upload))
+        .route("/v1/media/{id}", get(media::show))
+        .route("/v1/media/{id}/link", post(media::link))
         .route("/v1/replay", post(operations::replay))
         .route("/v1/status", get(operations::status))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), auth::guard));
     Router::new()
         .merge(guarded)
+        .route("/m/{id}", get(media::public))
         .route("/livez", get(operations::livez))
         .route("/healthz", get(operations::livez))
         .route("/readyz", get(operations::readyz))

@@ -165,6 +165,18 @@ impl Feed {
         Ok(vector)
     }
 
+    /// The event at a place; `None` when it is not there any more.
+    pub async fn at(&self, at: Position) -> Result<Option<Event>, Error> {
+        let mut reader = self.log.reader();
+        reader.assign(at);
+        match tokio::time::timeout(Duration::from_secs(5), reader.next(1)).await {
+            Ok(Ok(records)) => Ok(records.first().filter(|r| r.at == at).and_then(Event::of)),
+            Ok(Err(ReadError::Expired(..))) => Ok(None),
+            Ok(Err(e)) => Err(Error::Away(e.to_string())),
+            Err(_) => Err(Error::Away("the log does not answer".into())),
+        }
+    }
+
     /// Reads a cursor.
     pub fn cursor(&self, text: &str) -> Result<Vector, Error> {
         cursor::read(text, &self.key).ok_or(Error::Foreign)

@@ -48,6 +48,32 @@ impl Blobs {
         fs::read(self.path(name)?)
     }
 
+    /// Keeps under which hash a media object lies, so that whoever cannot wait for the store finds it by its id.
+    pub fn name(&self, id: &str, blob: &str) -> Result<(), Error> {
+        let path = self.named(id)?;
+        let parent = path.parent().unwrap_or(&self.folder);
+        fs::create_dir_all(parent)?;
+        let draft = parent.join(format!(".{}", crate::ids::text("", crate::ids::random())));
+        let mut file = fs::File::create(&draft)?;
+        file.write_all(blob.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&draft, &path)?;
+        fs::File::open(parent)?.sync_all()
+    }
+
+    /// The hash under which a media object lies.
+    pub fn find(&self, id: &str) -> Option<String> {
+        fs::read_to_string(self.named(id).ok()?).ok()
+    }
+
+    /// Where the hash of a media object stands. Only ids of ours name one.
+    fn named(&self, id: &str) -> Result<PathBuf, Error> {
+        if !id.starts_with("med_") || crate::ids::read_fingerprint(id).is_none() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not the id of a media object"));
+        }
+        Ok(self.folder.join("ids").join(&id[4..6]).join(id))
+    }
+
     /// Lets go of a blob.
     pub fn remove(&self, name: &str) -> Result<(), Error> {
         match fs::remove_file(self.path(name)?) {

@@ -47,6 +47,9 @@ pub struct Transport {
 /// The most of an answer that is read.
 pub const ANSWER_LIMIT: usize = 1 << 20;
 
+/// Begins the reason of an answer that was larger than its limit.
+pub const TOO_LARGE: &str = "the answer is larger than";
+
 const CONNECT: Duration = Duration::from_secs(10);
 
 impl Transport {
@@ -162,7 +165,7 @@ async fn read(mut body: hyper::body::Incoming, limit: usize) -> Result<Bytes, Er
         let frame = frame.map_err(|e| Error::Unknown(format!("the answer broke off: {e}")))?;
         let Ok(data) = frame.into_data() else { continue };
         if rest.as_ref().map_or(first.len(), BytesMut::len) + data.len() > limit {
-            return Err(Error::Unknown(format!("the answer is larger than {limit} bytes")));
+            return Err(Error::Unknown(format!("{TOO_LARGE} {limit} bytes")));
         }
         match &mut rest {
             Some(buffer) => buffer.extend_from_slice(&data),

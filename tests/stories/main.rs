@@ -3,8 +3,11 @@
 
 mod bad_input;
 mod crash;
+mod deploy;
 mod flow;
 mod house;
 mod limits;
+mod media;
+mod webhooks;
 mod world;
 mod world_twin;

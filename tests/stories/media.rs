@@ -1,0 +1,78 @@
+//! Media out of and into the gateway.
+
+use fairway_adapters::contract::Call;
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+fn path(url: &str) -> String {
+    url.splitn(4, '/').nth(3).map(|p| format!("/{p}")).expect("a path")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_picture_that_a_person_sent_can_be_read() {
+    let world = World::start("").await;
+    let (status, _) = world.post("/sandbox-control/telegram/act", &json!({ "person": "telegram:5550001", "image": "our boat" })).await;
+    assert_eq!(status, 200);
+    world.until("the event", 10, async |w| w.events("fairway.message.received").await.len() == 1).await;
+    let event = &world.events("fairway.message.received").await[0];
+    let part = event["data"]["message"]["parts"].as_array().into_iter().flatten().find(|p| p["type"] == "image").expect("an image");
+    let url = path(part["media"]["url"].as_str().unwrap_or_else(|| panic!("no URL: {part:#}")));
+    world
+        .until("it is fetched", 15, async |w| {
+            let reply = w.ask("GET", &url, None).await.expect("an answer");
+            assert!(matches!(reply.status.as_u16(), 200 | 503), "{}", reply.status);
+            assert!(reply.status.is_success() || reply.headers.contains_key("retry-after"));
+            reply.status.is_success()
+        })
+        .await;
+    let reply = world.ask("GET", &url, None).await.expect("an answer");
+    let header = |name: &str| reply.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+    assert!(header("content-type").starts_with("image/") && header("content-disposition").starts_with("inline"), "{:?}", reply.headers);
+    assert_eq!(header("x-content-type-options"), "nosniff");
+    assert!(!reply.body.is_empty() && header("content-length") == reply.body.len().to_string());
+    let known = Call::new(Method::GET, world.url(&url)).header("if-none-match", header("etag"));
+    assert_eq!(world.call(&known).await.expect("an answer").status.as_u16(), 304);
+    let head = world.ask("HEAD", &url, None).await.expect("an answer");
+    assert!(head.status.is_success() && head.body.is_empty());
+
+    // A public link opens it without a key, for a time; another signature opens nothing.
+    let (status, link) = world.post(&format!("{url}/link?seconds=2"), &json!({})).await;
+    assert_eq!(status, 201, "{link}");
+    let public = path(link["url"].as_str().expect("a link"));
+    assert_eq!(world.ask("GET", &public, None).await.expect("an answer").body, reply.body);
+    let forged = world.ask("GET", &format!("{public}x"), None).await.expect("an answer");
+    assert_eq!(forged.status.as_u16(), 404);
+    tokio::time::sleep(std::time::Duration::from_millis(2100)).await;
+    assert_eq!(world.ask("GET", &public, None).await.expect("an answer").status.as_u16(), 410);
+    let missing = world.ask("GET", "/v1/media/med_00000000000000000000000000", None).await.expect("an answer");
+    assert_eq!(missing.status.as_u16(), 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_can_be_sent() {
+    let world = World::start("").await;
+    let upload = Call::new(Method::POST, world.url("/v1/media?filename=price%20list.html"))
+        .header("content-type", "text/html")
+        .header("fairway-upload", "1")
+        .bytes("<script>alert(1)</script>");
+    let first = world.call(&upload).await.expect("an answer");
+    assert_eq!(first.status.as_u16(), 201, "{}", String::from_utf8_lossy(&first.body));
+    assert_eq!(world.call(&upload).await.expect("an answer").body, first.body, "the same file is the same object");
+    let made: Value = serde_json::from_slice(&first.body).expect("JSON");
+    assert_eq!(made["size"], 25);
+    let reply = world.ask("GET", &path(made["url"].as_str().expect("a URL")), None).await.expect("an answer");
+    assert_eq!(&reply.body[..], b"<script>alert(1)</script>");
+    assert_eq!(reply.headers["content-disposition"], "attachment; filename*=UTF-8''price%20list%2Ehtml");
+
+    let part = json!({ "type": "file", "media": { "id": made["id"], "filename": "prices.html", "mime_type": "text/html" } });
+    let (status, accepted) = world.post("/v1/messages", &json!({ "to": "telegram:5550001", "parts": [part] })).await;
+    assert_eq!(status, 202, "{accepted}");
+    world.reaches(accepted["id"].as_str().expect("an id"), &["sent", "delivered"], 10).await;
+    // Through a provider that fetches it itself.
+    let part = json!({ "type": "image", "media": { "id": made["id"], "mime_type": "image/png" } });
+    let (status, accepted) = world.post("/v1/messages", &json!({ "to": "whatsapp:+14155550001", "parts": [part] })).await;
+    assert_eq!(status, 202, "{accepted}");
+    world.reaches(accepted["id"].as_str().expect("an id"), &["sent", "delivered", "read"], 10).await;
+}
