@@ -387,7 +387,7 @@ async fn cursor_key(store: &dyn Store) -> Result<Vec<u8>, crate::store::Error> {
     if let Some(key) = store.setting("cursor_key").await? {
         return Ok(key.into_bytes());
     }
-    let key = crate::ids::text("", crate::ids::random());
+    let key = crate::ids::secret();
     store.put_setting("cursor_key", key.clone()).await?;
     Ok(key.into_bytes())
 }

@@ -45,6 +45,15 @@ pub fn random() -> Fingerprint {
     GENERATOR.with_borrow_mut(|g| u128::from(g.next_u64()) << 64 | u128::from(g.next_u64()))
 }
 
+/// 256 bits nobody can guess, as 52 characters: for what opens doors. Names take [`random`], which is faster.
+pub fn secret() -> String {
+    let mut bytes = [0_u8; 32];
+    // Without random numbers from the system no secret may be made at all.
+    aws_lc_rs::rand::fill(&mut bytes).expect("the system has random numbers");
+    let half = |at: usize| text("", u128::from_be_bytes(bytes[at..at + 16].try_into().expect("16 of 32")));
+    half(0) + &half(16)
+}
+
 /// Writes a prefix and 26 characters.
 pub fn text(prefix: &str, value: Fingerprint) -> String {
     let mut out = String::with_capacity(prefix.len() + 26);

@@ -108,8 +108,7 @@ impl Keys {
             let detail = format!("there is no scope `{wrong}`; there are {}", SCOPES.join(", "));
             return Err(Problem::new(&problem::INVALID, detail).at("#/scopes", "scope_unknown"));
         }
-        // Two random numbers: 256 bits nobody guesses.
-        let secret = format!("fw_{}{}", ids::text("", ids::random()), ids::text("", ids::random()));
+        let secret = format!("fw_{}", ids::secret());
         let key = ApiKey {
             id: ids::text("key_", ids::random()),
             name,

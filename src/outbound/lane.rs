@@ -7,7 +7,7 @@
 //! ```
 //!
 //! - First in, first out per conversation and lane, one attempt at a time.
-//! - `urgent` before `normal` before `bulk`, with a floor: at least one in [`FLOOR`] goes to a lower lane that waits.
+//! - `urgent` before `normal` before `bulk`, with a floor: at least one in sixteen goes to a lower lane that waits.
 //! - Channels take turns. What must wait for a limit stands in a heap, not in the ring.
 //! - Armed is at most what can leave in [`AHEAD`]; limits are charged at the gate, where the request leaves.
 

@@ -3,7 +3,7 @@
 //! Invariant: nobody else writes this unit's ledger, its schedule rows, or the states of its messages.
 //!
 //! The task never waits for I/O while it could decide: appends, calls and store reads run beside it and come back as
-//! [`Event`]s. What it decides is pure (`lane`, `limit`); what it promises stands in the ledger before it acts.
+//! events. What it decides is pure (`lane`, `limit`); what it promises stands in the ledger before it acts.
 
 mod arm;
 mod checkpoint;
