@@ -39,7 +39,7 @@ pub async fn deliver(
     let (site, mut body, session) = read(&room, &channel, &headers, &body)?;
     let ours = body.get("id").and_then(Value::as_str).filter(|id| id.starts_with("msg_")).ok_or(No::Invalid("id: missing"))?;
     let id = frame_id(ours);
-    if !body.get("parts").and_then(Value::as_array).is_some_and(|p| !p.is_empty()) {
+    if body.get("parts").and_then(Value::as_array).is_none_or(Vec::is_empty) {
         return Err(No::Invalid("parts: there is nothing to show"));
     }
     let session = current(&room, &site, session).await?;
