@@ -1074,8 +1074,8 @@ class View {
  }
  look() {
   clearTimeout(this.looking);
-  if (this.panel.hidden || document.visibilityState !== "visible" || !this.atEnd()) return;
-  this.looking = setTimeout(() => this.chat.thread.look(), 400);
+  const looks = () => !this.panel.hidden && document.visibilityState === "visible" && this.atEnd();
+  if (looks()) this.looking = setTimeout(() => looks() && this.chat.thread.look(), 400);
  }
  unread() {
   const { words, thread } = this.chat;
@@ -1201,6 +1201,7 @@ class Chat {
  }
  write(content, more) {
   this.link.start();
+  if (this.isOpen) this.thread.look();
   return this.thread.write(content, more);
  }
  pick(choice, reply_to) {

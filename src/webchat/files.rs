@@ -1,9 +1,9 @@
 //! Files of visitors: taken, kept under their hash, served by a signed reference.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::Json;
-use axum::body::Bytes;
+use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use fairway_adapters::webchat::pass::{FileRef, purpose};
@@ -18,6 +18,8 @@ use super::reply::No;
 use super::site::{Site, bearer};
 use crate::clock;
 
+/// How long an upload may take.
+const WITHIN: Duration = Duration::from_secs(120);
 /// Types a browser may show in place; everything else is offered for saving.
 const SHOWN: [&str; 15] = [
     "image/png",
@@ -58,7 +60,7 @@ pub async fn upload(
     Query(named): Query<Named>,
     method: Method,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Result<Json<Value>, No> {
     if method != Method::POST {
         return Err(No::Method);
@@ -66,11 +68,11 @@ pub async fn upload(
     let site = room.sites.get(&channel)?;
     let session = site.visitor(bearer(&headers).ok_or(No::Session)?, clock::now())?;
     room.limits.check(What::Upload, &session.visitor.session)?;
+    // Read only now: who has no session makes us hold nothing.
+    let most = usize::try_from(site.settings.max_upload().min(room.max_file)).unwrap_or(usize::MAX);
+    let body = tokio::time::timeout(WITHIN, axum::body::to_bytes(body, most)).await.map_err(|_| No::Away)?.map_err(|_| No::TooLarge)?;
     if body.is_empty() {
         return Err(No::Invalid("the file is empty"));
-    }
-    if body.len() as u64 > site.settings.max_upload() {
-        return Err(No::TooLarge);
     }
     let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let mime: String = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();

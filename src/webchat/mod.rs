@@ -23,7 +23,6 @@ mod threads;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
@@ -113,13 +112,11 @@ impl Room {
 
 /// The routes under `/webchat`.
 pub fn router(room: Arc<Room>) -> Router {
-    // The largest file of any channel is checked where the channel is known; this only bounds what is read at all.
-    let largest = usize::try_from(room.max_file).unwrap_or(usize::MAX);
     let visitors = Router::new()
         .route("/webchat/{channel}/session", any(session::open))
         .route("/webchat/{channel}/socket", get(socket::open))
         .route("/webchat/{channel}/poll", any(poll::poll))
-        .route("/webchat/{channel}/upload", any(files::upload).layer(DefaultBodyLimit::max(largest)))
+        .route("/webchat/{channel}/upload", any(files::upload))
         .route("/webchat/{channel}/file/{reference}", get(files::file))
         .layer(middleware::from_fn_with_state(Arc::clone(&room), site::admit));
     Router::new()

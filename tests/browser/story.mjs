@@ -261,6 +261,7 @@ chapter("other sites' pages are kept out", async () => {
 
 chapter("a provider is made sick, and a message is shown on every channel", async () => {
   await page.getByRole("tab", { name: "Providers" }).click();
+  const sick = await page.locator("#providers-panel .card .meta").first().textContent();
   await page.getByRole("combobox").first().selectOption("duplicate webhooks");
   await page.getByRole("button", { name: "Let somebody write" }).first().click();
   await page.getByRole("button", { name: "Send 10 to one person" }).first().click();
@@ -271,7 +272,7 @@ chapter("a provider is made sick, and a message is shown on every channel", asyn
   await page.locator("#preview-panel .bubble").first().waitFor();
   await picture(page, "preview");
   await page.getByRole("tab", { name: "Live events" }).click();
-  await page.locator("article.event:not(.minor) .meta", { hasText: "demo-telegram" }).first().waitFor();
+  await page.locator("article.event:not(.minor) .meta", { hasText: sick }).first().waitFor();
   await page.locator("article.event details summary", { hasText: "Reply from code" }).first().click();
   await page.locator("article.event .code pre", { hasText: "curl -X POST" }).first().waitFor();
   await picture(page, "events");

@@ -102,6 +102,8 @@ class Chat {
 
   write(content, more) {
     this.link.start();
+    // Who answers has read what he answers.
+    if (this.isOpen) this.thread.look();
     return this.thread.write(content, more);
   }
 

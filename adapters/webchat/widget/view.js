@@ -233,8 +233,9 @@ export class View {
   // Read is what was in front of a visitor who looked.
   look() {
     clearTimeout(this.looking);
-    if (this.panel.hidden || document.visibilityState !== "visible" || !this.atEnd()) return;
-    this.looking = setTimeout(() => this.chat.thread.look(), 400);
+    const looks = () => !this.panel.hidden && document.visibilityState === "visible" && this.atEnd();
+    // Asked again when the time is over: he may have closed it meanwhile.
+    if (looks()) this.looking = setTimeout(() => looks() && this.chat.thread.look(), 400);
   }
 
   unread() {
