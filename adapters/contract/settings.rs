@@ -48,16 +48,13 @@ impl Settings {
                 Some(_) => {}
             }
         }
-        // One key at a time, so that the error can name it; serde's own message never carries the value of a secret.
-        serde_json::from_value(Value::Object(self.0.clone())).map_err(|error| {
-            let key = known
-                .iter()
-                .find(|key| {
-                    let mut without = self.0.clone();
-                    without.remove(**key).is_some() && serde_json::from_value::<T>(Value::Object(without)).is_ok()
-                })
-                .map_or("settings", |key| *key);
-            SettingsError::new(key, redact(&error.to_string()), "see the channel's settings in `fairway schema config`")
+        // serde's own message never carries the value of a secret once it is redacted.
+        serde_path_to_error::deserialize(Value::Object(self.0.clone())).map_err(|error| {
+            let key = match error.path().to_string() {
+                path if path == "." => "settings".to_owned(),
+                path => path,
+            };
+            SettingsError::new(key, redact(&error.inner().to_string()), "`fairway schema config` says what it may be")
         })
     }
 }

@@ -480,7 +480,7 @@ mod tests {
             ("[channels.a]\nprovider='p'\nlimits=['x']", "test.toml: channels.a.limits: there is no [limits.x]"),
             ("[log]\nkind='kafka'", "test.toml: log.brokers: missing"),
             ("[log]\nkind='kafak'", "test.toml: log.kind: "),
-            ("[channels.a.throttle]\nrate='80'\n[channels.a]\nprovider='p'", "syntax"),
+            ("[channels.a.throttle]\nrate='80'\n[channels.a]\nprovider='p'", "test.toml: channels.a.throttle.rate: `80` is not a rate"),
             ("[apps.a]\nprovider='p'\n[channels.a]\nprovider='p'", "an app has the same name"),
         ] {
             let errors = parse(text).expect_err(text).to_string();
