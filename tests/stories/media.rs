@@ -72,7 +72,8 @@ async fn an_upload_can_be_sent() {
     world.reaches(accepted["id"].as_str().expect("an id"), &["sent", "delivered"], 10).await;
     // Through a provider that fetches it itself.
     let part = json!({ "type": "image", "media": { "id": made["id"], "mime_type": "image/png" } });
-    let (status, accepted) = world.post("/v1/messages", &json!({ "to": "whatsapp:+14155550001", "parts": [part] })).await;
+    let (status, accepted) =
+        world.post("/v1/messages", &json!({ "to": "whatsapp:+14155550001", "channel": "demo-whatsapp", "parts": [part] })).await;
     assert_eq!(status, 202, "{accepted}");
     world.reaches(accepted["id"].as_str().expect("an id"), &["sent", "delivered", "read"], 10).await;
 }
