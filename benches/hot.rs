@@ -84,6 +84,7 @@ fn outbound(c: &mut Criterion) {
             template: None,
             category: Default::default(),
             reply_to: None,
+            handle: None,
             author: None,
             expires_at: None,
             native: &native,

@@ -1,6 +1,6 @@
 //! The laws themselves. Each takes a provider and fails with the case that broke it.
 
-use std::{collections::HashSet, fs, path::PathBuf};
+use std::{collections::HashSet, fs, path::PathBuf, sync::Arc};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use proptest::prelude::*;
@@ -31,8 +31,54 @@ pub(crate) use laws;
 const NOW: Time = Time(1_795_169_730_000);
 const HOOK: &str = "https://gw.example.org/hooks/channel";
 
-fn context() -> Context<'static> {
-    Context { now: NOW, public_url: "https://gw.example.org", hook_url: HOOK, login: None, keys: None }
+/// An adapter beside its twin, logged in where there are logins, with the published keys where there are some.
+struct Pair {
+    twin: Box<dyn Twin>,
+    adapter: Arc<dyn Adapter>,
+    login: Option<Secret>,
+    keys: Option<Vec<u8>>,
+}
+
+impl Pair {
+    fn context(&self) -> Context<'_> {
+        Context { now: NOW, public_url: "https://gw.example.org", hook_url: HOOK, login: self.login.as_ref(), keys: self.keys.as_deref() }
+    }
+
+    fn verify<'a>(&self, hook: Webhook<'a>) -> Result<Verified<'a>, VerifyError> {
+        self.adapter.verify(hook, &self.context())
+    }
+
+    /// Parses whatever it is, proved or not.
+    fn parse<'a>(&self, hook: Webhook<'a>) -> Parsed<'a> {
+        self.adapter.parse(&Verified::from_our_own_log(hook), &self.context())
+    }
+
+    /// A case as the provider would deliver it.
+    fn signed(&self, case: &Value) -> Draft {
+        let draft = draft(case);
+        let url = url_of(&draft.query);
+        self.twin.sign(&url, draft)
+    }
+
+    fn render(&self, asked: &Asked) -> Result<Rendered, RenderError> {
+        let request = &asked.request;
+        let to = request.to.as_deref().expect("fixtures name `to`");
+        let (to, thread) = to.split_once('#').map_or((to, None), |(to, thread)| (to, Some(thread)));
+        let outbound = Outbound {
+            id: "msg_00fixture",
+            to,
+            thread,
+            parts: &request.parts,
+            template: if request.parts.is_empty() { request.template.as_ref() } else { None },
+            category: request.category,
+            reply_to: asked.reply_to.as_deref(),
+            handle: asked.handle.as_deref(),
+            author: request.author.as_ref(),
+            expires_at: request.expires_at,
+            native: &request.native,
+        };
+        self.adapter.render(&outbound, &self.context())
+    }
 }
 
 struct Case {
@@ -85,10 +131,37 @@ fn settings(twin: &dyn Twin, case: Option<&Value>) -> Settings {
     Settings(map)
 }
 
-fn bound(provider: &Provider, case: Option<&Value>) -> (Box<dyn Twin>, std::sync::Arc<dyn Adapter>) {
-    let twin = (provider.twin)(7);
-    let adapter = (provider.bind)(settings(&*twin, case)).unwrap_or_else(|e| panic!("{}: {e}", provider.facts.id));
-    (twin, adapter)
+/// Settings as they are in production: every base URL is the provider's own.
+fn bound(provider: &Provider, case: Option<&Value>) -> Pair {
+    pair(provider, |twin| settings(twin, case))
+}
+
+/// Settings whose every base URL points at the twin, as the sandbox hosts it.
+fn on_stage(provider: &Provider, case: Option<&Value>) -> Pair {
+    pair(provider, |twin| {
+        let mut settings = settings(twin, case);
+        settings.0.insert("api_base".into(), "http://twin.test".into());
+        settings
+    })
+}
+
+fn pair(provider: &Provider, settings: impl FnOnce(&dyn Twin) -> Settings) -> Pair {
+    let mut twin = (provider.twin)(7);
+    let adapter = (provider.bind)(settings(&*twin)).unwrap_or_else(|e| panic!("{}: {e}", provider.facts.id));
+    let mut pair = Pair { login: None, keys: None, adapter, twin: (provider.twin)(7) };
+    if let Some(call) = pair.adapter.login(&pair.context()) {
+        let reply = twin.answer(&received(&call), NOW).reply;
+        pair.login = pair.adapter.logged_in(&reply).map(|(token, _)| token);
+        assert!(pair.login.is_some(), "{}: the twin answers the login {}", provider.facts.id, String::from_utf8_lossy(&reply.body));
+    }
+    if let Some(first) = cases(provider, "inbound").first() {
+        let needs = with_hook(&pair.signed(&first.value), |hook| pair.verify(hook).err());
+        if let Some(VerifyError::NeedsKeys(call)) = needs {
+            pair.keys = Some(twin.answer(&received(&call), NOW).reply.body.to_vec());
+        }
+    }
+    pair.twin = twin;
+    pair
 }
 
 fn draft(case: &Value) -> Draft {
@@ -130,25 +203,19 @@ fn url_of(query: &str) -> String {
     if query.is_empty() { HOOK.to_owned() } else { format!("{HOOK}?{query}") }
 }
 
-fn signed(twin: &dyn Twin, case: &Value) -> Draft {
-    let draft = draft(case);
-    let url = url_of(&draft.query);
-    twin.sign(&url, draft)
-}
-
-fn events(adapter: &dyn Adapter, draft: &Draft) -> Value {
+fn events(pair: &Pair, draft: &Draft) -> Value {
     with_hook(draft, |hook| {
-        let verified = adapter.verify(hook, &context()).expect("signed by the twin");
-        let parsed = adapter.parse(&verified, &context());
+        let verified = pair.verify(hook).expect("signed by the twin");
+        let parsed = pair.adapter.parse(&verified, &pair.context());
         Value::Array(parsed.events.iter().map(written).collect())
     })
 }
 
 pub(crate) fn it_accepts_what_the_provider_signed(provider: &Provider) {
     for case in cases(provider, "inbound") {
-        let (twin, adapter) = bound(provider, Some(&case.value));
-        with_hook(&signed(&*twin, &case.value), |hook| {
-            if let Err(e) = adapter.verify(hook, &context()) {
+        let pair = bound(provider, Some(&case.value));
+        with_hook(&pair.signed(&case.value), |hook| {
+            if let Err(e) = pair.verify(hook) {
                 panic!("{}: refused: {e:?}", case.name);
             }
         });
@@ -160,29 +227,28 @@ pub(crate) fn it_refuses_any_changed_byte(provider: &Provider) {
         return; // Nothing is signed: the token in the URL is the engine's to check.
     }
     for case in cases(provider, "inbound") {
-        let (twin, adapter) = bound(provider, Some(&case.value));
-        let good = signed(&*twin, &case.value);
+        let pair = bound(provider, Some(&case.value));
+        let good = pair.signed(&case.value);
         if good.method == Method::GET {
             continue;
         }
-        let covers_body =
-            with_hook(&Draft { body: [&good.body[..], b"x"].concat(), ..good.clone() }, |h| adapter.verify(h, &context()).is_err());
+        let covers_body = with_hook(&Draft { body: [&good.body[..], b"x"].concat(), ..good.clone() }, |h| pair.verify(h).is_err());
         for at in (0..good.body.len()).step_by(good.body.len() / 24 + 1) {
             let mut bad = good.clone();
             bad.body[at] ^= 1;
-            let refused = with_hook(&bad, |hook| adapter.verify(hook, &context()).is_err());
+            let refused = with_hook(&bad, |hook| pair.verify(hook).is_err());
             assert!(refused || !covers_body, "{}: a changed byte at {at} passed", case.name);
         }
         // Without its proof nothing passes, whatever the proof covers.
         let unsigned = draft(&case.value);
-        let refused = with_hook(&unsigned, |hook| adapter.verify(hook, &context()).is_err());
+        let refused = with_hook(&unsigned, |hook| pair.verify(hook).is_err());
         assert!(refused, "{}: an unsigned delivery passed", case.name);
     }
 }
 
 pub(crate) fn no_bytes_make_it_panic(provider: &Provider) {
-    let (twin, adapter) = bound(provider, None);
-    let seeds: Vec<Vec<u8>> = cases(provider, "inbound").iter().map(|c| signed(&*twin, &c.value).body).collect();
+    let pair = bound(provider, None);
+    let seeds: Vec<Vec<u8>> = cases(provider, "inbound").iter().map(|c| pair.signed(&c.value).body).collect();
     let mangled =
         (0..seeds.len(), any::<prop::sample::Index>(), proptest::collection::vec(any::<u8>(), 0..6)).prop_map(move |(i, at, bytes)| {
             let mut body = seeds[i].clone();
@@ -202,8 +268,8 @@ pub(crate) fn no_bytes_make_it_panic(provider: &Provider) {
             let mut draft = Draft { method: if get { Method::GET } else { Method::POST }, query: String::new(), headers: Vec::new(), body };
             draft.headers.push(("content-type".into(), kind.into()));
             with_hook(&draft, |hook| {
-                let _ = adapter.verify(hook, &context());
-                let parsed = adapter.parse(&Verified::from_our_own_log(hook), &context());
+                let _ = pair.verify(hook);
+                let parsed = pair.parse(hook);
                 prop_assert!(
                     get || hook.body.is_empty()
                         || !parsed.events.is_empty()
@@ -228,9 +294,9 @@ fn is_empty_json(body: &[u8]) -> bool {
 
 pub(crate) fn it_parses_repeatably_with_unique_keys(provider: &Provider) {
     for case in cases(provider, "inbound") {
-        let (twin, adapter) = bound(provider, Some(&case.value));
-        let draft = signed(&*twin, &case.value);
-        let (once, twice) = (events(&*adapter, &draft), events(&*adapter, &draft));
+        let pair = bound(provider, Some(&case.value));
+        let draft = pair.signed(&case.value);
+        let (once, twice) = (events(&pair, &draft), events(&pair, &draft));
         assert_eq!(once, twice, "{}", case.name);
         let mut seen = HashSet::new();
         for event in once.as_array().into_iter().flatten() {
@@ -243,11 +309,11 @@ pub(crate) fn it_parses_repeatably_with_unique_keys(provider: &Provider) {
 
 pub(crate) fn nothing_is_lost(provider: &Provider) {
     // A delivery with a field name nobody knows must come out as something: an event or a leftover.
-    let (twin, adapter) = bound(provider, None);
+    let pair = bound(provider, None);
     for body in [json!({ "surprise": { "a": 1 } }), json!([{ "surprise": 1 }])] {
-        let draft = twin.sign(HOOK, Draft::json(&body));
+        let draft = pair.twin.sign(HOOK, Draft::json(&body));
         with_hook(&draft, |hook| {
-            let parsed = adapter.parse(&Verified::from_our_own_log(hook), &context());
+            let parsed = pair.parse(hook);
             assert!(!parsed.events.is_empty() || parsed.unparsed.is_some(), "{}: {body} vanished", provider.facts.id);
         });
     }
@@ -263,20 +329,34 @@ pub(crate) fn nothing_is_lost(provider: &Provider) {
 
 pub(crate) fn it_says_what_the_fixtures_say(provider: &Provider) {
     for case in cases(provider, "inbound") {
-        let (twin, adapter) = bound(provider, Some(&case.value));
-        let draft = signed(&*twin, &case.value);
-        with_hook(&draft, |hook| {
-            let verified = adapter.verify(hook, &context()).unwrap_or_else(|e| panic!("{}: {e:?}", case.name));
-            let parsed = adapter.parse(&verified, &context());
+        let pair = bound(provider, Some(&case.value));
+        with_hook(&pair.signed(&case.value), |hook| {
+            let verified = pair.verify(hook).unwrap_or_else(|e| panic!("{}: {e:?}", case.name));
+            let parsed = pair.adapter.parse(&verified, &pair.context());
             expect(&case, "events", Value::Array(parsed.events.iter().map(written).collect()));
             expect(&case, "unparsed", parsed.unparsed.as_deref().map_or(Value::Null, Into::into));
             let ack = (parsed.ack != Ack::default())
                 .then(|| json!({ "status": parsed.ack.status.as_u16(), "body": String::from_utf8_lossy(&parsed.ack.body) }));
             expect(&case, "ack", ack.unwrap_or(Value::Null));
             let owed: Vec<Value> = parsed.owed.iter().map(shown).collect();
+            assert!(parsed.handles.is_empty() || provider.facts.handles, "{}: its facts say it has no handles", case.name);
+            let handles: Vec<Value> = parsed.handles.iter().map(kept).collect();
+            expect(&case, "handles", if handles.is_empty() { Value::Null } else { handles.into() });
             expect(&case, "owed", if owed.is_empty() { Value::Null } else { owed.into() });
         });
     }
+}
+
+/// A handle as a fixture writes it; fixtures hold nothing that a provider would issue.
+fn kept(handle: &Handle<'_>) -> Value {
+    let mut out = json!({ "peer": handle.peer, "value": handle.value });
+    if let Some(until) = handle.until {
+        out["until"] = json!(until);
+    }
+    if let Some(uses) = handle.uses {
+        out["uses"] = uses.into();
+    }
+    out
 }
 
 /// A call as a fixture writes it: no credentials.
@@ -315,35 +395,31 @@ pub(crate) fn shown(call: &Call) -> Value {
     Value::Object(out)
 }
 
-fn request(case: &Case) -> (SendRequest, Option<String>) {
-    let value = case.value.get("message").cloned().unwrap_or_default();
-    let request = serde_json::from_value(value).unwrap_or_else(|e| panic!("{}: {e}", case.path.display()));
-    (request, case.value.get("reply_to").and_then(Value::as_str).map(str::to_owned))
+/// What an outbound fixture asks for.
+struct Asked {
+    request: SendRequest,
+    reply_to: Option<String>,
+    handle: Option<String>,
 }
 
-fn rendered(adapter: &dyn Adapter, request: &SendRequest, reply_to: Option<&str>) -> Result<Rendered, RenderError> {
-    let to = request.to.as_deref().expect("fixtures name `to`");
-    let (to, thread) = to.split_once('#').map_or((to, None), |(to, thread)| (to, Some(thread)));
-    let outbound = Outbound {
-        id: "msg_00fixture",
-        to,
-        thread,
-        parts: &request.parts,
-        template: if request.parts.is_empty() { request.template.as_ref() } else { None },
-        category: request.category,
-        reply_to,
-        author: request.author.as_ref(),
-        expires_at: request.expires_at,
-        native: &request.native,
-    };
-    adapter.render(&outbound, &context())
+impl Asked {
+    fn of(case: &Case) -> Self {
+        let value = case.value.get("message").cloned().unwrap_or_default();
+        let request = serde_json::from_value(value).unwrap_or_else(|e| panic!("{}: {e}", case.path.display()));
+        let text = |key: &str| case.value.get(key).and_then(Value::as_str).map(str::to_owned);
+        Self { request, reply_to: text("reply_to"), handle: text("handle") }
+    }
+
+    /// A plain text to an address of the provider's own scheme: its fixture `outbound/text.json`.
+    fn sample(provider: &Provider) -> Self {
+        let case = cases(provider, "outbound").into_iter().find(|c| c.name == "text").expect("a fixture outbound/text.json");
+        Self::of(&case)
+    }
 }
 
 pub(crate) fn it_renders_what_the_fixtures_say(provider: &Provider) {
     for case in cases(provider, "outbound") {
-        let (_twin, adapter) = bound(provider, Some(&case.value));
-        let (request, reply_to) = request(&case);
-        match rendered(&*adapter, &request, reply_to.as_deref()) {
+        match bound(provider, Some(&case.value)).render(&Asked::of(&case)) {
             Ok(rendered) => {
                 assert!(rendered.cost >= 1, "{}: costs nothing", case.name);
                 assert!(!rendered.calls.is_empty(), "{}: rendered to no call and no error", case.name);
@@ -373,23 +449,8 @@ fn received(call: &Call) -> Request {
     }
 }
 
-/// Settings whose every base URL points at the twin, as the sandbox hosts it.
-fn on_stage(provider: &Provider, case: Option<&Value>) -> (Box<dyn Twin>, std::sync::Arc<dyn Adapter>) {
-    let twin = (provider.twin)(7);
-    let mut settings = settings(&*twin, case);
-    settings.0.insert("api_base".into(), "http://twin.test".into());
-    let adapter = (provider.bind)(settings).unwrap_or_else(|e| panic!("{}: {e}", provider.facts.id));
-    (twin, adapter)
-}
-
 /// Plays a message to the twin; the verdict and what it emitted.
-fn played(
-    provider: &Provider,
-    twin: &mut dyn Twin,
-    adapter: &dyn Adapter,
-    rendered: &Rendered,
-    name: &str,
-) -> (Vec<Verdict>, Vec<crate::contract::twin::Emit>) {
+fn played(provider: &Provider, pair: &mut Pair, rendered: &Rendered, name: &str) -> (Vec<Verdict>, Vec<crate::contract::twin::Emit>) {
     let mut verdicts = Vec::new();
     let mut emits = Vec::new();
     for call in &rendered.calls {
@@ -399,9 +460,9 @@ fn played(
                 return (verdicts, emits); // Files come from the engine's store; the end-to-end stories play these.
             }
             let request = received(&call);
-            let answer = twin.answer(&request, NOW);
+            let answer = pair.twin.answer(&request, NOW);
             emits.extend(answer.emits);
-            match adapter.classify(&call, &answer.reply) {
+            match pair.adapter.classify(&call, &answer.reply) {
                 Step::Call(next) => call = next,
                 Step::Done(verdict) => {
                     assert!(
@@ -425,16 +486,15 @@ pub(crate) fn what_it_renders_the_twin_accepts(provider: &Provider) {
         if case.value.get("error").is_some() || case.value.get("not_played").is_some() {
             continue;
         }
-        let (mut twin, adapter) = on_stage(provider, Some(&case.value));
-        let (request, reply_to) = request(&case);
-        let rendered = rendered(&*adapter, &request, reply_to.as_deref()).unwrap_or_else(|e| panic!("{}: {e}", case.name));
-        played(provider, &mut *twin, &*adapter, &rendered, &case.name);
+        let mut pair = on_stage(provider, Some(&case.value));
+        let rendered = pair.render(&Asked::of(&case)).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+        played(provider, &mut pair, &rendered, &case.name);
     }
 }
 
 pub(crate) fn it_classifies_as_the_fixtures_say(provider: &Provider) {
-    let (_twin, adapter) = bound(provider, None);
-    let sample = rendered(&*adapter, &sample(provider), None).expect("a plain text renders").calls.remove(0);
+    let pair = bound(provider, None);
+    let sample = pair.render(&Asked::sample(provider)).expect("a plain text renders").calls.remove(0);
     for case in cases(provider, "replies") {
         let status = case.value.get("status").and_then(Value::as_u64).expect("a status") as u16;
         let mut reply = match case.value.get("body") {
@@ -452,7 +512,7 @@ pub(crate) fn it_classifies_as_the_fixtures_say(provider: &Provider) {
                 );
             }
         }
-        let verdict = match adapter.classify(&sample, &reply) {
+        let verdict = match pair.adapter.classify(&sample, &reply) {
             Step::Call(_) => json!("call"),
             Step::Done(verdict) => described(&verdict),
         };
@@ -474,19 +534,16 @@ fn described(verdict: &Verdict) -> Value {
         Verdict::Unclear(r) => json!({ "unclear": r.code }),
         Verdict::Reject(r) => json!({ "reject": r.code, "class": r.class.word() }),
         Verdict::Unreachable(r) => json!({ "unreachable": r.code, "class": r.class.word() }),
+        Verdict::Gone { reason, current: Some(current) } => json!({ "gone": reason.code, "current": current }),
+        Verdict::Gone { reason, current: None } => json!({ "gone": reason.code }),
+        Verdict::LogIn(r) => json!({ "log_in": r.code }),
         Verdict::Suspend(r) => json!({ "suspend": r.code, "class": r.class.word() }),
     }
 }
 
-/// A plain text to an address of the provider's own scheme, taken from its first outbound fixture that has one.
-fn sample(provider: &Provider) -> SendRequest {
-    let case = cases(provider, "outbound").into_iter().find(|c| c.name == "text").expect("a fixture outbound/text.json");
-    request(&case).0
-}
-
 pub(crate) fn classify_is_total_and_only_success_is_success(provider: &Provider) {
-    let (_twin, adapter) = bound(provider, None);
-    let call = rendered(&*adapter, &sample(provider), None).expect("a plain text renders").calls.remove(0);
+    let pair = bound(provider, None);
+    let call = pair.render(&Asked::sample(provider)).expect("a plain text renders").calls.remove(0);
     let mut bodies: Vec<Vec<u8>> = vec![
         b"".to_vec(),
         b"<html>".to_vec(),
@@ -501,7 +558,7 @@ pub(crate) fn classify_is_total_and_only_success_is_success(provider: &Provider)
         for body in &bodies {
             let reply =
                 Reply { status: StatusCode::from_u16(status).expect("in range"), headers: HeaderMap::new(), body: body.clone().into() };
-            if let Step::Done(Verdict::Accept { .. }) = adapter.classify(&call, &reply) {
+            if let Step::Done(Verdict::Accept { .. }) = pair.adapter.classify(&call, &reply) {
                 let known = (200..300).contains(&status)
                     || cases(provider, "replies")
                         .iter()
@@ -513,15 +570,15 @@ pub(crate) fn classify_is_total_and_only_success_is_success(provider: &Provider)
 }
 
 pub(crate) fn the_limit_is_counted_in_its_unit(provider: &Provider) {
-    let (_twin, adapter) = on_stage(provider, None);
+    let pair = on_stage(provider, None);
     let limit = provider.facts.text;
     for letter in ["a", "é", "漢", "😀"] {
         let each = limit.unit.count(letter);
         for extra in [0, 1] {
             let count = limit.max / each + extra;
-            let mut request = sample(provider);
-            request.parts = vec![Part::text(letter.repeat(count))];
-            let result = rendered(&*adapter, &request, None);
+            let mut asked = Asked::sample(provider);
+            asked.request.parts = vec![Part::text(letter.repeat(count))];
+            let result = pair.render(&asked);
             if extra == 0 {
                 assert_eq!(result.as_ref().map(|r| r.calls.len()), Ok(1), "{count} of {letter} fit into one message");
             } else if let Ok(rendered) = result {
@@ -542,10 +599,9 @@ pub(crate) fn no_secret_prints(provider: &Provider) {
             secrets.extend(value.as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)));
         }
     }
-    let (_twin, adapter) = bound(provider, None);
+    let pair = bound(provider, None);
     for case in cases(provider, "outbound") {
-        let (request, reply_to) = request(&case);
-        let text = match rendered(&*adapter, &request, reply_to.as_deref()) {
+        let text = match pair.render(&Asked::of(&case)) {
             Ok(rendered) => format!("{rendered:?} {}", Value::Array(rendered.calls.iter().map(shown).collect())),
             Err(error) => format!("{error} {error:?}"),
         };
@@ -564,9 +620,9 @@ pub(crate) fn no_secret_prints(provider: &Provider) {
 }
 
 pub(crate) fn a_round_trip_ends_in_the_receipt_it_announced(provider: &Provider) {
-    let (mut twin, adapter) = on_stage(provider, None);
-    let rendered = rendered(&*adapter, &sample(provider), None).expect("a plain text renders");
-    let (verdicts, emits) = played(provider, &mut *twin, &*adapter, &rendered, "round trip");
+    let mut pair = on_stage(provider, None);
+    let rendered = pair.render(&Asked::sample(provider)).expect("a plain text renders");
+    let (verdicts, emits) = played(provider, &mut pair, &rendered, "round trip");
     let Some(Verdict::Accept { provider_id }) = verdicts.first() else { panic!("{}: not accepted", provider.facts.id) };
     if provider.facts.strongest < State::Delivered {
         return;
@@ -574,13 +630,12 @@ pub(crate) fn a_round_trip_ends_in_the_receipt_it_announced(provider: &Provider)
     let mut states = Vec::new();
     for emit in emits {
         let url = emit.url.clone().unwrap_or_else(|| HOOK.to_owned());
-        let draft = twin.sign(&url, emit.draft);
+        let draft = pair.twin.sign(&url, emit.draft);
         let headers = headers(&draft);
         let query = url.split_once('?').map_or(draft.query.as_str(), |(_, q)| q).to_owned();
         let hook = Webhook { method: &draft.method, url: &url, query: &query, headers: &headers, body: &draft.body };
-        let verified =
-            adapter.verify(hook, &context()).unwrap_or_else(|e| panic!("{}: the twin's receipt is refused: {e:?}", provider.facts.id));
-        for event in adapter.parse(&verified, &context()).events {
+        let verified = pair.verify(hook).unwrap_or_else(|e| panic!("{}: the twin's receipt is refused: {e:?}", provider.facts.id));
+        for event in pair.adapter.parse(&verified, &pair.context()).events {
             if let Body::Receipt(receipt) = event.body {
                 assert!(
                     receipt.provider_message_id == provider_id.as_str() || receipt.watermark.is_some() || receipt.message_id.is_some(),

@@ -4,13 +4,13 @@
 //!
 //! - `fixtures/inbound/NAME.json`: `{"settings"?: {...}, "query"?: "...", "method"?: "GET", "headers"?: {...},
 //!   "body": {...} | "form": {...} | "text": "...", "events": [...], "unparsed"?: "reason", "ack"?: {"status", "body"},
-//!   "owed"?: ["POST https://..."]}`. The body is unsigned: the twin signs it. `events` is what [`written`] makes.
+//!   "owed"?: [{"method", "url"}], "handles"?: [{"peer", "value", "until"?, "uses"?}]}`. The body is unsigned: the twin signs it. `events` is what [`written`] makes.
 //! - `fixtures/outbound/NAME.json`: `{"settings"?: {...}, "message": {...send request...}, "reply_to"?: "provider id",
-//!   "calls": [{"method", "url", "headers"?, "body" | "form" | "multipart"}], "downgrades"?: [...], "cost"?: 1}`
+//!   "handle"?: "what the provider gave us to answer with", "calls": [{"method", "url", "headers"?, "body" | "form" | "multipart"}], "downgrades"?: [...], "cost"?: 1}`
 //!   or `{"message": {...}, "error": {"pointer", "code"}}`.
 //! - `fixtures/replies/NAME.json`: `{"status": 400, "headers"?: {...}, "body": {...} | "text": "...",
 //!   "verdict": {"accept": "id"} | {"throttle": {"scope", "after"?, "code"?}} | {"retry" | "unclear" | "reject" |
-//!   "unreachable" | "suspend": "our code"} | "call"}`.
+//!   "unreachable" | "suspend" | "log_in": "our code"} | {"gone": "our code", "current"?: "address"} | "call"}`.
 //!
 //! `UPDATE_FIXTURES=1 cargo test -p fairway-adapters` rewrites the expected halves; read the difference before you keep it.
 

@@ -119,6 +119,8 @@ pub enum Signalled<'a> {
 pub enum Fetched {
     /// The body is the media object.
     Bytes,
+    /// This is the media object, unpacked from the answer (decrypted, decoded), with its media type when that is known.
+    Opened(bytes::Bytes, Option<String>),
     /// One more call is needed.
     Call(Call),
     /// Try again.
@@ -147,6 +149,31 @@ pub struct Parsed<'a> {
     pub ack: Ack<'a>,
     /// Calls owed besides the answer (a button press to confirm). Their failure loses nothing.
     pub owed: Vec<Call>,
+    /// What lets us answer these people and must never be published; only where the facts say `handles`.
+    pub handles: Vec<Handle<'a>>,
+}
+
+/// Something a provider gave us to answer a person with: a reply token, a response URL, an interaction token, the
+/// service URL of a conversation. It works like a credential, so it never becomes part of an event: the engine keeps it
+/// sealed, newest first, and gives it back as `Outbound::handle` when a message to that peer is rendered.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Handle<'a> {
+    /// The channel's own id at the provider, as in `Event::account`.
+    pub account: Option<Text<'a>>,
+    /// Whom it lets us answer: the event's `peer`, thread and all.
+    pub peer: Text<'a>,
+    /// What the adapter's `render` needs of it, in a form of the adapter's own.
+    pub value: Text<'a>,
+    /// When it stops working; `None` when it never does.
+    pub until: Option<super::Time>,
+    /// How many messages it is good for; `None` for any number.
+    pub uses: Option<u16>,
+}
+
+impl std::fmt::Debug for Handle<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Handle({}, until {:?}, uses {:?})", &*self.peer, self.until, self.uses)
+    }
 }
 
 impl<'a> Parsed<'a> {

@@ -271,8 +271,49 @@ pub enum Verdict {
     Reject(Reason),
     /// This person cannot be reached here.
     Unreachable(Reason),
+    /// This address will never work again (a push token that is gone, a number given up), or has moved to `current`.
+    /// The message ends as unreachable, and the engine publishes `fairway.contact.updated`.
+    Gone {
+        /// In words.
+        reason: Reason,
+        /// Where the person is now, as an address, when the provider says it.
+        current: Option<String>,
+    },
+    /// Surely not accepted because the token of `login` is no longer good: the engine logs in again and repeats the call.
+    LogIn(Reason),
     /// The channel cannot send until somebody mends it.
     Suspend(Reason),
+}
+
+impl Verdict {
+    /// The word in fixtures and metric labels.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Accept { .. } => "accept",
+            Self::Throttle { .. } => "throttle",
+            Self::Retry(_) => "retry",
+            Self::Unclear(_) => "unclear",
+            Self::Reject(_) => "reject",
+            Self::Unreachable(_) => "unreachable",
+            Self::Gone { .. } => "gone",
+            Self::LogIn(_) => "log_in",
+            Self::Suspend(_) => "suspend",
+        }
+    }
+
+    /// Why, where it is not a success.
+    pub fn reason(&self) -> Option<&Reason> {
+        match self {
+            Self::Accept { .. } => None,
+            Self::Throttle { reason, .. } | Self::Gone { reason, .. } => Some(reason),
+            Self::Retry(reason)
+            | Self::Unclear(reason)
+            | Self::Reject(reason)
+            | Self::Unreachable(reason)
+            | Self::LogIn(reason)
+            | Self::Suspend(reason) => Some(reason),
+        }
+    }
 }
 
 /// What `classify` answers.

@@ -118,6 +118,8 @@ pub struct Facts {
     pub redelivery: Redelivery,
     /// Whether a delivery carries no proof and the URL must hold a token instead.
     pub needs_hook_token: bool,
+    /// Whether deliveries bring something to answer with that must be kept (`Parsed::handles`).
+    pub handles: bool,
     /// Whether repeating a call with the same key is safe at the provider.
     pub repeatable: bool,
     /// Whether our id comes back in receipts, so that a lost answer is settled by one.

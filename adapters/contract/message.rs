@@ -149,6 +149,8 @@ pub struct Outbound<'a> {
     pub category: Category,
     /// The provider's id of the message it answers.
     pub reply_to: Option<&'a str>,
+    /// What the provider gave us to answer this person with (`Parsed::handles`), while it is good.
+    pub handle: Option<&'a str>,
     /// Who wrote it.
     pub author: Option<&'a Author<'static>>,
     /// When it stops being useful.

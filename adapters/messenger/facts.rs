@@ -25,6 +25,7 @@ pub const FACTS: Facts = Facts {
     ack_deadline_ms: 5_000,
     redelivery: Redelivery { status: 503, for_secs: 3_600 },
     needs_hook_token: false,
+    handles: false,
     repeatable: false,
     // `message.metadata` comes back in the echo, when `message_echoes` is subscribed (send-api reference, read 2026-11-20).
     echoes_our_id: true,

@@ -245,6 +245,7 @@ mod tests {
             template: None,
             category: crate::contract::Category::Service,
             reply_to: None,
+            handle: None,
             author: None,
             expires_at: None,
             native: &native,

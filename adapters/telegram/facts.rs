@@ -35,6 +35,7 @@ pub const FACTS: Facts = Facts {
     // The same source: any status that is not 2xx is repeated, messages for 24 h. A 410 for 23 h removes the webhook.
     redelivery: Redelivery { status: 503, for_secs: 86_400 },
     needs_hook_token: false,
+    handles: false,
     repeatable: false,
     echoes_our_id: false,
     settle_ms: 0,

@@ -20,6 +20,7 @@ pub const FACTS: Facts = Facts {
     ack_deadline_ms: 15_000,
     redelivery: Redelivery { status: 503, for_secs: 15 },
     needs_hook_token: false,
+    handles: false,
     repeatable: false,
     // In the query of `StatusCallback`.
     echoes_our_id: true,

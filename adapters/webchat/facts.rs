@@ -21,6 +21,7 @@ pub const FACTS: Facts = Facts {
     redelivery: Redelivery { status: 503, for_secs: 86_400 },
     needs_hook_token: false,
     // The room files a frame under our message's id, so a repeated call changes nothing.
+    handles: false,
     repeatable: true,
     echoes_our_id: true,
     settle_ms: 2_000,

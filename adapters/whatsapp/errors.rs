@@ -237,6 +237,7 @@ mod tests {
                 Verdict::Reject(r) => format!("reject {}", r.class.word()),
                 Verdict::Unreachable(r) => format!("unreachable {}", r.class.word()),
                 Verdict::Suspend(r) => format!("suspend {}", r.class.word()),
+                other => other.word().into(),
             },
         }
     }

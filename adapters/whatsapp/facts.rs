@@ -20,6 +20,7 @@ pub const FACTS: Facts = Facts {
     // Anything but 200 is repeated, up to 7 days (`webhooks/overview`, read 2026-11-20; another page says 36 hours).
     redelivery: Redelivery { status: 503, for_secs: 604_800 },
     needs_hook_token: false,
+    handles: false,
     repeatable: false,
     // `biz_opaque_callback_data` comes back with the `sent` status within seconds (messages reference, read 2026-11-20).
     echoes_our_id: true,

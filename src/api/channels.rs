@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State as Extract};
-use fairway_adapters::contract::{Context, Setup, Signalled, Time, Verdict};
+use fairway_adapters::contract::{Context, Setup, Signalled, Step, Time};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -253,17 +253,9 @@ impl super::Shared {
     async fn make_call(&self, channel: &Channel, call: &fairway_adapters::contract::Call) -> Result<(), String> {
         let reply = self.transport.call(call, None, std::time::Duration::from_secs(10)).await.map_err(|e| e.to_string())?;
         match channel.adapter.classify(call, &reply) {
-            fairway_adapters::contract::Step::Done(Verdict::Accept { .. }) => Ok(()),
             _ if reply.status.is_success() => Ok(()),
-            fairway_adapters::contract::Step::Done(
-                Verdict::Throttle { reason, .. }
-                | Verdict::Retry(reason)
-                | Verdict::Unclear(reason)
-                | Verdict::Reject(reason)
-                | Verdict::Unreachable(reason)
-                | Verdict::Suspend(reason),
-            ) => Err(format!("{} ({})", reason.title, reason.code)),
-            fairway_adapters::contract::Step::Call(_) => Ok(()),
+            Step::Done(verdict) => verdict.reason().map_or(Ok(()), |reason| Err(format!("{} ({})", reason.title, reason.code))),
+            Step::Call(_) => Ok(()),
         }
     }
 }

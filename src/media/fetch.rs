@@ -277,6 +277,7 @@ async fn calls(parts: &Parts, logins: &parking_lot::Mutex<Logins>, channel: &Cha
                 let mime = reply.headers.get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).map(str::to_owned);
                 return Outcome::Bytes(reply.body, mime);
             }
+            Fetched::Opened(bytes, mime) => return Outcome::Bytes(bytes, mime),
             Fetched::Call(next) => call = next,
             Fetched::Later => {
                 // The token may be the reason; the next try asks for another.

@@ -235,6 +235,7 @@ impl Acceptor {
             template: if linked.is_empty() { request.template.as_ref() } else { None },
             category: request.category,
             reply_to,
+            handle: None,
             author: request.author.as_ref(),
             expires_at: request.expires_at,
             native: &request.native,

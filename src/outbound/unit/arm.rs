@@ -327,6 +327,7 @@ pub(super) fn outbound<'a>(message: &'a Accepted, id: &'a str, parts: &'a [fairw
         template: if parts.is_empty() { message.request.template.as_ref() } else { None },
         category: message.request.category,
         reply_to: message.reply_to.as_deref(),
+        handle: None,
         author: message.request.author.as_ref(),
         expires_at: message.request.expires_at,
         native: &message.request.native,

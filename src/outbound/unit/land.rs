@@ -21,13 +21,7 @@ impl Unit {
         }
         let channel = Arc::clone(&item.entry.channel);
         let label = match &landing {
-            Landing::Verdict(Verdict::Accept { .. }) => "accept",
-            Landing::Verdict(Verdict::Throttle { .. }) => "throttle",
-            Landing::Verdict(Verdict::Retry(_)) => "retry",
-            Landing::Verdict(Verdict::Unclear(_)) => "unclear",
-            Landing::Verdict(Verdict::Reject(_)) => "reject",
-            Landing::Verdict(Verdict::Unreachable(_)) => "unreachable",
-            Landing::Verdict(Verdict::Suspend(_)) => "suspend",
+            Landing::Verdict(verdict) => verdict.word(),
             Landing::NotSent(_) => "not_sent",
             Landing::Unknown(_) => "unknown",
         };
@@ -79,6 +73,21 @@ impl Unit {
             Landing::Verdict(Verdict::Reject(reason) | Verdict::Unreachable(reason)) => {
                 self.free_slot(number);
                 self.close(number, State::Failed, Some(reason));
+            }
+            Landing::Verdict(Verdict::Gone { reason, .. }) => {
+                self.free_slot(number);
+                self.close(number, State::Failed, Some(reason));
+            }
+            Landing::Verdict(Verdict::LogIn(reason)) => {
+                self.note_error(&channel, &reason);
+                if let Some(standing) = self.channels.get_mut(&channel) {
+                    standing.login = None;
+                }
+                if let Some(item) = self.items.get_mut(&number) {
+                    item.rendered = None;
+                }
+                let at = now + self.pause_ms(number) as Micros * 1000;
+                self.refused(number, at, &reason);
             }
             Landing::Verdict(Verdict::Suspend(reason)) => {
                 self.suspend(&channel, &reason);
