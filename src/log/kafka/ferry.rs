@@ -62,7 +62,7 @@ pub struct Ferry {
 
 /// How long the oldest append waits before the turn.
 pub const TURN: Duration = Duration::from_millis(500);
-/// Without a spool the turn only refuses: more patience hurts nobody.
+/// For records that no spool takes the turn only refuses: more patience hurts nobody, and saves what is under way from doubt.
 const TURN_WITHOUT: Duration = Duration::from_secs(5);
 /// Records drained at once: what a crash makes the next start look for.
 const LOAD: usize = 5000;
@@ -93,7 +93,7 @@ impl Ferry {
                     }
                 }
                 _ => {
-                    if let Some(why) = self.sequencer.overdue(self.patience(), Duration::from_millis(50)) {
+                    if let Some(why) = self.sequencer.overdue(self.patience(), TURN_WITHOUT.max(self.patience), Duration::from_millis(50)) {
                         self.turn(&why);
                     }
                 }
@@ -153,7 +153,7 @@ impl Ferry {
             if self.ended.load(Ordering::Relaxed) {
                 return Err("the log closes".into());
             }
-            if let Some(why) = self.sequencer.overdue(PATIENCE, Duration::ZERO) {
+            if let Some(why) = self.sequencer.overdue(PATIENCE, PATIENCE, Duration::ZERO) {
                 return Err(why);
             }
             // Asked before reading: what is settled now is in what is read now.
@@ -186,61 +186,81 @@ impl Ferry {
         }
     }
 
-    /// Which of these are in their topics. Blocks.
+    /// Which of these are in their topics. Blocks. All partitions are read at once: one after the other, a turn with a few
+    /// records in many partitions would take as many round trips.
     fn search(&self, doubtful: &Doubtful) -> Result<Found, String> {
         self.pause(SETTLE);
         let scout: BaseConsumer<Quiet> = self.cluster.scout(self.cluster.prefix()).map_err(|e| e.to_string())?;
+        let ends = self.places(&scout, doubtful.places.keys().map(|&place| (place, NEWEST)))?;
+        let begins = self.places(&scout, doubtful.places.iter().map(|(&place, (oldest, _))| (place, (oldest - BEFORE).max(0))))?;
+        // Where each partition is read next, and where its reading ends.
+        let mut left: BTreeMap<(Topic, u32), (i64, i64)> = BTreeMap::new();
+        for (place, begin) in begins {
+            let end = ends.get(&place).copied().flatten().unwrap_or(0);
+            left.extend(begin.filter(|begin| *begin < end).map(|begin| (place, (begin, end))));
+        }
+        let mut from = TopicPartitionList::new();
+        for (&(topic, partition), &(begin, _)) in &left {
+            from.add_partition_offset(self.cluster.name(topic), partition as i32, Offset::Offset(begin)).map_err(|e| e.to_string())?;
+        }
+        scout.assign(&from).map_err(|e| e.to_string())?;
         let mut found = Found::new();
-        for (&(topic, partition), (oldest, ids)) in &doubtful.places {
-            let end = self.place(&scout, topic, partition, NEWEST)?;
-            let mut at = match self.place(&scout, topic, partition, (oldest - BEFORE).max(0))? {
-                Some(at) => at,
-                None => continue,
-            };
-            let end = end.unwrap_or(0);
-            let mut from = TopicPartitionList::new();
-            let name = self.cluster.name(topic);
-            from.add_partition_offset(name, partition as i32, Offset::Offset(at)).map_err(|e| e.to_string())?;
-            scout.assign(&from).map_err(|e| e.to_string())?;
-            let mut heard = Instant::now();
-            while at < end {
-                match scout.poll(Duration::from_millis(100)) {
-                    Some(Ok(message)) if message.partition() as u32 == partition && message.topic() == name => {
-                        at = message.offset() + 1;
-                        heard = Instant::now();
-                        let headers = message.headers();
-                        let value = headers.and_then(|h| h.iter().find(|h| matches!(h.key, "ce_id" | "id")).and_then(|h| h.value));
-                        let known = value.and_then(|v| std::str::from_utf8(v).ok()).map(|v| (topic, partition, v.to_owned()));
-                        found.extend(known.filter(|known| ids.contains(&known.2)).map(|known| (known, message.offset() as u64)));
+        let mut heard = Instant::now();
+        while !left.is_empty() {
+            match scout.poll(Duration::from_millis(100)) {
+                Some(Ok(message)) => {
+                    let Some(topic) = self.cluster.topic(message.topic()) else { continue };
+                    let (place, offset) = ((topic, message.partition() as u32), message.offset());
+                    let Some(&(_, end)) = left.get(&place) else { continue };
+                    heard = Instant::now();
+                    let headers = message.headers();
+                    let value = headers.and_then(|h| h.iter().find(|h| matches!(h.key, "ce_id" | "id")).and_then(|h| h.value));
+                    let known = value.and_then(|v| std::str::from_utf8(v).ok()).filter(|id| doubtful.places[&place].1.contains(*id));
+                    found.extend(known.map(|id| ((topic, place.1, id.to_owned()), offset as u64)));
+                    if offset + 1 >= end {
+                        left.remove(&place);
                     }
-                    Some(Err(e)) if heard.elapsed() > PATIENCE => return Err(format!("the search for what was in flight failed: {e}")),
-                    None if heard.elapsed() > PATIENCE => {
-                        // The last offsets may be gaps (markers, compaction): the position tells.
-                        let position = scout.position().ok().and_then(|p| p.find_partition(name, partition as i32).map(|e| e.offset()));
-                        match position {
-                            Some(Offset::Offset(position)) if position >= end => break,
-                            _ => return Err("the search for what was in flight got no answer".into()),
-                        }
-                    }
-                    _ => {}
                 }
+                Some(Err(e)) if heard.elapsed() > PATIENCE => return Err(format!("the search for what was in flight failed: {e}")),
+                None if heard.elapsed() > Duration::from_millis(500) => {
+                    // The last offsets may be gaps (markers, compaction): the position tells.
+                    let position = scout.position().map_err(|e| e.to_string())?;
+                    left.retain(|&(topic, partition), (_, end)| {
+                        let at = position.find_partition(self.cluster.name(topic), partition as i32).map(|e| e.offset());
+                        !matches!(at, Some(Offset::Offset(at)) if at >= *end)
+                    });
+                    if heard.elapsed() > PATIENCE && !left.is_empty() {
+                        return Err("the search for what was in flight got no answer".into());
+                    }
+                }
+                _ => {}
             }
         }
         Ok(found)
     }
 
-    /// The first offset not older than a time, `None` behind the end.
-    fn place(&self, scout: &BaseConsumer<Quiet>, topic: Topic, partition: u32, time: i64) -> Result<Option<i64>, String> {
-        let mut asked = TopicPartitionList::new();
-        asked.add_partition_offset(self.cluster.name(topic), partition as i32, Offset::from_raw(time)).map_err(|e| e.to_string())?;
-        let told = scout.offsets_for_times(asked, PATIENCE).map_err(|e| e.to_string())?;
-        let elements = told.elements();
-        let element = elements.first().ok_or("Kafka did not name the partition")?;
-        element.error().map_err(|e| e.to_string())?;
-        Ok(match element.offset() {
-            Offset::Offset(offset) => Some(offset),
-            _ => None,
-        })
+    /// The first offset of each partition that is not older than a time; `None` behind the end.
+    fn places(
+        &self,
+        scout: &BaseConsumer<Quiet>,
+        asked: impl Iterator<Item = ((Topic, u32), i64)>,
+    ) -> Result<BTreeMap<(Topic, u32), Option<i64>>, String> {
+        let mut list = TopicPartitionList::new();
+        for ((topic, partition), time) in asked {
+            list.add_partition_offset(self.cluster.name(topic), partition as i32, Offset::from_raw(time)).map_err(|e| e.to_string())?;
+        }
+        let told = scout.offsets_for_times(list, PATIENCE).map_err(|e| e.to_string())?;
+        let mut places = BTreeMap::new();
+        for element in told.elements() {
+            element.error().map_err(|e| e.to_string())?;
+            let topic = self.cluster.topic(element.topic()).ok_or("Kafka named a topic that is not ours")?;
+            let offset = match element.offset() {
+                Offset::Offset(offset) => Some(offset),
+                _ => None,
+            };
+            places.insert((topic, element.partition() as u32), offset);
+        }
+        Ok(places)
     }
 
     fn line(&self) -> Result<Arc<Line>, String> {

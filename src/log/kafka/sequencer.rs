@@ -156,13 +156,14 @@ impl Sequencer {
         self.inner.lock().window.len()
     }
 
-    /// Waits until the line has to be given up: its oldest record has waited so long, or it broke. At most `at_most`.
-    pub fn overdue(&self, patience: Duration, at_most: Duration) -> Option<String> {
+    /// Waits until the line has to be given up: its oldest event, or its oldest record of any kind, has waited so long, or it
+    /// broke. At most `at_most`.
+    pub fn overdue(&self, events: Duration, others: Duration, at_most: Duration) -> Option<String> {
         let mut inner = self.inner.lock();
-        if inner.verdict(patience).is_none() {
+        if inner.verdict(events, others).is_none() {
             self.bell.wait_for(&mut inner, at_most);
         }
-        inner.verdict(patience)
+        inner.verdict(events, others)
     }
 
     /// The turn, first half: nothing more is produced. Returns the line, to be closed.
@@ -316,14 +317,19 @@ impl Inner {
         self.window.push_back(Entry { record, ticket: ticket.clone(), place, since: Instant::now(), durability, sent, done: false });
     }
 
-    fn verdict(&self, patience: Duration) -> Option<String> {
+    fn verdict(&self, events: Duration, others: Duration) -> Option<String> {
         if !matches!(self.mode, Mode::Direct | Mode::Draining) {
             return None;
         }
         if let Some(why) = &self.broken {
             return Some(why.clone());
         }
-        let waited = self.window.front().map(|e| e.since.elapsed()).filter(|w| *w > patience)?;
+        let oldest = self.window.front()?.since.elapsed();
+        if oldest <= events.min(others) {
+            return None;
+        }
+        let event = self.window.iter().find(|e| !e.done && e.durability == Durability::LogOrSpool).map(|e| e.since.elapsed());
+        let waited = event.filter(|waited| *waited > events).or(Some(oldest).filter(|waited| *waited > others))?;
         Some(format!("no answer for {} ms", waited.as_millis()))
     }
 }

@@ -1,6 +1,9 @@
 //! The topics on the cluster: made at the first start, checked at every one.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
@@ -25,6 +28,9 @@ pub enum Fault {
     /// Somebody has to do something: a sentence that says what.
     Wrong(String),
 }
+
+/// How long new partitions may take to get their leaders: a small broker makes some hundred of them at once.
+const LEADING: Duration = Duration::from_secs(30);
 
 /// How many partitions each topic has.
 pub type Counts = BTreeMap<Topic, u32>;
@@ -108,8 +114,13 @@ async fn lead(cluster: &Cluster, counts: &Counts) -> Result<(), Fault> {
     let (cluster, counts) = (cluster.clone(), counts.clone());
     let ask = move || {
         let scout = cluster.scout(cluster.prefix()).map_err(|e| Fault::Away(e.to_string()))?;
+        let until = Instant::now() + LEADING;
         for (&topic, &count) in &counts {
-            cluster.offsets(&scout, topic, count, NEWEST).map_err(|e| Fault::Away(e.to_string()))?;
+            while let Err(e) = cluster.offsets(&scout, topic, count, NEWEST) {
+                if Instant::now() > until {
+                    return Err(Fault::Away(format!("the topics were made, and Kafka does not lead them yet: {e}")));
+                }
+            }
         }
         Ok(())
     };
