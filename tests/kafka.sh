@@ -73,7 +73,7 @@ kafka_free_port() {
 kafka_java() {
   # Quick to start rather than fast for ever; KAFKA_JAVA_OPTS replaces it for measurements.
   # shellcheck disable=SC2086
-  exec java ${KAFKA_JAVA_OPTS:--Xms96m -Xmx384m -XX:+UseSerialGC -XX:TieredStopAtLevel=1} \
+  exec java ${KAFKA_JAVA_OPTS:--Xms96m -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1} \
     -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp "$KAFKA_HOME/lib/*" "$@"
 }
 

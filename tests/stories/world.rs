@@ -16,9 +16,9 @@ fn log_section(folder: &std::path::Path) -> String {
     match std::env::var("FAIRWAY_STORY_LOG").as_deref() {
         Ok("kafka") => {
             let brokers = std::env::var("FAIRWAY_TEST_KAFKA").expect("FAIRWAY_TEST_KAFKA names the broker; tests/run.sh starts one");
-            let prefix = folder.file_name().expect("a name").to_string_lossy().replace(['.', '-'], "");
+            let prefix = topic_prefix(folder);
             format!(
-                "[log]\nkind = \"kafka\"\nbrokers = \"{brokers}\"\ntopic_prefix = \"story{prefix}\"\npartitions = 3\nreplication_factor = 1\nspool = \"{}\"\n",
+                "[log]\nkind = \"kafka\"\nbrokers = \"{brokers}\"\ntopic_prefix = \"{prefix}\"\npartitions = 3\nreplication_factor = 1\nspool = \"{}\"\n",
                 folder.join("spool").display()
             )
         }
@@ -195,5 +195,26 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         self.kill();
+        if let (Ok(brokers), true) = (std::env::var("FAIRWAY_TEST_KAFKA"), std::env::var("FAIRWAY_STORY_LOG").as_deref() == Ok("kafka")) {
+            delete_topics(&brokers, &topic_prefix(self.folder.path()));
+        }
     }
+}
+
+/// Every story makes its own 450 partitions, and one small broker plays for all of them. It need not be waited for.
+fn delete_topics(brokers: &str, prefix: &str) {
+    use rdkafka::{ClientConfig, admin::AdminClient, admin::AdminOptions, client::DefaultClientContext};
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", brokers).create().expect("an administrator");
+    let names: Vec<String> = fairway::log::Topic::ALL.iter().map(|t| format!("{prefix}.{}", t.name())).collect();
+    let deleting = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        runtime.block_on(admin.delete_topics(&names, &AdminOptions::new())).map(drop)
+    });
+    let _ = deleting.join();
+}
+
+fn topic_prefix(folder: &std::path::Path) -> String {
+    format!("story{}", folder.file_name().expect("a name").to_string_lossy().replace(['.', '-'], ""))
 }
