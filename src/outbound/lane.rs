@@ -9,7 +9,7 @@
 //! - First in, first out per conversation and lane, one attempt at a time.
 //! - `urgent` before `normal` before `bulk`, with a floor: at least one in sixteen goes to a lower lane that waits.
 //! - Channels take turns. What must wait for a limit stands in a heap, not in the ring.
-//! - Armed is at most what can leave in [`AHEAD`]; limits are charged at the gate, where the request leaves.
+//! - Armed is at most what can leave in [`AHEAD`] and the time the ledger takes to confirm; limits are charged at the gate, where the request leaves.
 
 use std::{
     cmp::Reverse,
@@ -23,8 +23,10 @@ use super::limit::{Limit, Micros, View};
 
 /// One in so many departures of a channel goes to a lower lane that waits.
 const FLOOR: u32 = 16;
-/// How far ahead messages are armed.
+/// How far ahead messages are armed, besides the time the ledger takes to confirm them.
 pub const AHEAD: Micros = 50_000;
+/// A ledger slower than this is not made up for: what is armed must leave within a second of its record.
+const SLOWEST: Micros = 400_000;
 /// Failures in a row that open the breaker.
 const BREAKS_AT: u32 = 8;
 
@@ -125,6 +127,8 @@ pub struct Lanes {
     heap: BinaryHeap<Reverse<(Micros, Number)>>,
     heads: HashMap<Number, (Arc<str>, Priority, Arc<str>)>,
     held: HashMap<Number, Scope>,
+    /// How long the ledger takes to confirm, smoothed.
+    confirming: Micros,
 }
 
 fn index(lane: Priority) -> usize {
@@ -136,6 +140,15 @@ fn index(lane: Priority) -> usize {
 }
 
 impl Lanes {
+    /// The ledger took this long to confirm. More than usual counts at once, less only by and by.
+    pub fn confirmed_in(&mut self, took: Micros) {
+        self.confirming = took.clamp(self.confirming - self.confirming / 16, SLOWEST);
+    }
+
+    fn ahead(&self) -> Micros {
+        AHEAD + self.confirming
+    }
+
     /// Puts a channel's limits in force. What was learned about an unchanged limit stays.
     pub fn limits(&mut self, channel: &Arc<str>, limits: Limits) {
         for (name, limit) in &limits.shared {
@@ -226,7 +239,7 @@ impl Lanes {
             }
         }
         // Looked at last: the channels above may have put conversations into the heap.
-        let heap = self.heap.peek().map(|Reverse((at, _))| at - AHEAD);
+        let heap = self.heap.peek().map(|Reverse((at, _))| at - self.ahead());
         match earliest.into_iter().chain(heap).min() {
             Some(at) => Next::Wait(at.max(now + 1)),
             None => Next::Idle,
@@ -235,8 +248,9 @@ impl Lanes {
 
     /// Moves conversations whose time has come from the heap into the ring.
     fn wake(&mut self, now: Micros) {
+        let ahead = self.ahead();
         while let Some(Reverse((at, number))) = self.heap.peek().copied() {
-            if at > now + AHEAD {
+            if at > now + ahead {
                 break;
             }
             self.heap.pop();
@@ -250,6 +264,7 @@ impl Lanes {
 
     /// The next message of a channel; `Err(Some(at))` when it must wait until then.
     fn next_of(&mut self, channel: &Arc<str>, now: Micros) -> Result<Number, Option<Micros>> {
+        let ahead = self.ahead();
         let Some(outlet) = self.outlets.get_mut(channel) else { return Err(None) };
         if outlet.lanes.iter().all(|l| l.ready.is_empty()) {
             return Err(None);
@@ -276,10 +291,10 @@ impl Lanes {
         let mut room = outlet.concurrency as usize;
         for limit in outlet.sender.iter().map(|(_, l)| l).chain(outlet.shared.iter().filter_map(|n| self.shared.get(n))) {
             let at = limit.peek();
-            if at > now + AHEAD {
-                return Err(Some(at - AHEAD));
+            if at > now + ahead {
+                return Err(Some(at - ahead));
             }
-            room = room.min(limit.ahead(AHEAD));
+            room = room.min(limit.ahead(ahead));
         }
         if outlet.armed >= room {
             return Err(None);
@@ -302,7 +317,7 @@ impl Lanes {
             };
             if let Some(pair) = outlet.pairs.get(&entry.key) {
                 let at = pair.peek();
-                if at > now + AHEAD {
+                if at > now + ahead {
                     self.held.insert(entry.number, Scope::Conversation);
                     self.heads.insert(entry.number, (Arc::clone(channel), entry.lane, conversation));
                     self.heap.push(Reverse((at, entry.number)));

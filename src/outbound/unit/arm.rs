@@ -92,7 +92,7 @@ impl Unit {
         if item.calls == 0 || item.attempt == 0 {
             item.attempt += 1;
         }
-        item.phase = Phase::Arming;
+        item.phase = Phase::Arming(now);
         let entry = ledger::Entry::Sending {
             what: ledger::Call { id: item.message.id, attempt: item.attempt, call: item.calls },
             at: clock::now(),
@@ -150,16 +150,24 @@ impl Unit {
 
     pub(super) fn arm_confirmed(&mut self, number: Number) {
         if let Some(item) = self.items.get_mut(&number) {
-            item.phase = Phase::Armed(clock::steady());
-            self.armed.push_back(number);
+            let now = clock::steady();
+            if let Phase::Arming(since) = item.phase {
+                self.lanes.confirmed_in(now - since);
+            }
+            item.phase = Phase::Armed(now);
+            self.armed[feed::lane_index(item.entry.lane)].push_back(number);
         }
     }
 
-    /// Lets through what all limits allow now; when the next may pass.
+    /// Lets through what all limits allow now, the higher lanes first; when the next may pass.
     fn pass_gate(&mut self, now: Micros) -> Option<Micros> {
+        (0..self.armed.len()).filter_map(|lane| self.pass_gate_of(lane, now)).min()
+    }
+
+    fn pass_gate_of(&mut self, lane: usize, now: Micros) -> Option<Micros> {
         let mut earliest: Option<Micros> = None;
-        for _ in 0..self.armed.len() {
-            let Some(number) = self.armed.pop_front() else { break };
+        for _ in 0..self.armed[lane].len() {
+            let Some(number) = self.armed[lane].pop_front() else { break };
             let Some(item) = self.items.get_mut(&number) else { continue };
             let Phase::Armed(since) = item.phase else { continue };
             if item.cancel || now - since > (ledger::LEAVE_WITHIN - 200) * 1000 {
@@ -186,7 +194,7 @@ impl Unit {
                             .increment(1);
                     }
                     earliest = Some(earliest.map_or(at, |e| e.min(at)));
-                    self.armed.push_back(number);
+                    self.armed[lane].push_back(number);
                 }
             }
         }
@@ -210,14 +218,14 @@ impl Unit {
     /// Nothing armed leaves any more.
     pub(super) fn release_armed(&mut self) {
         let now = clock::steady();
-        for number in std::mem::take(&mut self.armed) {
+        for number in std::mem::take(&mut self.armed).into_iter().flatten() {
             self.release(number, now);
         }
     }
 
     /// Whether nothing is under way.
     pub(super) fn is_quiet(&self) -> bool {
-        self.pending_writes() == 0 && !self.items.values().any(|i| matches!(i.phase, Phase::InFlight | Phase::Closing | Phase::Arming))
+        self.pending_writes() == 0 && !self.items.values().any(|i| matches!(i.phase, Phase::InFlight | Phase::Closing | Phase::Arming(_)))
     }
 
     /// The call leaves.

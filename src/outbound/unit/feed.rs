@@ -21,7 +21,7 @@ impl Unit {
             items: BTreeMap::new(),
             by_id: HashMap::new(),
             number: 0,
-            armed: VecDeque::new(),
+            armed: Default::default(),
             told: replay.told,
             departures: replay.departures,
             feeder,

@@ -305,7 +305,7 @@ impl Unit {
         match item.phase {
             Phase::Waiting => self.close(number, State::Cancelled, None),
             // Armed or about to be: the gate asks.
-            Phase::Arming | Phase::Armed(_) => item.cancel = true,
+            Phase::Arming(_) | Phase::Armed(_) => item.cancel = true,
             Phase::Doubt(_) | Phase::InFlight | Phase::Closing => {}
         }
     }

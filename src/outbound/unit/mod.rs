@@ -118,8 +118,8 @@ enum Source {
 enum Phase {
     /// In its queue.
     Waiting,
-    /// Its `sending` is on its way into the ledger.
-    Arming,
+    /// Its `sending` is on its way into the ledger, since this steady time.
+    Arming(Micros),
     /// Its `sending` is durable; it waits for the gate. Armed at this steady time.
     Armed(Micros),
     /// The call is out.
@@ -214,7 +214,8 @@ struct Unit {
     items: BTreeMap<Number, Item>,
     by_id: HashMap<MessageId, Number>,
     number: Number,
-    armed: VecDeque<Number>,
+    /// Confirmed and not yet through the gate, by lane.
+    armed: [VecDeque<Number>; 3],
     told: HashMap<MessageId, super::owner::Told>,
     departures: Vec<(Time, u32, u64, u16)>,
     feeder: Feeder,
