@@ -1,18 +1,44 @@
-//! Deliveries: entries of a Page, with conversations, conversations another app owns, and public comments.
+//! The inbox of a page or a professional account: conversations as the Send API and its webhooks speak of them. One way
+//! for all channels with that kind of inbox; what differs is a [`Kind`].
+
+mod content;
+pub mod errors;
+pub mod send;
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{content, feed};
+use super::borrow::{List, Maybe, Word};
+use super::{address::address, crypto, object::Object};
 use crate::contract::event::{
     Consent, ConsentState, Created, Deleted, Edited, Follow, Notice, Origin, ProviderEvent, Reaction, ReactionAction, ReplyWindow, Severity,
 };
 use crate::contract::part::{Choice, ChoiceKind, Form};
 use crate::contract::*;
-use crate::kit::borrow::{List, Maybe, Word};
-use crate::kit::{address::address, crypto, object::Object};
+
+/// Which inbox it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    /// The provider's id: scheme of addresses and medium.
+    pub scheme: &'static str,
+    /// Its name for people.
+    pub name: &'static str,
+    /// The `object` of its deliveries.
+    pub object: &'static str,
+    /// Whether a shared post comes as its file and not as a link to it.
+    pub posts_are_files: bool,
+}
+
+/// What a channel knows when it reads its deliveries.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'r> {
+    /// Which inbox.
+    pub kind: Kind,
+    /// Our app's id: tells our own echoes from others'.
+    pub app: Option<&'r str>,
+}
 
 /// 24 hours from what a person does (`policy`, read 2026-11-20).
 const WINDOW: i64 = 86_400_000;
@@ -29,14 +55,19 @@ struct Envelope<'a> {
 struct Entry<'a> {
     id: Word<'a>,
     time: Word<'a>,
+    // Some samples have the change's two fields in the entry itself.
+    field: Word<'a>,
+    value: Option<&'a RawValue>,
     messaging: List<&'a RawValue>,
     standby: List<&'a RawValue>,
     changes: List<&'a RawValue>,
 }
 
 /// What an event of a conversation is about.
-pub(super) struct About<'a> {
-    /// The Page.
+pub struct About<'a> {
+    /// Which inbox.
+    pub kind: Kind,
+    /// The page or account.
     pub page: Text<'a>,
     /// The person's address; empty when nobody is named.
     pub peer: Text<'a>,
@@ -47,14 +78,15 @@ pub(super) struct About<'a> {
 }
 
 impl<'a> About<'a> {
-    /// What concerns the Page itself.
-    pub(super) fn of_page(page: Text<'a>, peer: Text<'a>, time: Option<Time>) -> Self {
-        Self { page, peer, time, standby: false }
+    /// What concerns the page itself.
+    pub fn of_page(kind: Kind, page: Text<'a>, peer: Text<'a>, time: Option<Time>) -> Self {
+        Self { kind, page, peer, time, standby: false }
     }
 
-    pub(super) fn event(&self, key: impl Into<Text<'a>>, body: Body<'a>) -> Event<'a> {
+    /// An event about it.
+    pub fn event(&self, key: impl Into<Text<'a>>, body: Body<'a>) -> Event<'a> {
         let account = Some(self.page.clone()).filter(|page| !page.is_empty());
-        Event { account, key: Some(key.into()), medium: Cow::Borrowed("messenger"), peer: self.peer.clone(), time: self.time, body }
+        Event { account, key: Some(key.into()), medium: Cow::Borrowed(self.kind.scheme), peer: self.peer.clone(), time: self.time, body }
     }
 
     fn person(&self) -> Person<'a> {
@@ -70,46 +102,70 @@ impl<'a> About<'a> {
     }
 }
 
-/// What a delivery means.
-pub(super) fn parse<'a>(app: Option<&str>, hook: &Verified<'a>) -> Parsed<'a> {
+/// What a delivery means. `change` reads what stands outside of conversations.
+pub fn parse<'a>(reader: Reader<'_>, hook: &Verified<'a>, change: impl Fn(&mut Parsed<'a>, &Change<'_, 'a>)) -> Parsed<'a> {
     let Some(text) = hook.text() else { return Parsed::not_understood("the body is not UTF-8") };
     let Ok(Maybe(Some(envelope))) = serde_json::from_str::<Maybe<Envelope<'a>>>(text) else {
         return Parsed::not_understood("the body is not a JSON object");
     };
-    if envelope.object.some().is_some_and(|object| object != "page") {
-        return Parsed::not_understood("an `object` that is not a Page");
+    if envelope.object.some().is_some_and(|object| object != reader.kind.object) {
+        return Parsed::not_understood("an `object` of another kind");
     }
     let mut out = Parsed::default();
-    let mut ours = 0;
     for entry in envelope.entry {
         let Some(entry) = entry.0 else {
             out.leave("an entry that is not an object");
             continue;
         };
         for raw in entry.messaging {
-            one(&mut out, app, &entry.id, raw, false);
+            one(&mut out, reader, &entry.id, raw, false);
         }
         for raw in entry.standby {
-            one(&mut out, app, &entry.id, raw, true);
+            one(&mut out, reader, &entry.id, raw, true);
+        }
+        let bare = entry.value.filter(|_| entry.field.some().is_some());
+        if let (Some(value), Some(field)) = (bare, entry.field.words()) {
+            let found = Change { page: &entry.id, time: &entry.time, field: field.clone(), value, raw: value };
+            change(&mut out, &found);
         }
         for raw in entry.changes {
-            ours += usize::from(!feed::change(&mut out, &entry.id, &entry.time, raw));
+            let object = Object::parse(raw.get()).unwrap_or_default();
+            match (object.words("field"), object.raw("value")) {
+                (Some(field), Some(value)) => {
+                    let found = Change { page: &entry.id, time: &entry.time, field, value, raw };
+                    change(&mut out, &found);
+                }
+                _ => out.leave("a change without a field or a value"),
+            }
         }
     }
-    // Our own public answers come back and say nothing new.
-    if out.events.is_empty() && ours == 0 {
+    if out.events.is_empty() {
         out.leave("nothing in it that we know");
     }
     out
 }
 
+/// One of `changes[]`.
+pub struct Change<'c, 'a> {
+    /// The page or account.
+    pub page: &'c Word<'a>,
+    /// When it was delivered.
+    pub time: &'c Word<'a>,
+    /// What changed.
+    pub field: Text<'a>,
+    /// How.
+    pub value: &'a RawValue,
+    /// The whole.
+    pub raw: &'a RawValue,
+}
+
 /// Milliseconds; seconds have been seen.
-pub(super) fn stamp(number: Option<i64>) -> Option<Time> {
+pub fn stamp(number: Option<i64>) -> Option<Time> {
     number.filter(|n| *n > 0).map(|n| if n < 1_000_000_000_000 { Time::from_secs(n) } else { Time(n) })
 }
 
 /// One event of a conversation.
-fn one<'a>(out: &mut Parsed<'a>, app: Option<&str>, page: &Word<'a>, raw: &'a RawValue, standby: bool) {
+fn one<'a>(out: &mut Parsed<'a>, reader: Reader<'_>, page: &Word<'a>, raw: &'a RawValue, standby: bool) {
     let Some(event) = Object::parse(raw.get()) else {
         return out.leave("an event that is not an object");
     };
@@ -120,17 +176,17 @@ fn one<'a>(out: &mut Parsed<'a>, app: Option<&str>, page: &Word<'a>, raw: &'a Ra
     let page = page.take().or_else(|| if echo { sender.words("id") } else { recipient.words("id") }).unwrap_or_default();
     let theirs = if echo { &recipient } else { &sender };
     let peer = match (theirs.words("id"), theirs.words("user_ref").or_else(|| recipient.words("user_ref"))) {
-        (Some(id), _) => address("messenger", &id),
-        (None, Some(user)) => format!("messenger:user_ref/{}", crate::kit::address::escape(&user)),
+        (Some(id), _) => address(reader.kind.scheme, &id),
+        (None, Some(user)) => format!("{}:user_ref/{}", reader.kind.scheme, super::address::escape(&user)),
         (None, None) => String::new(),
     };
-    let about = About { page, peer: Cow::Owned(peer), time: stamp(event.int("timestamp")), standby };
+    let about = About { kind: reader.kind, page, peer: Cow::Owned(peer), time: stamp(event.int("timestamp")), standby };
     let named = |name: &str| event.object(name);
     if let Some(message) = message {
         return if about.peer.is_empty() {
             out.leave("a message without a person");
         } else if echo {
-            echoed(out, &about, app, &message);
+            echoed(out, &about, reader.app, &message);
         } else {
             written(out, &about, &event, &message);
         };
@@ -176,7 +232,7 @@ fn written<'a>(out: &mut Parsed<'a>, about: &About<'a>, event: &Object<'a>, mess
     }
     let mut extra = content::leftovers(message);
     adapter::keep(&mut extra, "prior_message", event.kept("prior_message"));
-    let message = Message { id: id.clone(), sent_at: about.time, ..content::message(message, event.raw("message")) };
+    let message = Message { id: id.clone(), sent_at: about.time, ..content::message(about.kind, message, event.raw("message")) };
     out.events.push(about.event(id, received(about, message, extra)));
 }
 
@@ -188,7 +244,7 @@ fn received<'a>(about: &About<'a>, message: Message<'a>, mut extra: Extra<'a>) -
     } else {
         about.time.map(|time| ReplyWindow { closes_at: Some(time.plus(WINDOW)), ..ReplyWindow::default() })
     };
-    let to = Some(about.page.as_ref()).filter(|page| !page.is_empty()).map(|page| Cow::Owned(address("messenger", page)));
+    let to = Some(about.page.as_ref()).filter(|page| !page.is_empty()).map(|page| Cow::Owned(address(about.kind.scheme, page)));
     Body::Received(Received { from: about.person(), to, message, reply_window: window, respond_by: None, extra })
 }
 
@@ -213,7 +269,7 @@ fn echoed<'a>(out: &mut Parsed<'a>, about: &About<'a>, app: Option<&str>, messag
         receipt.at = about.time;
         Body::Receipt(receipt)
     } else {
-        let written = Message { id: id.clone(), sent_at: about.time, ..content::message(message, None) };
+        let written = Message { id: id.clone(), sent_at: about.time, ..content::message(about.kind, message, None) };
         Body::Created(Created {
             message_id: id,
             origin: Origin::Echo,
@@ -271,7 +327,7 @@ fn pressed<'a>(out: &mut Parsed<'a>, about: &About<'a>, event: &Object<'a>, post
 fn delivered<'a>(out: &mut Parsed<'a>, about: &About<'a>, delivery: &Object<'a>) {
     let watermark = delivery.text("watermark").unwrap_or_default();
     let key = format!("delivered:{}:{watermark}", about.peer);
-    let ids: Vec<Text<'a>> = delivery.list("mids").into_iter().filter_map(crate::kit::object::text).collect();
+    let ids: Vec<Text<'a>> = delivery.list("mids").into_iter().filter_map(super::object::text).collect();
     let until = stamp(delivery.int("watermark"));
     if ids.is_empty() && until.is_none() {
         return out.leave("a delivery report that names nothing");
@@ -287,10 +343,16 @@ fn delivered<'a>(out: &mut Parsed<'a>, about: &About<'a>, delivery: &Object<'a>)
     }
 }
 
-/// Everything sent until then was read; no message is named.
+/// Everything sent until then was read; where a message is named it is told of too, whatever the clocks say.
 fn has_read<'a>(out: &mut Parsed<'a>, about: &About<'a>, read: &Object<'a>) {
+    if let Some(id) = read.words("mid") {
+        let receipt = Receipt { at: about.time, ..Receipt::new(id.clone(), State::Read) };
+        out.events.push(about.event(format!("read:{id}"), Body::Receipt(receipt)));
+    }
     let Some(until) = stamp(read.int("watermark")).or(about.time) else {
-        return out.leave("a read report without a time");
+        return if !read.has("mid") {
+            out.leave("a read report without a time")
+        };
     };
     let key = format!("read:{}:{}", about.peer, until.0);
     let receipt = Receipt { watermark: Some(until), at: about.time, ..Receipt::new("", State::Read) };
@@ -308,7 +370,9 @@ fn opted_in<'a>(out: &mut Parsed<'a>, about: &About<'a>, optin: &Object<'a>) {
     if kind.is_empty() {
         // A checkbox or button of a plugin: the person began a conversation.
         let follow = came(about, optin.words("ref"), None, None);
-        return out.events.push(about.event(about.key("optin", &[optin.text("ref").as_deref().unwrap_or_default()]), Body::Followed(follow)));
+        return out
+            .events
+            .push(about.event(about.key("optin", &[optin.text("ref").as_deref().unwrap_or_default()]), Body::Followed(follow)));
     }
     let stopped = optin.text("notification_messages_status").as_deref() == Some("STOP_NOTIFICATIONS");
     let state = if stopped { ConsentState::OptedOut } else { ConsentState::OptedIn };

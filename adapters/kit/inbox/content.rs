@@ -4,18 +4,19 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+use super::Kind;
 use crate::contract::event::{Referral, ReplyTo};
-use crate::contract::part::{Choice, ChoiceKind, Location, MediaPart, MediaRef, MediaStatus, Product};
+use crate::contract::part::{Choice, ChoiceKind, Location, MediaPart, MediaRef, MediaStatus, Product, Story};
 use crate::contract::*;
 use crate::kit::object::Object;
 
 /// Content, quotation and origin of a message. Its id and time are the caller's.
-pub(super) fn message<'a>(message: &Object<'a>, raw: Option<&'a RawValue>) -> Message<'a> {
+pub(super) fn message<'a>(kind: Kind, message: &Object<'a>, raw: Option<&'a RawValue>) -> Message<'a> {
     let referral = message.object("referral");
     let product = referral.as_ref().and_then(|r| r.object("product")).and_then(|p| p.words("id"));
     let quoted = message.object("reply_to").and_then(|r| r.words("mid"));
     let reply_to = (quoted.is_some() || product.is_some()).then(|| ReplyTo { id: quoted, product, ..ReplyTo::default() });
-    let mut parts = parts(message);
+    let mut parts = parts(kind, message);
     if parts.is_empty() {
         let kind = if message.flag("is_unsupported") { "unsupported" } else { "message" };
         parts.push(Part::unsupported(kind, raw.map(Raw::borrowed)));
@@ -23,8 +24,11 @@ pub(super) fn message<'a>(message: &Object<'a>, raw: Option<&'a RawValue>) -> Me
     Message { parts, reply_to, referral: referral.as_ref().map(referred).filter(|r| *r != Referral::default()), ..Message::default() }
 }
 
-fn parts<'a>(message: &Object<'a>) -> Vec<Part<'a>> {
+fn parts<'a>(kind: Kind, message: &Object<'a>) -> Vec<Part<'a>> {
     let mut parts = Vec::new();
+    if let Some(story) = message.object("reply_to").and_then(|r| r.object("story")) {
+        parts.push(Part::Story(Story { kind: Cow::Borrowed("reply"), media: Some(media(&story)) }));
+    }
     let text = message.words("text");
     let payload = message.object("quick_reply").and_then(|q| q.words("payload"));
     match (&text, payload) {
@@ -37,17 +41,20 @@ fn parts<'a>(message: &Object<'a>) -> Vec<Part<'a>> {
     }
     let list = message.list("attachments");
     // Until 2026-08-30 a sticker came twice, once as a picture.
-    let twice = list.iter().filter_map(|raw| Object::parse(raw.get())).any(|a| a.text("type").as_deref() == Some("sticker"));
-    for raw in list {
+    let among = |kind: &str| list.iter().filter_map(|raw| Object::parse(raw.get())).any(|a| a.text("type").as_deref() == Some(kind));
+    // And while post types came up, a shared post came under its old name too.
+    let (twice, post_twice) = (among("sticker"), among("ig_post") && among("share"));
+    for raw in &list {
         match Object::parse(raw.get()) {
-            Some(attachment) => parts.extend(part(&attachment, raw, text.as_deref(), twice)),
+            Some(attachment) if post_twice && attachment.text("type").as_deref() == Some("share") => {}
+            Some(attachment) => parts.extend(part(kind, &attachment, raw, text.as_deref(), twice)),
             None => parts.push(Part::unsupported("attachment", Some(Raw::borrowed(raw)))),
         }
     }
     parts
 }
 
-fn part<'a>(attachment: &Object<'a>, raw: &'a RawValue, text: Option<&str>, twice: bool) -> Option<Part<'a>> {
+fn part<'a>(inbox: Kind, attachment: &Object<'a>, raw: &'a RawValue, text: Option<&str>, twice: bool) -> Option<Part<'a>> {
     let kind = attachment.words("type").unwrap_or(Cow::Borrowed("attachment"));
     let payload = attachment.object("payload").unwrap_or_default();
     let file = || MediaPart { media: media(&payload), caption: None };
@@ -79,6 +86,13 @@ fn part<'a>(attachment: &Object<'a>, raw: &'a RawValue, text: Option<&str>, twic
             }
             None => unsupported(),
         },
+        "story_mention" => Part::Story(Story { kind: Cow::Borrowed("mention"), media: Some(media(&payload)) }),
+        "ig_story" | "story" => Part::Story(Story { kind: Cow::Borrowed("share"), media: Some(media(&payload)) }),
+        // A heart has no file: people know it by its emoji.
+        "like_heart" => Part::Sticker(MediaPart { caption: Some(Cow::Borrowed("\u{2764}\u{fe0f}")), ..file() }),
+        "share" | "post" | "ig_post" if inbox.posts_are_files && payload.has("url") => {
+            Part::File(MediaPart { caption: payload.words("title"), ..file() })
+        }
         // A shared link or post: what a person would see of it.
         "fallback" | "share" | "post" | "ig_post" => {
             let url = payload.words("url").or_else(|| attachment.words("url"));
@@ -130,6 +144,8 @@ pub(super) fn referred<'a>(referral: &Object<'a>) -> Referral<'a> {
 /// What of a message has no place in our format.
 pub(super) fn leftovers<'a>(message: &Object<'a>) -> Extra<'a> {
     let mut extra = Extra::default();
+    let story = message.object("reply_to").and_then(|r| r.object("story"));
+    adapter::keep(&mut extra, "story_id", story.and_then(|s| s.kept("id")));
     for (name, raw) in &message.0 {
         let placed = match &**name {
             "mid" | "text" | "quick_reply" | "reply_to" | "seq" | "nlp" | "is_echo" | "is_deleted" | "is_unsupported" => true,
@@ -148,7 +164,7 @@ pub(super) fn leftovers<'a>(message: &Object<'a>) -> Extra<'a> {
         match attachment.text("type").as_deref() {
             Some("template") => extra.push("attachment", Raw::borrowed(raw)),
             _ => {
-                for name in ["sticker_id", "reel_video_id"] {
+                for name in ["sticker_id", "reel_video_id", "ig_post_media_id"] {
                     let told = extra.0.iter().any(|(kept, _)| kept == name);
                     adapter::keep(&mut extra, name, payload.kept(name).filter(|_| !told));
                 }
