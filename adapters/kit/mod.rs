@@ -8,6 +8,7 @@ pub mod form;
 pub mod gsm;
 pub mod hub;
 pub mod inbox;
+pub mod jwt;
 pub mod markup;
 pub mod multipart;
 pub mod object;
