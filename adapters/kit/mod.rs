@@ -1,6 +1,7 @@
 //! What several providers need. No provider's name stands here.
 
 pub mod address;
+pub mod aes;
 pub mod borrow;
 pub mod choices;
 pub mod crypto;
@@ -15,3 +16,4 @@ pub mod object;
 pub mod sample;
 pub mod text;
 pub mod words;
+pub mod xml;
