@@ -45,3 +45,16 @@ pub fn is_e164(number: &str) -> bool {
     let Some(digits) = number.strip_prefix('+') else { return false };
     (2..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0')
 }
+
+/// A link to a provider's file as it is to be fetched: a stand-in for the API stands in for the hosts of its files too.
+pub fn stand_in(link: &str, api_base: Option<&str>, hosts: &[&str]) -> String {
+    let url = url::Url::parse(link).ok();
+    let host = url.as_ref().and_then(url::Url::host_str).unwrap_or_default();
+    let own = hosts.iter().any(|own| host == *own || host.strip_suffix(own).is_some_and(|rest| rest.ends_with('.')));
+    match (api_base, &url) {
+        (Some(base), Some(url)) if own => {
+            format!("{}{}{}", base.trim_end_matches('/'), url.path(), url.query().map(|q| format!("?{q}")).unwrap_or_default())
+        }
+        _ => link.to_owned(),
+    }
+}

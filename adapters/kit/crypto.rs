@@ -77,6 +77,15 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     digest::digest(&digest::SHA256, bytes).as_ref().try_into().expect("32 bytes")
 }
 
+/// A UUID that follows from the parts: the same on every attempt (RFC 9562, version 8).
+pub fn uuid(parts: &[&str]) -> String {
+    let mut hex = fingerprint(parts).into_bytes();
+    hex[12] = b'8';
+    hex[16] = b'a';
+    let hex = String::from_utf8(hex).unwrap_or_default();
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
 /// A key for what a provider does not number: the hash of the text, in hex.
 pub fn fingerprint(parts: &[&str]) -> String {
     let mut context = digest::Context::new(&digest::SHA256);

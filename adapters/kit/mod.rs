@@ -1,14 +1,19 @@
 //! What several providers need. No provider's name stands here.
 
 pub mod address;
+pub mod aes;
 pub mod borrow;
 pub mod choices;
 pub mod crypto;
 pub mod form;
 pub mod gsm;
 pub mod hub;
+pub mod inbox;
+pub mod jwt;
 pub mod markup;
 pub mod multipart;
 pub mod object;
 pub mod sample;
 pub mod text;
+pub mod words;
+pub mod xml;

@@ -76,6 +76,28 @@ impl<'a> Object<'a> {
     }
 }
 
+/// JSON without the fields of these names, however deep: reply handles and tokens are not published.
+pub fn without<'a>(raw: &'a RawValue, names: &[&str]) -> Raw<'a> {
+    let json = raw.get();
+    if !names.iter().any(|name| json.contains(name)) {
+        return Raw::borrowed(raw);
+    }
+    let mut value: serde_json::Value = serde_json::from_str(json).unwrap_or_default();
+    strip(&mut value, names);
+    Raw::of(&value)
+}
+
+fn strip(value: &mut serde_json::Value, names: &[&str]) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            fields.retain(|name, _| !names.contains(&name.as_str()));
+            fields.values_mut().for_each(|inside| strip(inside, names));
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(|inside| strip(inside, names)),
+        _ => {}
+    }
+}
+
 /// A JSON string or number as text; borrowed when nothing in it is escaped.
 pub fn text(raw: &RawValue) -> Option<Text<'_>> {
     let json = raw.get();

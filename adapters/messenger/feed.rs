@@ -4,20 +4,17 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::inbound::{About, stamp};
-use crate::contract::event::{Comment, Deleted, Edited, Notice, ProviderEvent, Severity};
+use super::KIND;
+use crate::contract::event::{Comment, Created, Deleted, Edited, Notice, Origin, ProviderEvent, Severity};
 use crate::contract::part::{MediaPart, MediaRef, MediaStatus};
 use crate::contract::*;
-use crate::kit::borrow::Word;
+use crate::kit::inbox::{About, Change, stamp};
 use crate::kit::{address::address, crypto, object::Object};
 
-/// One of `changes[]`. False when it is only our own public answer come back.
-pub(super) fn change<'a>(out: &mut Parsed<'a>, page: &Word<'a>, time: &Word<'a>, raw: &'a RawValue) -> bool {
-    let change = Object::parse(raw.get()).unwrap_or_default();
-    let (Some(field), Some(inside)) = (change.words("field"), change.raw("value")) else {
-        out.leave("a change without a field or a value");
-        return true;
-    };
+/// One of `changes[]`. What the Page itself wrote in public is told as such.
+pub(super) fn change<'a>(out: &mut Parsed<'a>, change: &Change<'_, 'a>) {
+    let Change { page, time, field, value: inside, raw } = change;
+    let field: &str = field;
     let value = Object::parse(inside.get()).unwrap_or_default();
     let page = page.take().unwrap_or_default();
     let from = author(&value);
@@ -27,14 +24,15 @@ pub(super) fn change<'a>(out: &mut Parsed<'a>, page: &Word<'a>, time: &Word<'a>,
     let at = stamp(value.int("created_time")).or_else(|| stamp(time.int()));
     let item = value.text("item").unwrap_or_default();
     let verb = value.words("verb").unwrap_or_default();
-    let id = value.words("comment_id").or_else(|| post.clone().filter(|_| &*field == "mention"));
+    let id = value.words("comment_id").or_else(|| post.clone().filter(|_| field == "mention"));
     let ours = from.as_ref().is_some_and(|(id, _)| *id == page);
-    if &*field == "feed" && item == "comment" && ours {
-        return false;
-    }
-    let mut about = About::of_page(page, peer.unwrap_or_default(), at);
-    let public = (&*field == "feed" && item == "comment") || &*field == "mention";
+    let mut about = About::of_page(KIND, page, peer.unwrap_or_default(), at);
+    let public = (field == "feed" && item == "comment") || field == "mention";
     let body = match (id.filter(|_| public), from, &*verb) {
+        (Some(id), Some(_), "add") if ours => {
+            let message = Message { visibility: Some(Cow::Borrowed("public")), ..written(&value, id.clone(), at) };
+            Body::Created(Created { message_id: id, origin: Origin::Echo, message, ..Created::default() })
+        }
         (Some(id), Some(from), "add" | "edited" | "edit") => {
             let message = Message { visibility: Some(Cow::Borrowed("public")), ..written(&value, id.clone(), at) };
             let from = person(from);
@@ -51,18 +49,17 @@ pub(super) fn change<'a>(out: &mut Parsed<'a>, page: &Word<'a>, time: &Word<'a>,
             Body::Notice(template(&value, inside))
         }
         _ => {
-            let named = [&*field, &*item, &*verb].iter().filter(|w| !w.is_empty()).copied().collect::<Vec<_>>().join(".");
+            let named = [field, &*item, &*verb].iter().filter(|w| !w.is_empty()).copied().collect::<Vec<_>>().join(".");
             Body::Provider(ProviderEvent { provider_type: Cow::Owned(named), raw: Raw::borrowed(raw) })
         }
     };
     let key = match (&body, value.text("comment_id")) {
-        (Body::Comment(_) | Body::Edited(_) | Body::Deleted(_), Some(comment)) => {
+        (Body::Comment(_) | Body::Created(_) | Body::Edited(_) | Body::Deleted(_), Some(comment)) => {
             format!("{comment}:{verb}:{}", value.text("created_time").unwrap_or_default())
         }
-        _ => crypto::fingerprint(&[&about.page, &field, inside.get()]),
+        _ => crypto::fingerprint(&[&about.page, field, inside.get()]),
     };
     out.events.push(about.event(key, body));
-    true
 }
 
 /// Id and name; older deliveries have them beside the rest.

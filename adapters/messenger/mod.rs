@@ -4,11 +4,9 @@
 //! public comment or post in private, `messenger:user_ref/REF` a person who ticked a box of a plugin.
 
 mod checks;
-mod content;
 mod errors;
 mod facts;
 mod feed;
-mod inbound;
 mod outbound;
 mod templates;
 mod twin;
@@ -24,6 +22,7 @@ use crate::contract::{
     Adapter, Call, Context, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Secret, Secrets, SettingsError, Setup, Signalled,
     Step, Verified, VerifyError, Webhook,
 };
+use crate::kit::inbox::{self, Kind, Reader};
 use crate::kit::{crypto, hub};
 
 /// The settings of a Messenger channel.
@@ -59,6 +58,8 @@ pub struct Channel {
     proof: Option<String>,
 }
 
+const KIND: Kind = Kind { scheme: "messenger", name: "Messenger", object: "page", posts_are_files: false };
+
 const VERSION: &str = "v25.0";
 
 /// What the Page's subscription names: everything `parse` understands.
@@ -93,7 +94,10 @@ impl Adapter for Channel {
     }
 
     fn parse<'a>(&self, hook: &Verified<'a>, _cx: &Context<'_>) -> Parsed<'a> {
-        hub::handshake(hook.hook()).unwrap_or_else(|| inbound::parse(self.settings.app_id.as_deref(), hook))
+        hub::handshake(hook.hook()).unwrap_or_else(|| {
+            let reader = Reader { kind: KIND, app: self.settings.app_id.as_deref() };
+            inbox::parse(reader, hook, feed::change)
+        })
     }
 
     fn render(&self, message: &Outbound<'_>, _cx: &Context<'_>) -> Result<Rendered, RenderError> {
