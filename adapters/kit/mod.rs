@@ -11,4 +11,5 @@ pub mod markup;
 pub mod multipart;
 pub mod object;
 pub mod sample;
+pub mod spoken;
 pub mod text;
