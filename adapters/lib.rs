@@ -52,7 +52,7 @@ macro_rules! providers {
     };
 }
 
-providers! { whatsapp, messenger, telegram, twilio, slack, vonage, webchat }
+providers! { whatsapp, messenger, telegram, twilio, slack, vonage, sinch, webchat }
 
 /// The provider of that name.
 pub fn provider(id: &str) -> Option<&'static Provider> {
