@@ -229,6 +229,13 @@ pub struct Rendered {
     pub shown: Vec<String>,
 }
 
+impl Rendered {
+    /// Notes one thing the person will not see as it was meant.
+    pub fn note(&mut self, part: usize, from: &str, into: &str, why: &str) {
+        self.downgrades.push(Downgrade { part, from: from.into(), into: into.into(), why: why.into() });
+    }
+}
+
 /// One thing a channel lacks and what stands in for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Downgrade {

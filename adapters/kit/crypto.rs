@@ -17,6 +17,23 @@ pub fn sha1_keys(secrets: &Secrets) -> Vec<Key> {
     secrets.iter().map(|s| Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, s.as_bytes())).collect()
 }
 
+/// HMAC-SHA512 keys of every accepted secret.
+pub fn sha512_keys(secrets: &Secrets) -> Vec<Key> {
+    secrets.iter().map(|s| Key::new(hmac::HMAC_SHA512, s.as_bytes())).collect()
+}
+
+/// The tag over several pieces as if they were one text.
+pub fn sign_pieces(key: &Key, pieces: &[&[u8]]) -> Vec<u8> {
+    let mut context = hmac::Context::with_key(key);
+    pieces.iter().for_each(|piece| context.update(piece));
+    context.sign().as_ref().to_vec()
+}
+
+/// Whether one of the keys made this tag over several pieces as if they were one text.
+pub fn signed_pieces(keys: &[Key], pieces: &[&[u8]], tag: &[u8]) -> bool {
+    keys.iter().any(|key| equal(&sign_pieces(key, pieces), tag))
+}
+
 /// Whether one of the keys made this tag over the body.
 pub fn signed(keys: &[Key], body: &[u8], tag: &[u8]) -> bool {
     keys.iter().any(|key| hmac::verify(key, body, tag).is_ok())

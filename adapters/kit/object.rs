@@ -28,6 +28,17 @@ impl<'a> Object<'a> {
         self.raw(name).map(Raw::borrowed)
     }
 
+    /// The object without these fields (credentials), as JSON to keep. What is left is copied.
+    pub fn without(&self, names: &[&str]) -> Raw<'static> {
+        struct Rest<'o, 'a>(&'o Object<'a>, &'o [&'o str]);
+        impl serde::Serialize for Rest<'_, '_> {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_map(self.0.0.iter().filter(|(name, _)| !self.1.contains(&&**name)).map(|(name, raw)| (name, raw)))
+            }
+        }
+        Raw::of(&Rest(self, names))
+    }
+
     /// Whether a field is there.
     pub fn has(&self, name: &str) -> bool {
         self.raw(name).is_some()
@@ -187,6 +198,7 @@ mod tests {
         assert_eq!((object.objects("list").len(), object.has("no"), object.text("t").as_deref()), (1, false, Some("a\nb")));
         assert!(matches!(object.text("id"), Some(Cow::Borrowed("42"))));
         assert!(Object::parse("[1]").is_none());
+        assert_eq!(object.without(&["id", "n", "who", "list", "no"]).get(), r#"{"t":"a\nb"}"#);
         let cut = Object::parse(r#"{"t":"hi \ud83d","u":"\u00e4 \ud83d\ude00"}"#).expect("an object");
         assert_eq!(cut.text("t").as_deref(), Some("hi \u{fffd}"));
         assert_eq!(cut.text("u").as_deref(), Some("ä 😀"));
