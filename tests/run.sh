@@ -17,6 +17,10 @@ if [ -d tests/browser ]; then
   [ -x /usr/bin/chromium ] || missing+=(chromium)
   command -v npm >/dev/null || missing+=(npm)
 fi
+if [ -x tests/clients.sh ]; then
+  for tool in npm jq curl; do command -v "$tool" >/dev/null || missing+=("$tool"); done
+  python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+fi
 if [ ${#missing[@]} -gt 0 ]; then
   sudo=""; [ "$(id -u)" = 0 ] || sudo=sudo
   $sudo apt-get update -qq
