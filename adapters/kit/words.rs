@@ -1,0 +1,100 @@
+//! What a part says in plain words, for channels that lack its kind; and what callers want in a request as it is.
+
+use serde_json::{Map, Value};
+
+use crate::contract::part::{Card, ChoiceOption, Choices, ContactCard, Location, Notification, OptionKind, Order, Poll, Product};
+
+/// A place: its name, its address, and a link to the map.
+pub fn location(place: &Location<'_>) -> String {
+    let map = format!("https://maps.google.com/?q={},{}", place.latitude, place.longitude);
+    let words = [place.name.as_deref(), place.address.as_deref(), Some(map.as_str())];
+    words.into_iter().flatten().collect::<Vec<_>>().join("\n")
+}
+
+/// Address-book entries, one line a fact.
+pub fn contacts(cards: &[ContactCard<'_>]) -> String {
+    let one = |card: &ContactCard<'_>| {
+        let head = [card.name.as_deref(), card.organization.as_deref()].into_iter().flatten().map(str::to_owned);
+        let rest = card.phones.iter().chain(&card.emails).map(|line| line.to_string());
+        head.chain(rest).collect::<Vec<_>>().join("\n")
+    };
+    cards.iter().map(one).collect::<Vec<_>>().join("\n\n")
+}
+
+/// A notification without its picture.
+pub fn notification(push: &Notification<'_>) -> String {
+    let words: Vec<&str> = [&push.title, &push.body, &push.url].into_iter().flatten().map(|t| &**t).collect();
+    words.join("\n")
+}
+
+/// A poll as a question with options.
+pub fn poll<'a>(poll: &Poll<'a>) -> Choices<'a> {
+    let option = |text: &crate::contract::Text<'a>| ChoiceOption { title: text.clone(), ..ChoiceOption::default() };
+    Choices { text: poll.question.clone(), options: poll.options.iter().map(option).collect(), ..Choices::default() }
+}
+
+/// A card's words as a question with the card's options under it.
+pub fn card<'a>(card: &Card<'a>) -> Choices<'a> {
+    let text = match &card.text {
+        Some(words) if !words.is_empty() => format!("{}\n{words}", card.title).into(),
+        _ => card.title.clone(),
+    };
+    Choices { text, options: card.options.clone(), ..Choices::default() }
+}
+
+/// Products by their numbers.
+pub fn product(product: &Product<'_>) -> String {
+    let words = product.text.iter().map(|t| t.to_string());
+    words.chain(product.skus.iter().map(|sku| format!("• {sku}"))).collect::<Vec<_>>().join("\n")
+}
+
+/// A shopping cart, one line an item.
+pub fn order(order: &Order<'_>) -> String {
+    let words = order.text.iter().map(|t| t.to_string());
+    let item = |item: &crate::contract::part::OrderItem<'_>| {
+        let count = item.quantity.map(|n| format!("{n} × ")).unwrap_or_default();
+        let price = item.price.as_ref().map(|p| format!(", {} {}", p.amount, p.currency)).unwrap_or_default();
+        format!("• {count}{}{price}", item.sku)
+    };
+    words.chain(order.items.iter().map(item)).collect::<Vec<_>>().join("\n")
+}
+
+/// What comes back when an option is picked: its id, or its title where the caller gave none.
+pub fn payload<'o>(option: &'o ChoiceOption<'_>) -> &'o str {
+    option.id.as_deref().filter(|id| !id.is_empty()).unwrap_or(&option.title)
+}
+
+/// Whether picking it comes back to us.
+pub fn answers(option: &ChoiceOption<'_>) -> bool {
+    matches!(option.kind, OptionKind::Reply | OptionKind::Postback)
+}
+
+/// A link that people can open.
+pub fn is_link(url: &str) -> bool {
+    url.starts_with("https://") || url.starts_with("http://")
+}
+
+/// Header, question, second lines of the options, footer.
+pub fn question(asked: &Choices<'_>) -> String {
+    let mut out = asked.header.as_deref().filter(|h| !h.is_empty()).map(|h| format!("{h}\n\n")).unwrap_or_default();
+    out.push_str(&asked.text);
+    for option in &asked.options {
+        if let Some(description) = option.description.as_deref().filter(|d| !d.is_empty()) {
+            out.push_str(&format!("\n• {}: {description}", option.title));
+        }
+    }
+    if let Some(footer) = asked.footer.as_deref().filter(|f| !f.is_empty()) {
+        out.push_str(&format!("\n\n{footer}"));
+    }
+    out
+}
+
+/// Objects are merged, everything else is replaced.
+pub fn merge(into: &mut Value, from: &Map<String, Value>) {
+    for (name, value) in from {
+        match (into.get_mut(name), value) {
+            (Some(inside @ Value::Object(_)), Value::Object(more)) => merge(inside, more),
+            _ => into[name] = value.clone(),
+        }
+    }
+}
