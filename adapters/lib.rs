@@ -52,7 +52,7 @@ macro_rules! providers {
     };
 }
 
-providers! { whatsapp, messenger, telegram, twilio, webchat, fcm }
+providers! { whatsapp, messenger, telegram, twilio, webchat, fcm, apns }
 
 /// The provider of that name.
 pub fn provider(id: &str) -> Option<&'static Provider> {
