@@ -130,8 +130,15 @@ pub struct Facts {
     pub strongest: State,
     /// How long after a person's message we may answer freely, in milliseconds.
     pub reply_window_ms: Option<u64>,
-    /// The largest delivery, in bytes.
+    /// The largest delivery, in bytes; 0 for a provider that delivers nothing.
     pub max_body: usize,
     /// What it can do.
     pub can: Abilities,
+}
+
+impl Facts {
+    /// Whether the provider delivers anything to us: messages, receipts, news.
+    pub fn delivers(&self) -> bool {
+        self.max_body > 0
+    }
 }

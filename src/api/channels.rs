@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::auth::Caller;
+use super::page::Page;
 use super::problem::{self, Problem};
 use super::{Api, Body};
 use crate::channels::Channel;
@@ -37,6 +38,7 @@ pub struct Shown {
     health: &'static str,
     /// How it stands, when this node owns it.
     #[serde(flatten)]
+    #[schema(value_type = ChannelView)]
     view: Option<ChannelView>,
 }
 
@@ -72,15 +74,15 @@ fn named(api: &Api, caller: &Caller, name: &str) -> Result<std::sync::Arc<Channe
 }
 
 /// Lists channels.
-#[utoipa::path(get, path = "/v1/channels", operation_id = "listChannels", tag = "channels", responses((status = 200, body = Object)))]
-pub async fn list(Extract(api): Extract<Api>, caller: Caller) -> Result<Json<serde_json::Value>, Problem> {
+#[utoipa::path(get, path = "/v1/channels", operation_id = "listChannels", tag = "channels", responses((status = 200, body = Page<Shown>)))]
+pub async fn list(Extract(api): Extract<Api>, caller: Caller) -> Result<Json<Page<Shown>>, Problem> {
     caller.may("messages:read")?;
     let channels = api.channels.get();
     let mut data = Vec::new();
     for channel in channels.by_id.values().filter(|c| caller.may_use(&c.id).is_ok()) {
         data.push(shown(&api, channel).await);
     }
-    Ok(Json(serde_json::json!({ "data": data, "next": null, "has_more": false })))
+    Ok(Json(Page::whole(data)))
 }
 
 /// Shows a channel.

@@ -7,12 +7,14 @@ use axum::body::Body as HttpBody;
 use axum::extract::{OriginalUri, Query, State as Extract};
 use axum::response::{IntoResponse, Response};
 use bytes::{BufMut, Bytes, BytesMut};
+use fairway_adapters::contract::Time;
 use http::{HeaderMap, header};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::Api;
 use super::auth::Caller;
+use super::page::Page;
 use super::problem::{self, Problem};
 use crate::delivery::cursor::Vector;
 use crate::delivery::feed::{Error, Event, Filter};
@@ -51,9 +53,36 @@ impl From<Error> for Problem {
     }
 }
 
+/// An event as a CloudEvent (structured mode), for the description of the API: events are written by `envelope`.
+/// Extensions stand beside these: `tenant`, `traceparent`, `correlationid`, `replaces`.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct CloudEvent {
+    /// `1.0`.
+    pub specversion: String,
+    /// `evt_...`: the same wherever and however often the event is delivered.
+    pub id: String,
+    /// `/channels/NAME`.
+    pub source: String,
+    /// Such as `fairway.message.received`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The conversation.
+    pub subject: String,
+    /// When it happened.
+    #[schema(value_type = String, format = "date-time")]
+    pub time: Time,
+    /// Where the schema of `data` is.
+    pub dataschema: String,
+    /// `application/json`.
+    pub datacontenttype: String,
+    /// What happened.
+    #[schema(value_type = Object)]
+    pub data: serde_json::Value,
+}
+
 /// Reads events.
 #[utoipa::path(get, path = "/v1/events", operation_id = "listEvents", tag = "events", params(EventsQuery),
-    responses((status = 200, body = Object, description = "A page `{data, next, has_more}` of CloudEvents, or with `Accept: text/event-stream` a stream"),
+    responses((status = 200, body = Page<CloudEvent>, description = "A page; with `Accept: text/event-stream` a stream of the same events"),
         (status = 400, body = Problem), (status = 410, body = Problem)))]
 pub async fn events(
     Extract(api): Extract<Api>,
@@ -102,12 +131,7 @@ pub async fn events(
 fn page(api: &Api, uri: &http::Uri, events: &[Event], place: &Vector, more: bool) -> Response {
     let data: Vec<&RawValue> = events.iter().filter_map(|e| serde_json::from_slice(&e.json).ok()).collect();
     let next = api.feed.text(place);
-    let mut response = super::messages::page(uri, &data, Some(next.clone()));
-    // `next` is there on the last page too: it is where a poller goes on.
-    let body = serde_json::json!({ "data": data, "next": next, "has_more": more });
-    *response.body_mut() = HttpBody::from(serde_json::to_vec(&body).unwrap_or_default());
-    response.headers_mut().remove(header::CONTENT_LENGTH);
-    response
+    super::page::page(uri, data, Some(next), more)
 }
 
 fn stream(api: &Api, from: Vector, filter: Filter) -> Response {

@@ -6,6 +6,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::auth::Caller;
+use super::page::Page;
 use super::problem::{self, Problem};
 use super::{Api, Body};
 use crate::store::ApiKey;
@@ -35,10 +36,10 @@ pub struct MadeKey {
 }
 
 /// Lists keys.
-#[utoipa::path(get, path = "/v1/keys", operation_id = "listKeys", tag = "keys", responses((status = 200, body = Object)))]
-pub async fn list(Extract(api): Extract<Api>, caller: Caller) -> Result<Json<serde_json::Value>, Problem> {
+#[utoipa::path(get, path = "/v1/keys", operation_id = "listKeys", tag = "keys", responses((status = 200, body = Page<ApiKey>)))]
+pub async fn list(Extract(api): Extract<Api>, caller: Caller) -> Result<Json<Page<ApiKey>>, Problem> {
     caller.may("admin")?;
-    Ok(Json(serde_json::json!({ "data": api.keys.list(), "next": null, "has_more": false })))
+    Ok(Json(Page::whole(api.keys.list())))
 }
 
 /// Makes a key.

@@ -8,7 +8,8 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use super::auth::Caller;
-use super::messages::{find, order, page};
+use super::messages::{find, order};
+use super::page::{Page, page};
 use super::problem::{self, Problem};
 use super::{Api, Body};
 use crate::ids::MessageId;
@@ -28,7 +29,7 @@ pub struct LettersQuery {
 }
 
 /// Lists dead letters, newest first.
-#[utoipa::path(get, path = "/v1/dead-letters", operation_id = "listDeadLetters", tag = "dead letters", params(LettersQuery), responses((status = 200, body = Object)))]
+#[utoipa::path(get, path = "/v1/dead-letters", operation_id = "listDeadLetters", tag = "dead letters", params(LettersQuery), responses((status = 200, body = Page<Message>)))]
 pub async fn list(
     Extract(api): Extract<Api>,
     caller: Caller,
@@ -40,7 +41,7 @@ pub async fn list(
     let filter = Filter { states, channel: query.channel, limit: query.limit.unwrap_or(50).clamp(1, 500), ..Filter::default() };
     let mut data = api.store.messages(filter).await?;
     data.retain(|m| caller.may_use(&m.channel).is_ok());
-    Ok(page(&uri, data, None))
+    Ok(page(&uri, data, None, false))
 }
 
 /// Shows one.

@@ -69,7 +69,7 @@ pub struct Signed {
 
 /// Reads a media object.
 #[utoipa::path(get, path = "/v1/media/{id}", operation_id = "getMedia", tag = "media", params(("id" = String, Path)),
-    responses((status = 200, description = "The bytes"), (status = 404, body = Problem),
+    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream", description = "The bytes"), (status = 404, body = Problem),
         (status = 410, body = Problem, description = "It could not be fetched"),
         (status = 503, body = Problem, description = "It is still being fetched")))]
 pub async fn show(Extract(api): Extract<Api>, caller: Caller, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
@@ -118,7 +118,7 @@ pub async fn link(
 
 /// Keeps a file that is to be sent: the bytes are the body, their type its content type.
 #[utoipa::path(post, path = "/v1/media", operation_id = "uploadMedia", tag = "media", params(UploadQuery),
-    request_body(content = String, content_type = "application/octet-stream"),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses((status = 201, body = Uploaded), (status = 413, body = Problem)))]
 pub async fn upload(
     Extract(api): Extract<Api>,

@@ -16,6 +16,7 @@ use serde_with::skip_serializing_none;
 
 use super::auth::Caller;
 use super::idempotency::{Begin, Key};
+use super::page::{Page, page};
 use super::problem::{self, Detail, Problem};
 use super::{Api, Body, parse};
 use crate::clock;
@@ -149,7 +150,7 @@ pub struct LineResult {
     #[schema(value_type = Option<String>)]
     pub state: Option<State>,
     /// Why it was not.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Problem>)]
     pub problem: Option<serde_json::Value>,
 }
 
@@ -401,7 +402,7 @@ pub struct ListQuery {
 
 /// Lists messages, newest first.
 #[utoipa::path(get, path = "/v1/messages", operation_id = "listMessages", tag = "messages", params(ListQuery),
-    responses((status = 200, body = Object, description = "`{data, next, has_more}`"), (status = 400, body = Problem)))]
+    responses((status = 200, body = Page<Message>), (status = 400, body = Problem)))]
 pub async fn list(
     Extract(api): Extract<Api>,
     caller: Caller,
@@ -432,7 +433,7 @@ pub async fn list(
     let has_more = data.len() > limit;
     data.truncate(limit);
     let next = data.last().filter(|_| has_more).map(|m| BASE64_URL_SAFE_NO_PAD.encode(format!("1 {} {}", m.created_at.0, m.id)));
-    Ok(page(&uri, data, next))
+    Ok(page(&uri, data, next, has_more))
 }
 
 fn read_place(text: &str) -> Result<(i64, String), Problem> {
@@ -444,19 +445,6 @@ fn read_place(text: &str) -> Result<(i64, String), Problem> {
         (Some("1"), Some(at), Some(id)) => Ok((at, id.to_owned())),
         _ => Err(wrong()),
     }
-}
-
-/// A page with its `Link` header.
-pub fn page(uri: &http::Uri, data: impl Serialize, next: Option<String>) -> Response {
-    let mut headers = HeaderMap::new();
-    if let Some(next) = &next {
-        let kept = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).filter(|(k, _)| k != "after");
-        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).append_pair("after", next).finish();
-        if let Ok(link) = HeaderValue::from_str(&format!("<{}?{query}>; rel=\"next\"", uri.path())) {
-            headers.insert(header::LINK, link);
-        }
-    }
-    (headers, Json(serde_json::json!({ "data": data, "next": next, "has_more": next.is_some() }))).into_response()
 }
 
 /// Shows a message with its timeline.

@@ -9,6 +9,7 @@ pub mod letters;
 pub mod media;
 pub mod messages;
 pub mod operations;
+pub mod page;
 pub mod problem;
 pub mod webhooks;
 
@@ -106,6 +107,7 @@ pub fn router(api: Api) -> Router {
         .route("/readyz", get(operations::readyz))
         .route("/metrics", get(operations::metrics))
         .route("/openapi.json", get(operations::openapi))
+        .route("/asyncapi.json", get(operations::asyncapi))
         .route("/schemas/{name}/{version}", get(operations::schema))
         .route("/problems/{name}", get(operations::problem))
         .with_state(api)

@@ -69,6 +69,11 @@ pub async fn openapi() -> Json<serde_json::Value> {
     Json(schemas::openapi())
 }
 
+/// The topics, described.
+pub async fn asyncapi(Extract(api): Extract<Api>) -> Json<serde_json::Value> {
+    Json(schemas::asyncapi(&api.config.log.topic_prefix))
+}
+
 /// The schema of an event type.
 pub async fn schema(Path((name, version)): Path<(String, String)>) -> Result<Json<serde_json::Value>, Problem> {
     let none = || Problem::new(&problem::NOT_FOUND, "there is no such schema");

@@ -6,6 +6,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::auth::Caller;
+use super::page::Page;
 use super::problem::{self, Problem};
 use super::{Api, Body};
 use crate::delivery::webhooks::{Answer, Error};
@@ -54,10 +55,10 @@ impl From<Error> for Problem {
 }
 
 /// Lists endpoints, without their secrets.
-#[utoipa::path(get, path = "/v1/webhooks", operation_id = "listWebhooks", tag = "webhooks", responses((status = 200, body = Object)))]
-pub async fn list(Extract(api): Extract<Api>, caller: Caller) -> Result<Json<serde_json::Value>, Problem> {
+#[utoipa::path(get, path = "/v1/webhooks", operation_id = "listWebhooks", tag = "webhooks", responses((status = 200, body = Page<Endpoint>)))]
+pub async fn list(Extract(api): Extract<Api>, caller: Caller) -> Result<Json<Page<Endpoint>>, Problem> {
     caller.may("admin")?;
-    Ok(Json(serde_json::json!({ "data": api.webhooks.list(), "next": null, "has_more": false })))
+    Ok(Json(Page::whole(api.webhooks.list())))
 }
 
 /// Makes an endpoint. Its secret is shown this once.

@@ -83,19 +83,21 @@ async fn nothing_goes_out_twice_unless_it_is_listed() {
         World::start(&provider.channel("tg", "[channels.tg.throttle]\nrate = \"2000/s\"\nper_recipient = \"1000/s\"\nconcurrency = 32\n"))
             .await;
     let total = kills() * 400;
-    let mut lines = String::new();
-    for i in 0..total {
-        let category = if i % 2 == 0 { "marketing" } else { "transactional" };
-        let lane = if i % 2 == 0 { "bulk" } else { "normal" };
-        lines.push_str(&json!({ "to": format!("telegram:{}", 10_000 + i), "channel": "tg", "category": category, "priority": lane, "parts": [{ "type": "text", "text": format!("m{i}") }] }).to_string());
-        lines.push('\n');
-    }
-    let call = Call::new(http::Method::POST, world.url("/v1/messages/batch")).header("content-type", "application/x-ndjson").bytes(lines);
-    let reply = world.call(&call).await.expect("an answer");
-    let ids: Vec<String> = String::from_utf8_lossy(&reply.body)
-        .lines()
-        .filter_map(|l| serde_json::from_str::<Value>(l).ok()?["id"].as_str().map(str::to_owned))
+    let lines: Vec<String> = (0..total)
+        .map(|i| {
+            let (category, lane) = if i % 2 == 0 { ("marketing", "bulk") } else { ("transactional", "normal") };
+            json!({ "to": format!("telegram:{}", 10_000 + i), "channel": "tg", "category": category, "priority": lane, "parts": [{ "type": "text", "text": format!("m{i}") }] }).to_string()
+        })
         .collect();
+    let mut ids: Vec<String> = Vec::new();
+    for some in lines.chunks(2000) {
+        let call = Call::new(http::Method::POST, world.url("/v1/messages/batch"))
+            .header("content-type", "application/x-ndjson")
+            .bytes(some.join("\n"));
+        let reply = world.call(&call).await.expect("an answer");
+        let answers = String::from_utf8_lossy(&reply.body);
+        ids.extend(answers.lines().filter_map(|l| serde_json::from_str::<Value>(l).ok()?["id"].as_str().map(str::to_owned)));
+    }
     assert_eq!(ids.len() as u32, total);
     for _ in 0..kills() {
         tokio::time::sleep(Duration::from_millis(250)).await;

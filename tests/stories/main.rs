@@ -8,6 +8,7 @@ mod flow;
 mod house;
 mod limits;
 mod media;
+mod outage;
 mod webhooks;
 mod world;
 mod world_twin;

@@ -16,14 +16,23 @@ fn log_section(folder: &std::path::Path) -> String {
     match std::env::var("FAIRWAY_STORY_LOG").as_deref() {
         Ok("kafka") => {
             let brokers = std::env::var("FAIRWAY_TEST_KAFKA").expect("FAIRWAY_TEST_KAFKA names the broker; tests/run.sh starts one");
-            let prefix = topic_prefix(folder);
-            format!(
-                "[log]\nkind = \"kafka\"\nbrokers = \"{brokers}\"\ntopic_prefix = \"{prefix}\"\npartitions = 3\nreplication_factor = 1\nspool = \"{}\"\n",
-                folder.join("spool").display()
-            )
+            kafka_section(folder, &brokers)
         }
         _ => format!("[log]\npath = \"{}\"\n", folder.join("log").display()),
     }
+}
+
+fn kafka_section(folder: &std::path::Path, brokers: &str) -> String {
+    format!(
+        "[log]\nkind = \"kafka\"\nbrokers = \"{brokers}\"\ntopic_prefix = \"{}\"\npartitions = 3\nreplication_factor = 1\nspool = \"{}\"\n",
+        topic_prefix(folder),
+        folder.join("spool").display()
+    )
+}
+
+/// What the topics of a world in this folder begin with.
+pub fn topic_prefix(folder: &std::path::Path) -> String {
+    format!("story{}", folder.file_name().expect("a name").to_string_lossy().replace(['.', '-'], ""))
 }
 
 pub struct World {
@@ -36,12 +45,21 @@ pub struct World {
 impl World {
     /// Starts a gateway with the sandbox on and this more in its configuration.
     pub async fn start(more: &str) -> Self {
+        Self::start_with(log_section, more).await
+    }
+
+    /// Starts one on Kafka, whatever the other stories run on.
+    pub async fn start_on(brokers: &str) -> Self {
+        Self::start_with(|folder| kafka_section(folder, brokers), "").await
+    }
+
+    async fn start_with(log: impl Fn(&std::path::Path) -> String, more: &str) -> Self {
         fairway::tls::install_provider();
         let folder = tempfile::tempdir().expect("a folder");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
         let text = format!(
             "[server]\nlisten = \"127.0.0.1:{port}\"\npublic_url = \"http://127.0.0.1:{port}\"\n{}[store]\nurl = \"sqlite:{}\"\n[media]\npath = \"{}\"\n[sandbox]\nenabled = true\n{more}",
-            log_section(folder.path()),
+            log(folder.path()),
             folder.path().join("fairway.db").display(),
             folder.path().join("media").display(),
         );
@@ -213,8 +231,4 @@ fn delete_topics(brokers: &str, prefix: &str) {
         runtime.block_on(admin.delete_topics(&names, &AdminOptions::new())).map(drop)
     });
     let _ = deleting.join();
-}
-
-fn topic_prefix(folder: &std::path::Path) -> String {
-    format!("story{}", folder.file_name().expect("a name").to_string_lossy().replace(['.', '-'], ""))
 }

@@ -79,23 +79,28 @@ pub enum Ask {
     Throttle(String, crate::config::units::Rate),
 }
 
-/// How a channel stands, as its owner sees it.
+/// How a channel stands, as its owner sees it. Another node than the owner shows nothing of it.
 #[derive(Clone, Debug, Default, serde::Serialize, utoipa::ToSchema)]
 pub struct ChannelView {
     /// Limits.
+    #[schema(required = false)]
     pub limits: Vec<View>,
     /// Messages in the window, by lane: urgent, normal, bulk.
+    #[schema(required = false)]
     pub depth: [usize; 3],
     /// Messages in the schedule.
+    #[schema(required = false)]
     pub parked: u64,
     /// Messages whose outcome is being settled.
+    #[schema(required = false)]
     pub in_doubt: usize,
     /// Until when it is held, by hand, by its breaker or by a `Retry-After`.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, format = "date-time")]
     pub held_until: Option<Time>,
     /// Why it cannot send until somebody mends it.
     pub suspended: Option<String>,
     /// Age of the oldest message in the window, in seconds.
+    #[schema(required = false)]
     pub lag_seconds: f64,
     /// The last error.
     pub last_error: Option<String>,

@@ -1,6 +1,10 @@
 //! The public contract in machine-readable form, generated from our own types: JSON Schema, OpenAPI 3.1, AsyncAPI 3.0.
 
+mod openapi;
+
 use std::collections::BTreeMap;
+
+pub use openapi::openapi;
 
 use fairway_adapters::contract::event::{
     Comment, Consent, ContactUpdated, Created, Deleted, Edited, Follow, GroupUpdated, Notice, ProviderEvent, Reaction, Received, Signal,
@@ -9,7 +13,6 @@ use fairway_adapters::contract::event::{
 use fairway_adapters::contract::{Data, SendRequest, Status};
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde_json::{Value, json};
-use utoipa::OpenApi as _;
 
 use crate::api;
 use crate::config;
@@ -92,90 +95,6 @@ pub fn configuration() -> Value {
             "channels": { "type": "object", "additionalProperties": { "oneOf": channels } },
         }
     })
-}
-
-#[derive(utoipa::OpenApi)]
-#[openapi(
-    info(title = "Fairway", description = "Channel gateway and proactive-outbound engine. Errors are RFC 9457 problems."),
-    paths(
-        api::messages::send,
-        api::messages::batch,
-        api::messages::preview,
-        api::messages::list,
-        api::messages::show,
-        api::messages::cancel,
-        api::events::events,
-        api::channels::list,
-        api::channels::show,
-        api::channels::pause,
-        api::channels::resume,
-        api::channels::throttle,
-        api::channels::setup,
-        api::channels::probe,
-        api::channels::typing,
-        api::channels::read,
-        api::letters::list,
-        api::letters::show,
-        api::letters::retry,
-        api::letters::drop_letter,
-        api::letters::settle,
-        api::keys::list,
-        api::keys::create,
-        api::keys::revoke,
-        api::media::show,
-        api::media::upload,
-        api::media::link,
-        api::webhooks::list,
-        api::webhooks::create,
-        api::webhooks::remove,
-        api::webhooks::test,
-        api::webhooks::replay,
-        api::operations::replay,
-        api::operations::status,
-    ),
-    components(schemas(api::problem::Problem))
-)]
-struct Described;
-
-/// The HTTP API as OpenAPI 3.1.
-pub fn openapi() -> Value {
-    let mut document = serde_json::to_value(Described::openapi()).unwrap_or_default();
-    let mut send = of::<SendRequest>();
-    let definitions = send.as_object_mut().and_then(|s| s.remove("$defs"));
-    if let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) {
-        if let Some(Value::Object(definitions)) = definitions {
-            schemas.extend(definitions);
-        }
-        if let Some(object) = send.as_object_mut() {
-            object.remove("$schema");
-        }
-        schemas.insert("SendRequest".into(), send);
-    }
-    let reference = json!({ "$ref": "#/components/schemas/SendRequest" });
-    if let Some(body) = document.pointer_mut("/paths/~1v1~1messages/post/requestBody/content") {
-        *body = json!({ "application/json": { "schema": reference } });
-    }
-    relocate(&mut document);
-    document["components"]["securitySchemes"] = json!({ "key": { "type": "http", "scheme": "bearer",
-        "description": format!("An API key (`fw_...`) with scopes: {}", api::auth::SCOPES.join(", ")) } });
-    document["security"] = json!([{ "key": [] }]);
-    document
-}
-
-/// References of JSON Schema become references of OpenAPI.
-fn relocate(value: &mut Value) {
-    match value {
-        Value::Object(map) => {
-            if let Some(Value::String(text)) = map.get_mut("$ref")
-                && let Some(name) = text.strip_prefix("#/$defs/")
-            {
-                *text = format!("#/components/schemas/{name}");
-            }
-            map.values_mut().for_each(relocate);
-        }
-        Value::Array(items) => items.iter_mut().for_each(relocate),
-        _ => {}
-    }
 }
 
 /// The topics as AsyncAPI 3.0, for a prefix.
