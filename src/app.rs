@@ -23,6 +23,7 @@ use crate::ingress::{self, Ingress, claims::Claims, listener, remember::Remember
 use crate::log::{self, EventLog, Position, Positions, Topic};
 use crate::media::{blobs::Blobs, fetch, links::Links};
 use crate::outbound::{accept::Acceptor, owner, projector, unit};
+use crate::seal::Seal;
 use crate::store::{Store, sqlite::Sqlite};
 use crate::transport::Transport;
 use crate::{clock, console, sandbox, telemetry, webchat};
@@ -90,9 +91,11 @@ impl App {
         let (stop, stopping) = watch::channel(false);
         let (stop_units, units_stopping) = watch::channel(false);
 
+        let seal = Arc::new(Seal::new(&secret_setting(&*store, "seal_key").await.map_err(wrong)?));
         let parts = Arc::new(unit::Parts {
             log: Arc::clone(&log),
             store: Arc::clone(&store),
+            seal: Arc::clone(&seal),
             channels: channels.clone(),
             transport: transport.clone(),
             writer: writer.clone(),
@@ -102,7 +105,7 @@ impl App {
         let units = owner::Units::default();
         let owner = tokio::spawn(owner::run(Arc::clone(&parts), units.clone(), units_stopping));
         tokio::spawn(projector::run(Arc::clone(&log), Arc::clone(&store)));
-        let feed = Feed::open(Arc::clone(&log), cursor_key(&*store).await.map_err(wrong)?).await.map_err(wrong)?;
+        let feed = Feed::open(Arc::clone(&log), secret_setting(&*store, "cursor_key").await.map_err(wrong)?).await.map_err(wrong)?;
         tokio::spawn(Arc::clone(&feed).run());
         let acceptor = Acceptor::new(parts, units.clone());
         tokio::spawn(send_topic::run(Arc::clone(&log), acceptor.clone(), writer.clone()));
@@ -115,6 +118,7 @@ impl App {
             log: Arc::clone(&log),
             channels: channels.clone(),
             claims: Arc::clone(&claims),
+            seal: Arc::clone(&seal),
             blobs: blobs.clone(),
             owed,
             keys: wanted_keys,
@@ -134,7 +138,7 @@ impl App {
         let replayer = Arc::new(replay::Replay {
             log: Arc::clone(&log),
             channels: channels.clone(),
-            writer,
+            writer: writer.clone(),
             claims: Arc::clone(&claims),
             blobs: blobs.clone(),
             public_url: config.server.public_url.clone(),
@@ -145,6 +149,8 @@ impl App {
             config: config.clone(),
             log: Arc::clone(&log),
             store: Arc::clone(&store),
+            writer: writer.clone(),
+            seal,
             channels: channels.clone(),
             acceptor,
             units,
@@ -382,12 +388,12 @@ async fn all_ends(log: &dyn EventLog) -> Positions {
     all
 }
 
-/// The key that authenticates cursors; made at the first start.
-async fn cursor_key(store: &dyn Store) -> Result<Vec<u8>, crate::store::Error> {
-    if let Some(key) = store.setting("cursor_key").await? {
+/// A secret of the gateway's own (what authenticates cursors, what seals); made at the first start.
+async fn secret_setting(store: &dyn Store, name: &str) -> Result<Vec<u8>, crate::store::Error> {
+    if let Some(key) = store.setting(name).await? {
         return Ok(key.into_bytes());
     }
     let key = crate::ids::secret();
-    store.put_setting("cursor_key", key.clone()).await?;
+    store.put_setting(name, key.clone()).await?;
     Ok(key.into_bytes())
 }

@@ -18,6 +18,7 @@ pub mod orders;
 pub mod outbound;
 pub mod sandbox;
 pub mod schemas;
+pub mod seal;
 pub mod store;
 pub mod telemetry;
 pub mod tls;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{self, Fingerprint, MessageId};
 use crate::log::{Headers, Record, Stored, Topic};
+pub use crate::store::Handle;
 
 /// One order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -34,6 +35,15 @@ pub enum Order {
         mime_type: Option<String>,
         /// The name the sender gave it.
         filename: Option<String>,
+    },
+    /// Something to answer a person with. It works like a credential, so it is sealed.
+    Handle {
+        /// Through which channel.
+        channel: String,
+        /// Whom it answers, with the thread where there is one.
+        peer: String,
+        /// What to keep.
+        handle: Handle,
     },
     /// Stop what has not gone out.
     Cancel {
@@ -67,6 +77,7 @@ impl Order {
         let kind = match self {
             Self::Receipt { .. } => "receipt",
             Self::Media { .. } => "media",
+            Self::Handle { .. } => "handle",
             Self::Cancel { .. } => "cancel",
             Self::Settle { .. } => "settle",
         };

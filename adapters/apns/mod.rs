@@ -17,10 +17,10 @@ pub use facts::FACTS;
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, Context, Outbound, Parsed, RenderError, Rendered, Reply, Secret, SettingsError, Setup, Step, Time, Verified,
+    Adapter, Call, Context, Device, Outbound, Parsed, Registered, RenderError, Rendered, Reply, Secret, SettingsError, Setup, Step, Time, Verified,
     VerifyError, Webhook,
 };
-use crate::kit::tokens::TokenSigner;
+use crate::kit::{push, tokens::TokenSigner};
 
 /// Seconds between two tokens: more than the 20 minutes Apple wants between them, less than the hour it takes one for.
 const TOKEN_EVERY: i64 = 1800;
@@ -102,6 +102,10 @@ impl Adapter for Channel {
 
     fn classify(&self, call: &Call, reply: &Reply) -> Step {
         errors::classify(call, reply)
+    }
+
+    fn register(&self, device: &Device<'_>) -> Option<Result<Registered, RenderError>> {
+        Some(push::by_token("apns", device))
     }
 
     fn setup(&self, _cx: &Context<'_>) -> Setup {

@@ -89,10 +89,34 @@ pub trait Adapter: Send + Sync + 'static {
         None
     }
 
+    /// The address of a device or browser that an app registers (`POST /v1/devices`), and what must be kept to reach it.
+    /// `None` where the channel knows no devices.
+    fn register(&self, _device: &Device<'_>) -> Option<Result<Registered, RenderError>> {
+        None
+    }
+
     /// Whether settlement of an unknown outcome can ask the provider: the call that looks our message up.
     fn lookup(&self, _message: &Outbound<'_>, _cx: &Context<'_>) -> Option<Call> {
         None
     }
+}
+
+/// A device or browser as an app registers it.
+#[derive(Clone, Copy, Debug)]
+pub struct Device<'a> {
+    /// The token its push service gave it.
+    pub token: Option<&'a str>,
+    /// The subscription its browser gave it (`PushSubscription.toJSON()`).
+    pub subscription: Option<&'a serde_json::Value>,
+}
+
+/// Where a registered device can be written to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registered {
+    /// Its address, the same for the same device.
+    pub address: String,
+    /// What `render` needs besides, given back as `Outbound::handle`.
+    pub handle: Option<String>,
 }
 
 /// A signal to the person.

@@ -12,7 +12,7 @@ pub mod time;
 pub mod twin;
 pub mod webhook;
 
-pub use adapter::{Ack, Adapter, Downgrade, Fetched, Handle, Parsed, RenderError, Rendered, Setup, Signalled};
+pub use adapter::{Ack, Adapter, Device, Downgrade, Fetched, Handle, Parsed, Registered, RenderError, Rendered, Setup, Signalled};
 pub use call::{Call, CallBody, Field, Reply, Scope, Step, Verdict};
 pub use event::{Body, Data, ErrorClass, Event, Extra, Message, Person, Reason, Receipt, Received, State, Status};
 pub use facts::{Abilities, Facts, Pace, Redelivery, Support, TextLimit, Unit};

@@ -17,8 +17,9 @@ use account::Account;
 pub use facts::FACTS;
 pub use twin::Twin;
 
+use crate::kit::push;
 use crate::contract::{
-    Adapter, Call, Context, Outbound, Parsed, RenderError, Rendered, Reply, Secret, SettingsError, Setup, Step, Verified, VerifyError,
+    Adapter, Call, Context, Device, Outbound, Parsed, Registered, RenderError, Rendered, Reply, Secret, SettingsError, Setup, Step, Verified, VerifyError,
     Webhook,
 };
 
@@ -96,6 +97,10 @@ impl Adapter for Channel {
     /// Whether Google takes the key; a message that goes nowhere would need a device.
     fn probe(&self, cx: &Context<'_>) -> Option<Call> {
         self.login(cx)
+    }
+
+    fn register(&self, device: &Device<'_>) -> Option<Result<Registered, RenderError>> {
+        Some(push::by_token("fcm", device))
     }
 
     fn setup(&self, _cx: &Context<'_>) -> Setup {

@@ -10,9 +10,9 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 
 use super::markup::{self, Dialect};
-use super::{choices, crypto, words};
+use super::{address, choices, crypto, words};
 use crate::contract::part::{Card, Choices, Notification, OptionKind};
-use crate::contract::{Downgrade, Facts, MediaPart, Outbound, Part, RenderError, Rendered, Time};
+use crate::contract::{Device, Downgrade, Facts, MediaPart, Outbound, Part, Registered, RenderError, Rendered, Time};
 
 /// Under this name the app finds our message's id among its data.
 pub const OUR_ID: &str = "fairway_message_id";
@@ -50,6 +50,15 @@ impl Note {
     pub fn tag<'n>(&'n self, message: &'n Outbound<'_>) -> &'n str {
         self.collapse_key.as_deref().unwrap_or(message.id)
     }
+}
+
+/// A device that its push service named by a token: the token is its address.
+pub fn by_token(scheme: &str, device: &Device<'_>) -> Result<Registered, RenderError> {
+    let token = device.token.ok_or_else(|| RenderError::new("#/token", "missing", "this channel's devices are registered by `token`"))?;
+    if token.is_empty() || token.len() > 4096 || !token.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(RenderError::new("#/token", "address_invalid", "expected the token as the app got it"));
+    }
+    Ok(Registered { address: address::address(scheme, token), handle: None })
 }
 
 /// Seconds from now until the message stops being useful, at most `max`; `None` when it never does.

@@ -68,7 +68,7 @@ async fn shown(api: &Api, channel: &Channel) -> Shown {
     }
 }
 
-fn named(api: &Api, caller: &Caller, name: &str) -> Result<std::sync::Arc<Channel>, Problem> {
+pub(super) fn named(api: &Api, caller: &Caller, name: &str) -> Result<std::sync::Arc<Channel>, Problem> {
     caller.may_use(name)?;
     api.channels.get().by_id.get(name).cloned().ok_or_else(|| Problem::new(&problem::NOT_FOUND, "there is no channel of this name"))
 }

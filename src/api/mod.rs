@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod channels;
+pub mod devices;
 pub mod events;
 pub mod idempotency;
 pub mod keys;
@@ -39,6 +40,10 @@ pub struct Shared {
     pub log: Arc<dyn EventLog>,
     /// The store.
     pub store: Arc<dyn Store>,
+    /// Writes events.
+    pub writer: crate::envelope::Writer,
+    /// Seals what lets us answer.
+    pub seal: Arc<crate::seal::Seal>,
     /// The channels in force.
     pub channels: Live,
     /// The way in for sends.
@@ -81,6 +86,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/channels/{name}/throttle", put(channels::throttle))
         .route("/v1/channels/{name}/setup", post(channels::setup))
         .route("/v1/channels/{name}/probe", post(channels::probe))
+        .route("/v1/devices", post(devices::register))
         .route("/v1/typing", post(channels::typing))
         .route("/v1/read", post(channels::read))
         .route("/v1/dead-letters", get(letters::list))

@@ -52,6 +52,11 @@ impl Channel {
         self.provider.facts
     }
 
+    /// Whether an address has its provider's own scheme.
+    fn owns(&self, address: &str) -> bool {
+        address.split_once(':').is_some_and(|(scheme, _)| self.facts().schemes.first() == Some(&scheme))
+    }
+
     /// Whether an address belongs to it.
     pub fn reaches(&self, address: &str) -> bool {
         address.split_once(':').is_some_and(|(scheme, _)| self.facts().schemes.contains(&scheme))
@@ -151,7 +156,7 @@ impl Channels {
         Ok(Self { by_id, hooks })
     }
 
-    /// The channel for a send: named, or the only one that fits the address.
+    /// The channel for a send: named, or the only one whose own address it is, or the only one that fits the address.
     pub fn choose(&self, named: Option<&str>, address: &str) -> Result<&Arc<Channel>, ChooseError> {
         if let Some(name) = named {
             let known: Vec<&str> = self.by_id.keys().map(String::as_str).collect();
@@ -161,12 +166,14 @@ impl Channels {
             }
             return Ok(channel);
         }
-        let mut fitting = self.by_id.values().filter(|c| c.reaches(address));
-        match (fitting.next(), fitting.next()) {
-            (Some(only), None) => Ok(only),
-            (None, _) => Err(ChooseError::None),
-            (Some(_), Some(_)) => {
-                let names: Vec<&str> = self.by_id.values().filter(|c| c.reaches(address)).map(|c| &*c.id).collect();
+        let fitting: Vec<&Arc<Channel>> = self.by_id.values().filter(|c| c.reaches(address)).collect();
+        // Some providers carry what others are: the one whose own address it is comes first.
+        let own: Vec<&Arc<Channel>> = fitting.iter().copied().filter(|c| c.owns(address)).collect();
+        match (&own[..], &fitting[..]) {
+            ([only], _) | ([], [only]) => Ok(only),
+            ([], []) => Err(ChooseError::None),
+            ([], several) | (several, _) => {
+                let names: Vec<&str> = several.iter().map(|c| &*c.id).collect();
                 Err(ChooseError::Several(names.join(", ")))
             }
         }

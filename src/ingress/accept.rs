@@ -17,6 +17,7 @@ use crate::envelope::Writer;
 use crate::ids::Fingerprint;
 use crate::log::{Durability, EventLog, Outcome, Pending, Record, config::KeepRaw};
 use crate::media::blobs::Blobs;
+use crate::seal::Seal;
 use crate::telemetry::{self, names, trace};
 
 /// What the room needs of the rest.
@@ -27,6 +28,8 @@ pub struct Parts {
     pub channels: Live,
     /// Ids taken already.
     pub claims: Arc<Claims>,
+    /// Seals what lets us answer.
+    pub seal: Arc<Seal>,
     /// Where large bodies go.
     pub blobs: Blobs,
     /// Calls owed besides the answer, with the channel they belong to.
@@ -118,6 +121,11 @@ impl Ingress {
                     self.notice_stranger(channel, event.account.as_deref().unwrap_or_default());
                     parsed.leave("an account id that no configured channel has");
                 }
+            }
+        }
+        for handle in &parsed.handles {
+            if let Some(owner) = hook.owner(handle.account.as_deref()) {
+                claimed.push(record::handle(&self.parts.seal, owner, handle, cx.now));
             }
         }
         let leftover = parsed.unparsed.take();

@@ -244,9 +244,25 @@ async fn deliver(
 }
 
 /// The whole body; a body of one frame, as almost all are, is not copied.
+/// Bytes of a body that is too large which are read all the same.
+const DISCARDED: usize = 64 << 20;
+
+/// Most clients write all of their body before they read an answer, and learn nothing from a connection that breaks: what is
+/// too large is read and thrown away, within reason.
+async fn discard(mut body: Incoming) {
+    let mut left = DISCARDED;
+    while let Some(Ok(frame)) = body.frame().await {
+        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        if left == 0 {
+            return;
+        }
+    }
+}
+
 async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
     use hyper::body::Body as _;
     if body.size_hint().lower() > limit as u64 {
+        discard(body).await;
         return Err(Refusal::TooLarge);
     }
     let mut first = Bytes::new();
@@ -255,6 +271,7 @@ async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
         let Ok(frame) = frame.map_err(|_| Refusal::Broken)?.into_data() else { continue };
         let have = rest.as_ref().map_or(first.len(), BytesMut::len);
         if have + frame.len() > limit {
+            discard(body).await;
             return Err(Refusal::TooLarge);
         }
         match &mut rest {

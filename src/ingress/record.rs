@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use fairway_adapters::contract::event::Unparsed;
-use fairway_adapters::contract::{Body, Data, Event, Raw, Receipt, Time, Webhook};
+use fairway_adapters::contract::{self, Body, Data, Event, Raw, Receipt, Time, Webhook};
 use fairway_adapters::kit::crypto;
 use http::{HeaderMap, Method};
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,8 @@ use crate::ids::{self, Fingerprint};
 use crate::log::{Record, Topic};
 use crate::media::blobs::{self, Blobs};
 use crate::orders::Order;
+use crate::seal::Seal;
+use crate::store;
 
 /// A body larger than this lies in the media store, with a reference in the event.
 const INLINE: usize = 512 << 10;
@@ -75,6 +77,16 @@ pub fn event(writer: &Writer, channel: &Arc<Channel>, mut event: Event<'_>, now:
     };
     records.push(writer.record(topic(event.body.topic()), &attributes, body));
     Claimed { id, records }
+}
+
+/// What a person can be answered with goes to the owner of the channel, sealed.
+pub fn handle(seal: &Seal, channel: &Channel, handle: &contract::Handle<'_>, now: Time) -> Claimed {
+    let peer = handle.peer.as_ref();
+    let id = ids::fingerprint(&[b"handle", channel.id.as_bytes(), peer.as_bytes(), handle.value.as_bytes()]);
+    let conversation = format!("{}/{peer}", channel.id);
+    let kept = store::Handle { sealed: seal.seal(&conversation, &handle.value), until: handle.until, uses: handle.uses, at: now };
+    let order = Order::Handle { channel: channel.id.to_string(), peer: peer.to_owned(), handle: kept };
+    Claimed { id: Some(id), records: vec![order.record(channel.unit, id)] }
 }
 
 /// A receipt goes to the owner of its channel, who alone says what state a message is in.

@@ -98,7 +98,8 @@ impl Acceptor {
         check(&request, now)?;
         let (channel, to, thread) = self.address(&request)?;
         let reply_to = self.reply_to(request.reply_to.as_deref()).await?;
-        let rendered = self.render(&channel, &request, &to, thread.as_deref(), reply_to.as_deref())?;
+        let handle = self.handle(&channel, &conversation(&channel.id, &to, thread.as_deref())).await;
+        let rendered = self.render(&channel, &request, &to, thread.as_deref(), reply_to.as_deref(), handle.as_deref())?;
         let id = match act {
             Act::Once => MessageId::random(channel.unit),
             Act::Named(parts) => MessageId::derived(channel.unit, parts),
@@ -154,8 +155,9 @@ impl Acceptor {
 
     /// How a request would look on a channel, without sending anything.
     pub async fn preview(&self, request: &SendRequest, channel: &Arc<Channel>, to: &str) -> Preview {
+        let handle = self.handle(channel, &conversation(&channel.id, to, None)).await;
         let rendered = match self.reply_to(request.reply_to.as_deref()).await {
-            Ok(reply_to) => self.render(channel, request, to, None, reply_to.as_deref()),
+            Ok(reply_to) => self.render(channel, request, to, None, reply_to.as_deref(), handle.as_deref()),
             Err(e) => Err(e),
         };
         Preview { channel: Arc::clone(channel), to: to.to_owned(), rendered }
@@ -209,6 +211,22 @@ impl Acceptor {
         }
     }
 
+    /// What the person can be answered with. The owner writes it down a moment after the delivery was acknowledged, so a fast
+    /// answer looks twice.
+    async fn handle(&self, channel: &Channel, conversation: &str) -> Option<String> {
+        if !channel.facts().handles {
+            return None;
+        }
+        for pause in [0, 100, 300] {
+            tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
+            let found = self.parts.store.handle(conversation).await.ok().flatten();
+            if let Some(handle) = found.filter(|handle| handle.is_good(clock::now())) {
+                return self.parts.seal.open(conversation, &handle.sealed);
+            }
+        }
+        None
+    }
+
     fn render(
         &self,
         channel: &Channel,
@@ -216,6 +234,7 @@ impl Acceptor {
         to: &str,
         thread: Option<&str>,
         reply_to: Option<&str>,
+        handle: Option<&str>,
     ) -> Result<Rendered, Refused> {
         // A token the adapter would have to fetch is not worth waiting for here: what it renders is thrown away.
         let placeholder = fairway_adapters::contract::Secret::new("preview");
@@ -235,7 +254,7 @@ impl Acceptor {
             template: if linked.is_empty() { request.template.as_ref() } else { None },
             category: request.category,
             reply_to,
-            handle: None,
+            handle,
             author: request.author.as_ref(),
             expires_at: request.expires_at,
             native: &request.native,

@@ -30,6 +30,7 @@ use crate::api;
         api::channels::throttle,
         api::channels::setup,
         api::channels::probe,
+        api::devices::register,
         api::channels::typing,
         api::channels::read,
         api::letters::list,

@@ -256,6 +256,26 @@ pub struct Endpoint {
     pub created_at: Time,
 }
 
+/// What a provider gave us to answer a person with, sealed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handle {
+    /// The sealed value.
+    pub sealed: String,
+    /// When it stops working; never where absent.
+    pub until: Option<Time>,
+    /// How many messages it is still good for; any number where absent.
+    pub uses: Option<u16>,
+    /// When it came. The newest is kept.
+    pub at: Time,
+}
+
+impl Handle {
+    /// Whether it still lets us answer.
+    pub fn is_good(&self, now: Time) -> bool {
+        self.until.is_none_or(|until| until > now) && self.uses != Some(0)
+    }
+}
+
 /// The store.
 pub trait Store: Send + Sync + 'static {
     /// Parks messages. Idempotent by (id, round): an older round is replaced, a newer one stays.
@@ -290,6 +310,11 @@ pub trait Store: Send + Sync + 'static {
     fn keep_receipt(&self, channel: &str, provider_id: &str, receipt: Vec<u8>, at: Time) -> Answer<'_, ()>;
     /// Takes the receipts kept for a provider's id.
     fn take_receipts(&self, channel: &str, provider_id: &str) -> Answer<'_, Vec<Vec<u8>>>;
+
+    /// Keeps what a person can be answered with, unless a newer one is there. `conversation` is `channel/peer`.
+    fn keep_handle(&self, conversation: &str, handle: Handle) -> Answer<'_, ()>;
+    /// What a person can be answered with; it may have become useless.
+    fn handle(&self, conversation: &str) -> Answer<'_, Option<Handle>>;
 
     /// Uses an idempotency key: durable when it resolves.
     fn use_key(&self, scope: &str, fingerprint: u128, at: Time) -> Answer<'_, Used>;

@@ -14,7 +14,9 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 use tokio::sync::oneshot;
 
-use super::{Answer, ApiKey, Change, Cursor, Endpoint, Error, Filter, Line, Media, Message, Positions, Row, Store, Used, Waiting, rank};
+use super::{
+    Answer, ApiKey, Change, Cursor, Endpoint, Error, Filter, Handle, Line, Media, Message, Positions, Row, Store, Used, Waiting, rank,
+};
 use crate::ids::MessageId;
 
 const SCHEMA: &str = "
@@ -34,6 +36,9 @@ CREATE INDEX IF NOT EXISTS schedule_due ON schedule (unit, channel, lane, due, s
 CREATE TABLE IF NOT EXISTS receipts (channel TEXT NOT NULL, provider_id TEXT NOT NULL, receipt BLOB NOT NULL, at INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS receipts_by_provider ON receipts (provider_id, channel);
 CREATE INDEX IF NOT EXISTS receipts_by_time ON receipts (at);
+CREATE TABLE IF NOT EXISTS handles (
+  conversation TEXT PRIMARY KEY, sealed TEXT NOT NULL, until INTEGER, uses INTEGER, at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS handles_by_end ON handles (until) WHERE until IS NOT NULL;
 CREATE TABLE IF NOT EXISTS idempotency (
   scope TEXT PRIMARY KEY, fingerprint BLOB NOT NULL, at INTEGER NOT NULL, status INTEGER, body TEXT) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS idempotency_by_time ON idempotency (at);
@@ -51,6 +56,8 @@ CREATE TABLE IF NOT EXISTS endpoints (id TEXT PRIMARY KEY, body TEXT NOT NULL) W
 const VERSION: i64 = 1;
 /// How long an idempotency key is honoured.
 const KEY_FOR: i64 = 24 * 3_600_000;
+/// How long a handle lies there after its end, in milliseconds.
+const HANDLE_PAST: i64 = 3_600_000;
 /// How long an early receipt waits for its message.
 const RECEIPT_FOR: i64 = 24 * 3_600_000;
 
@@ -430,6 +437,34 @@ impl Store for Sqlite {
                 .prepare_cached("DELETE FROM receipts WHERE provider_id = ? AND channel = ? RETURNING receipt")?
                 .query_map([provider_id, channel], |row| row.get(0))?
                 .collect()
+        })
+    }
+
+    fn keep_handle(&self, conversation: &str, handle: Handle) -> Answer<'_, ()> {
+        let conversation = conversation.to_owned();
+        self.write(move |connection| {
+            connection.prepare_cached("DELETE FROM handles WHERE until < ?")?.execute([handle.at.0 - HANDLE_PAST])?;
+            connection
+                .prepare_cached(
+                    "INSERT INTO handles VALUES (?, ?, ?, ?, ?) ON CONFLICT (conversation) DO UPDATE
+                     SET sealed = excluded.sealed, until = excluded.until, uses = excluded.uses, at = excluded.at
+                     WHERE excluded.at >= handles.at",
+                )?
+                .execute(params![conversation, handle.sealed, handle.until.map(|t| t.0), handle.uses, handle.at.0])?;
+            Ok(())
+        })
+    }
+
+    fn handle(&self, conversation: &str) -> Answer<'_, Option<Handle>> {
+        let conversation = conversation.to_owned();
+        self.read(move |connection| {
+            connection
+                .prepare_cached("SELECT sealed, until, uses, at FROM handles WHERE conversation = ?")?
+                .query_row([conversation], |row| {
+                    let until: Option<i64> = row.get(1)?;
+                    Ok(Handle { sealed: row.get(0)?, until: until.map(Time), uses: row.get(2)?, at: Time(row.get(3)?) })
+                })
+                .optional()
         })
     }
 

@@ -138,3 +138,53 @@ async fn keys_close_the_door_behind_them() {
         fairway_adapters::contract::Call::json(world.url("/v1/messages"), &json!({ "to": "telegram:1", "parts": [] })).bearer(secret);
     assert_eq!(world.call(&write).await.expect("an answer").status.as_u16(), 403);
 }
+
+/// LINE's reply tokens are free and good for one message: the next goes as a push.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_delivery_lets_us_answer_with_is_used_once() {
+    let world = World::start("").await;
+    let person = "line:U00000000000000000000000000000555";
+    let way = async |w: &World| {
+        let body = json!({ "channels": ["demo-line"], "to": person, "parts": [{ "type": "text", "text": "Hello" }] });
+        let (status, preview) = w.post("/v1/messages/preview", &body).await;
+        assert_eq!(status, 200, "{preview}");
+        preview.to_string().contains("/message/reply")
+    };
+    assert!(!way(&world).await, "nobody wrote yet");
+    world.says("line", person, "hi").await;
+    world.until("the token is kept", 10, async |w| way(w).await).await;
+    assert!(!json!(world.events("fairway.message.received").await).to_string().contains("replyToken"), "it is in no event");
+    let id = world.send(person, "one").await;
+    world.reaches(&id, &["sent"], 10).await;
+    world.until("the token is used", 10, async |w| !way(w).await).await;
+    let id = world.send(person, "two").await;
+    world.reaches(&id, &["sent"], 10).await;
+    assert_eq!(world.books("line").await["accepted"], 2);
+}
+
+/// An app registers its token; what the push service calls gone is told to everybody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_is_registered_and_reported_gone() {
+    let world = World::start("").await;
+    let token = "fcm-token-of-a-story-0123456789abcdefghijklmnopqrstuvwxyz";
+    let body = json!({ "channel": "demo-fcm", "token": token, "contact": "c-17", "app_version": "4.2" });
+    let (status, made) = world.post("/v1/devices", &body).await;
+    assert_eq!(status, 201, "{made}");
+    let address = made["address"].as_str().expect("an address").to_owned();
+    world.until("it is told", 10, async |w| !w.events("fairway.contact.updated").await.is_empty()).await;
+    let updates = world.events("fairway.contact.updated").await;
+    assert_eq!(updates[0]["data"]["change"], "address_added", "{updates:#?}");
+    assert_eq!(updates[0]["data"]["extra"]["contact"], "c-17");
+    let id = world.send(&address, "Your table is ready").await;
+    world.reaches(&id, &["sent"], 10).await;
+    let gone = json!({ "channel": "demo-fcm", "token": format!("unregistered-{token}") });
+    let (_, gone) = world.post("/v1/devices", &gone).await;
+    let id = world.send(gone["address"].as_str().expect("an address"), "Hello?").await;
+    world.reaches(&id, &["failed"], 10).await;
+    world.until("both are told", 10, async |w| w.events("fairway.contact.updated").await.len() == 3).await;
+    let updates = world.events("fairway.contact.updated").await;
+    let last = &updates.last().expect("one more")["data"];
+    assert_eq!((&last["change"], &last["previous"]), (&json!("address_gone"), &gone["address"]), "{updates:#?}");
+    let (status, no) = world.post("/v1/devices", &json!({ "channel": "demo-telegram", "token": token })).await;
+    assert_eq!(status, 501, "{no}");
+}

@@ -84,15 +84,17 @@ fn the_engine_names_no_provider() {
         fairway_adapters::PROVIDERS.iter().map(|p| p.facts.id).filter(|n| *n != "webchat" && *n != "email" && *n != "generic").collect();
     for path in sources(&root().join("src")) {
         let text = fs::read_to_string(&path).expect("readable");
+        if path.ends_with("tests.rs") || path.ends_with("laws.rs") {
+            continue; // Words of tests are nobody's name.
+        }
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         for (number, line) in code.lines().enumerate() {
             if line.trim_start().starts_with("//") {
                 continue;
             }
             for name in &names {
-                let words: Vec<&str> = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
-                // An address in help or examples begins with a scheme, which may be a provider's name.
-                let named = words.contains(name) && !line.contains(&format!("{name}:"));
+                // Some names are words of every day (line, slack, teams): what counts is the id as a text, or its module.
+                let named = line.contains(&format!("\"{name}\"")) || line.contains(&format!("fairway_adapters::{name}"));
                 assert!(!named, "{}:{} names {name}", path.display(), number + 1);
             }
         }

@@ -60,16 +60,23 @@ impl Unit {
             self.end_unsent(number, State::Expired, Some(reason));
             return None;
         }
+        let entry = item.entry.clone();
+        let unrendered = item.rendered.is_none();
+        let Ok(handle) = (if unrendered { self.handle_for(&entry) } else { Ok(None) }) else {
+            self.lanes.disarm(&entry, now + 5_000);
+            return None;
+        };
+        let item = self.items.get_mut(&number)?;
         let standing = self.channels.get(&item.entry.channel)?;
-        if item.rendered.is_none() {
-            let hash = match render(&self.parts, standing, &item.message, item.use_template) {
+        if unrendered {
+            item.by_handle = handle.is_some();
+            let hash = match render(&self.parts, standing, &item.message, item.use_template, handle.as_deref()) {
                 Ok(Rendering::Calls(rendered)) => {
                     let hash = rendering_hash(&rendered);
                     item.rendered = Some(Arc::new(rendered));
                     hash
                 }
                 Ok(Rendering::NeedsLogin(call)) => {
-                    let entry = item.entry.clone();
                     self.log_in(&entry.channel, call);
                     self.lanes.disarm(&entry, now + 500_000);
                     return None;
@@ -82,7 +89,6 @@ impl Unit {
             };
             if item.calls > 0 && item.rendering != 0 && item.rendering != hash {
                 // Half of the old rendering is there; the other half of the new one would make nonsense.
-                let entry = item.entry.clone();
                 self.lanes.unarm(&entry);
                 self.begin_doubt(number, "it would be rendered differently now, and part of it was sent before");
                 return None;
@@ -236,6 +242,7 @@ impl Unit {
             let _ = self.events.send(Event::Landed(number, Landing::Verdict(Verdict::Accept { provider_id: String::new() })));
             return;
         };
+        let by_handle = (item.by_handle && item.calls == 0).then(|| Arc::clone(&item.entry.conversation));
         let (transport, adapter, events) = (self.parts.transport.clone(), Arc::clone(&standing.channel.adapter), self.events.clone());
         let trace = item.message.traceparent.clone();
         let seconds = standing.meters.call.clone();
@@ -245,6 +252,9 @@ impl Unit {
             seconds.record(started.elapsed().as_secs_f64());
             let _ = events.send(Event::Landed(number, landing));
         });
+        if let Some(conversation) = by_handle {
+            self.use_handle(&conversation);
+        }
     }
 
     fn log_in(&mut self, channel: &Arc<str>, call: Call) {
@@ -311,7 +321,7 @@ enum Rendering {
 }
 
 /// Renders a message for its channel with what is known now.
-fn render(parts: &Parts, standing: &Standing, message: &Accepted, template: bool) -> Result<Rendering, RenderError> {
+fn render(parts: &Parts, standing: &Standing, message: &Accepted, template: bool, handle: Option<&str>) -> Result<Rendering, RenderError> {
     let channel = &standing.channel;
     let login = standing.login.as_ref().filter(|(_, until)| *until > clock::steady()).map(|(token, _)| token);
     let cx = Context { now: clock::now(), public_url: &parts.public_url, hook_url: &channel.hook_url, login, keys: None };
@@ -321,7 +331,7 @@ fn render(parts: &Parts, standing: &Standing, message: &Accepted, template: bool
         return Ok(Rendering::NeedsLogin(call));
     }
     let linked = if template { Vec::new() } else { publish::with_links(&message.request.parts, &*parts.links) };
-    let rendered = channel.adapter.render(&outbound(message, &message.id.to_string(), &linked), &cx)?;
+    let rendered = channel.adapter.render(&Outbound { handle, ..outbound(message, &message.id.to_string(), &linked) }, &cx)?;
     Ok(Rendering::Calls(rendered))
 }
 

@@ -74,8 +74,10 @@ impl Unit {
                 self.free_slot(number);
                 self.close(number, State::Failed, Some(reason));
             }
-            Landing::Verdict(Verdict::Gone { reason, .. }) => {
+            Landing::Verdict(Verdict::Gone { reason, current }) => {
                 self.free_slot(number);
+                let moved = self.moved_record(number, &reason, current.as_deref());
+                self.persist(vec![moved], Written::Nothing);
                 self.close(number, State::Failed, Some(reason));
             }
             Landing::Verdict(Verdict::LogIn(reason)) => {
@@ -147,6 +149,9 @@ impl Unit {
         let now = clock::steady();
         let Some(item) = self.items.get_mut(&number) else { return };
         item.phase = Phase::Waiting;
+        if item.by_handle && item.calls == 0 {
+            item.rendered = None; // What it was rendered with may be used up.
+        }
         let (entry, deadline) = (item.entry.clone(), item.message.deadline);
         let reason = item.reason.clone();
         if clock::wall_at(at) >= deadline {

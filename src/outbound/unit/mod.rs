@@ -9,6 +9,7 @@ mod arm;
 mod checkpoint;
 mod feed;
 mod feeder;
+mod handles;
 mod land;
 mod orders;
 mod park;
@@ -33,7 +34,8 @@ use crate::clock;
 use crate::envelope::Writer;
 use crate::ids::MessageId;
 use crate::log::{EventLog, Outcome, Position, Stored, Topic};
-use crate::store::{Cursor, Message, Row, Store};
+use crate::seal::Seal;
+use crate::store::{self, Cursor, Message, Row, Store};
 use crate::transport::Transport;
 
 pub use feeder::Feeder;
@@ -49,6 +51,8 @@ pub struct Parts {
     pub channels: Live,
     /// The client.
     pub transport: Transport,
+    /// Opens what lets us answer.
+    pub seal: Arc<Seal>,
     /// Writes events.
     pub writer: Writer,
     /// `server.public_url`.
@@ -154,6 +158,8 @@ struct Item {
     cancel: bool,
     scheduled: bool,
     use_template: bool,
+    /// It was rendered with something of the person's to answer with, which its call uses up.
+    by_handle: bool,
     reason: Option<fairway_adapters::contract::Reason>,
     parked_why: String,
 }
@@ -166,6 +172,7 @@ enum Event {
     Written(Written),
     Due(Arc<str>, Priority, Vec<(Cursor, Row)>),
     Found(Box<orders::Lookup>, Option<Message>),
+    Handle(Arc<str>, Option<store::Handle>),
     RowWritten(Number, Box<Row>),
     RowsGone(Vec<(MessageId, u16)>, bool),
     CancelRow(Box<Row>),
@@ -232,6 +239,7 @@ struct Unit {
     paused_feeds: HashSet<Topic>,
     schedule: park::Schedule,
     receipts: orders::Receipts,
+    handles: handles::Handles,
     channels: HashMap<Arc<str>, Standing>,
     writes: Arc<std::sync::atomic::AtomicUsize>,
     /// Whether receipts may lie in the store that wait for their message.

@@ -87,6 +87,7 @@ impl Unit {
                 }
                 None => self.look_up(Lookup::Settle { offset, id, how }, id),
             },
+            Some(Order::Handle { channel, peer, handle }) => self.keep_handle(offset, &channel, &peer, handle),
             Some(Order::Media { .. }) => self.progress.done_order(offset),
             None => {
                 tracing::error!(unit = self.unit, offset, "an order cannot be read; it is passed over");

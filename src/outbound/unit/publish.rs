@@ -4,7 +4,7 @@ use super::*;
 use crate::envelope::{Attributes, partition};
 use crate::ids::{self, Fingerprint};
 use crate::log::{Durability, Headers, Record};
-use fairway_adapters::contract::event::{Created, Notice, ReplyTo, Severity};
+use fairway_adapters::contract::event::{Change, ContactUpdated, Created, Notice, ReplyTo, Severity};
 use fairway_adapters::contract::{Body, Data, ErrorClass, Message as Content, Part, Raw, Reason, State, Status, Text};
 
 /// How long an append that failed waits before it is tried again.
@@ -104,19 +104,16 @@ impl Unit {
             metadata: metadata(message),
         };
         let body = Body::Created(created);
-        let data = crate::envelope::data(&Data {
-            channel: message.channel.as_str().into(),
-            provider: self.provider(&message.channel).into(),
-            medium: self.medium(&message.channel, &message.to).into(),
-            conversation: message.conversation().into(),
-            received_at: clock::now(),
-            body: &body,
-        });
+        let data = self.data(message, &body);
         let id = ids::fingerprint(&[b"created", &message.id.bytes()]);
         self.event(message, body.kind(), id, clock::now(), data)
     }
 
     fn event(&self, message: &Accepted, kind: &str, id: Fingerprint, time: Time, data: bytes::Bytes) -> Record {
+        self.event_on(Topic::Status, message, kind, id, time, data)
+    }
+
+    fn event_on(&self, topic: Topic, message: &Accepted, kind: &str, id: Fingerprint, time: Time, data: bytes::Bytes) -> Record {
         let conversation = message.conversation();
         let attributes = Attributes {
             id,
@@ -129,7 +126,7 @@ impl Unit {
             correlation: message.correlation.as_deref(),
             replaces: None,
         };
-        self.parts.writer.record(Topic::Status, &attributes, data)
+        self.parts.writer.record(topic, &attributes, data)
     }
 
     fn provider(&self, channel: &str) -> &'static str {
@@ -141,6 +138,33 @@ impl Unit {
         let Some(facts) = self.channels.get(channel).map(|s| s.channel.facts()) else { return "unknown" };
         let scheme = to.split(':').next().unwrap_or_default();
         facts.mediums.iter().find(|m| **m == scheme).or(facts.mediums.first()).copied().unwrap_or("unknown")
+    }
+
+    /// An address that will never work again, or has become another one.
+    pub(super) fn moved_record(&self, number: Number, reason: &Reason, current: Option<&str>) -> Record {
+        let message = &self.items[&number].message;
+        let body = Body::ContactUpdated(ContactUpdated {
+            change: if current.is_some() { Change::AddressReplaced } else { Change::AddressGone },
+            previous: Some(message.to.as_str().into()),
+            current: current.map(Into::into),
+            reason: Some(reason.title.clone()),
+            extra: Default::default(),
+        });
+        // Equal for all messages to that address, so that consumers hear of it once.
+        let id = ids::fingerprint(&[b"moved", message.channel.as_bytes(), message.to.as_bytes(), current.unwrap_or_default().as_bytes()]);
+        let data = self.data(message, &body);
+        self.event_on(Topic::Inbound, message, body.kind(), id, clock::now(), data)
+    }
+
+    fn data(&self, message: &Accepted, body: &Body<'_>) -> bytes::Bytes {
+        crate::envelope::data(&Data {
+            channel: message.channel.as_str().into(),
+            provider: self.provider(&message.channel).into(),
+            medium: self.medium(&message.channel, &message.to).into(),
+            conversation: message.conversation().into(),
+            received_at: clock::now(),
+            body,
+        })
     }
 
     /// A message that ended badly, whole, so that it can be looked at and sent again.
