@@ -3,6 +3,7 @@
 mod chat;
 mod errands;
 mod replay;
+mod retention;
 mod send_topic;
 
 use std::{
@@ -104,6 +105,7 @@ impl App {
         });
         let units = owner::Units::default();
         let owner = tokio::spawn(owner::run(Arc::clone(&parts), units.clone(), units_stopping));
+        tokio::spawn(retention::run(Arc::clone(&store), blobs.clone(), config.retention.clone()));
         tokio::spawn(projector::run(Arc::clone(&log), Arc::clone(&store)));
         let feed = Feed::open(Arc::clone(&log), secret_setting(&*store, "cursor_key").await.map_err(wrong)?).await.map_err(wrong)?;
         tokio::spawn(Arc::clone(&feed).run());

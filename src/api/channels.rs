@@ -14,6 +14,7 @@ use super::{Api, Body};
 use crate::channels::Channel;
 use crate::clock;
 use crate::config::units::Rate;
+use crate::outbound::unit::pause_setting;
 use crate::outbound::unit::{Ask, ChannelView};
 
 /// A channel as the API shows it.
@@ -120,6 +121,7 @@ pub async fn pause(
     };
     let Pause { until } = super::parse(value)?;
     let until = until.unwrap_or(Time(253_402_300_799_000));
+    api.store.put_setting(&pause_setting(&name), until.0.to_string()).await?;
     api.units.ask(channel.unit, Ask::Pause(name, Some(until)));
     Ok(StatusCode::NO_CONTENT)
 }
@@ -130,6 +132,7 @@ pub async fn pause(
 pub async fn resume(Extract(api): Extract<Api>, caller: Caller, Path(name): Path<String>) -> Result<StatusCode, Problem> {
     caller.may("admin")?;
     let channel = named(&api, &caller, &name)?;
+    api.store.put_setting(&pause_setting(&name), String::new()).await?;
     api.units.ask(channel.unit, Ask::Pause(name, None));
     Ok(StatusCode::NO_CONTENT)
 }

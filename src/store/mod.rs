@@ -335,6 +335,11 @@ pub trait Store: Send + Sync + 'static {
     /// Pending media objects due by then, soonest first.
     fn pending_media(&self, by: Time, limit: usize) -> Answer<'_, Vec<Media>>;
 
+    /// Media objects that lie in a blob and came before then, oldest first.
+    fn old_media(&self, before: Time, limit: usize) -> Answer<'_, Vec<Media>>;
+    /// Whether any media object lies in this blob.
+    fn uses_blob(&self, blob: &str) -> Answer<'_, bool>;
+
     /// Adds or changes an endpoint.
     fn put_endpoint(&self, endpoint: Endpoint) -> Answer<'_, ()>;
     /// Removes an endpoint; whether it was there.

@@ -49,6 +49,8 @@ CREATE TABLE IF NOT EXISTS media (
   id TEXT PRIMARY KEY, channel TEXT NOT NULL, state TEXT NOT NULL, source TEXT, blob TEXT, mime_type TEXT, filename TEXT, size INTEGER NOT NULL,
   tries INTEGER NOT NULL, due INTEGER NOT NULL, reason TEXT, created_at INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS media_pending ON media (due) WHERE state = 'pending';
+CREATE INDEX IF NOT EXISTS media_kept ON media (created_at) WHERE blob IS NOT NULL;
+CREATE INDEX IF NOT EXISTS media_by_blob ON media (blob) WHERE blob IS NOT NULL;
 CREATE TABLE IF NOT EXISTS endpoints (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
 ";
 
@@ -559,6 +561,20 @@ impl Store for Sqlite {
                 .query_map(params![by.0, limit as i64], media_row)?
                 .collect()
         })
+    }
+
+    fn old_media(&self, before: Time, limit: usize) -> Answer<'_, Vec<Media>> {
+        self.read(move |connection| {
+            connection
+                .prepare_cached("SELECT * FROM media WHERE blob IS NOT NULL AND created_at < ? ORDER BY created_at LIMIT ?")?
+                .query_map(params![before.0, limit as i64], media_row)?
+                .collect()
+        })
+    }
+
+    fn uses_blob(&self, blob: &str) -> Answer<'_, bool> {
+        let blob = blob.to_owned();
+        self.read(move |connection| connection.prepare_cached("SELECT 1 FROM media WHERE blob = ?")?.exists([blob]))
     }
 
     fn put_endpoint(&self, endpoint: Endpoint) -> Answer<'_, ()> {

@@ -34,6 +34,43 @@ async fn no_window_is_over_and_almost_all_of_the_limit_is_used() {
     assert!(used >= 0.75, "{used:.3} of the limit is used");
 }
 
+/// WhatsApp: 80 a second for the number, and one person only every six seconds. Who writes to one person does not hold the rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_person_at_her_limit_holds_nobody_else() {
+    let world = World::start("").await;
+    let line = |to: String| json!({ "to": to, "parts": [{ "type": "text", "text": "x" }] }).to_string();
+    let eager = (0..60).map(|_| line("whatsapp:+15550100999".into()));
+    let lines: Vec<String> = eager.chain((0..480).map(|i| line(format!("whatsapp:+1555020{i:04}")))).collect();
+    let call = fairway_adapters::contract::Call::new(http::Method::POST, world.url("/v1/messages/batch"))
+        .header("content-type", "application/x-ndjson")
+        .bytes(lines.join("\n"));
+    world.call(&call).await.expect("an answer");
+    let begun = std::time::Instant::now();
+    world.until("all others are sent", 30, async |w| w.books("whatsapp").await["accepted"].as_u64() >= Some(480)).await;
+    let took = begun.elapsed().as_secs_f64();
+    let books = world.books("whatsapp").await;
+    assert!(books["peak"].as_u64().is_some_and(|p| p <= 80), "{books}");
+    assert!(books["throttled"].as_u64().is_some_and(|n| n <= 4), "{books}");
+    // Six seconds at the full limit; how much exactly is used is for the limit's own tests and for `loadtest`.
+    assert!(took < 12.0, "480 messages at 80/s took {took:.1} s behind one person at her limit");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_holds_over_a_restart() {
+    let mut world = World::start("").await;
+    let pause = |action: &str| (format!("/v1/channels/demo-telegram/{action}"), json!({}));
+    let (path, body) = pause("pause");
+    assert_eq!(world.post(&path, &body).await.0, 204);
+    world.kill();
+    world.restart().await;
+    let id = world.send("telegram:5550001", "held").await;
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    assert_eq!(world.books("telegram").await["accepted"], 0);
+    let (path, body) = pause("resume");
+    assert_eq!(world.post(&path, &body).await.0, 204);
+    world.reaches(&id, &["sent"], 15).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_answer_is_in_doubt_and_marketing_is_not_sent_again() {
     let world = World::start("").await;

@@ -43,6 +43,7 @@ impl Unit {
     /// Reads what waits, then starts reading lanes and orders.
     pub(super) async fn begin(&mut self) {
         self.load_schedule_summary().await;
+        self.load_pauses().await;
         for (topic, offset) in
             [(Topic::OutUrgent, 0), (Topic::OutNormal, 1), (Topic::OutBulk, 2)].map(|(t, i)| (t, self.progress.lane_next(i)))
         {
@@ -53,6 +54,25 @@ impl Unit {
             self.assign(Topic::Ledger, from);
         }
         self.refill_limits();
+    }
+
+    /// Pauses given by hand hold over a restart.
+    async fn load_pauses(&mut self) {
+        let channels: Vec<String> = self.channels.keys().map(|c| c.to_string()).collect();
+        for channel in channels {
+            let until = loop {
+                match self.parts.store.setting(&pause_setting(&channel)).await {
+                    Ok(until) => break until,
+                    Err(e) => {
+                        self.store_failed("a pause cannot be read; outbound waits", &e.to_string());
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                    }
+                }
+            };
+            if let Some(until) = until.and_then(|text| text.parse().ok()).map(Time).filter(|until| *until > clock::now()) {
+                self.answer(Ask::Pause(channel, Some(until)));
+            }
+        }
     }
 
     pub(super) fn assign(&self, topic: Topic, offset: u64) {

@@ -110,6 +110,11 @@ pub struct ChannelView {
     pub last_error: Option<String>,
 }
 
+/// The setting that keeps a pause over a restart: until when, in milliseconds of the wall clock; empty when there is none.
+pub fn pause_setting(channel: &str) -> String {
+    format!("pause/{channel}")
+}
+
 /// How long a graceful stop waits for calls in flight.
 const STOP_WITHIN: Micros = 10_000_000;
 

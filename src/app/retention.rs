@@ -1,0 +1,87 @@
+//! Lets go of what has been kept long enough: messages with their timelines, media with their bytes. The log sees to itself.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::clock;
+use crate::log::config::Retention;
+use crate::media::blobs::Blobs;
+use crate::store::{Error, Store};
+
+/// How often it looks.
+const EVERY: Duration = Duration::from_secs(600);
+/// Media objects let go at a time.
+const AT_ONCE: usize = 500;
+
+/// Runs until the process ends.
+pub async fn run(store: Arc<dyn Store>, blobs: Blobs, retention: Retention) {
+    loop {
+        if let Err(error) = once(&*store, &blobs, &retention).await {
+            tracing::warn!(%error, "what has been kept long enough cannot be let go now; it is tried again");
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+/// Lets go of all that is too old now.
+pub async fn once(store: &dyn Store, blobs: &Blobs, retention: &Retention) -> Result<(), Error> {
+    while store.forget_messages(clock::now().plus(-retention.messages.millis())).await? > 0 {}
+    loop {
+        let old = store.old_media(clock::now().plus(-retention.media.millis()), AT_ONCE).await?;
+        if old.is_empty() {
+            return Ok(());
+        }
+        for mut media in old {
+            let Some(blob) = media.blob.take() else { continue };
+            (media.state, media.source) = ("unavailable".into(), None);
+            media.reason = Some("it was kept as long as `retention.media` says".into());
+            store.put_media(media).await?;
+            // The row first: a crash in between leaves bytes that nobody names, never a name without bytes.
+            if !store.uses_blob(&blob).await?
+                && let Err(error) = blobs.remove(&blob)
+            {
+                tracing::warn!(%error, "the bytes of a media object cannot be removed");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::units::Span;
+    use crate::store::{Media, sqlite::Sqlite};
+    use fairway_adapters::contract::Time;
+
+    #[tokio::test]
+    async fn media_go_when_they_are_too_old_and_shared_bytes_with_the_last() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Sqlite::open(&folder.path().join("store.db")).expect("a store");
+        let blobs = Blobs::open(&folder.path().join("media")).expect("a folder");
+        let (alone, shared) = (blobs.put(b"alone").expect("kept"), blobs.put(b"shared").expect("kept"));
+        let now = clock::now();
+        for (id, blob, created_at) in [("med_1", &alone, Time(0)), ("med_2", &shared, Time(0)), ("med_3", &shared, now)] {
+            let media = Media {
+                id: id.into(),
+                channel: String::new(),
+                state: "ready".into(),
+                source: None,
+                blob: Some(blob.clone()),
+                mime_type: None,
+                filename: None,
+                size: 5,
+                tries: 0,
+                due: now,
+                reason: None,
+                created_at,
+            };
+            store.put_media(media).await.expect("written");
+        }
+        let day = Span(Duration::from_secs(86_400));
+        let retention = Retention { events: day, raw: day, messages: day, media: day, evidence: day };
+        once(&store, &blobs, &retention).await.expect("done");
+        assert!(blobs.get(&alone).is_err() && blobs.get(&shared).is_ok());
+        let gone = store.media("med_1").await.expect("read").expect("it is still named");
+        assert_eq!((gone.state.as_str(), gone.blob), ("unavailable", None));
+        assert_eq!(store.media("med_3").await.expect("read").expect("there").state, "ready");
+    }
+}
