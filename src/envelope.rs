@@ -111,6 +111,23 @@ impl Writer {
     }
 }
 
+/// The record of an event that corrects the one whose id this record has: the same place, an id of its own, and `replaces`.
+pub fn correction(mut record: Record, id: Fingerprint) -> Record {
+    let new = id_text(id);
+    let old = record.headers.get("ce_id").unwrap_or_default().to_owned();
+    if is_structured(&record.headers) {
+        let whole = record.value.as_deref().and_then(|v| serde_json::from_slice::<serde_json::Map<_, _>>(v).ok());
+        let mut whole = whole.unwrap_or_default();
+        whole.insert("id".into(), new.as_str().into());
+        whole.insert("replaces".into(), old.as_str().into());
+        record.value = Some(serde_json::to_vec(&whole).expect("events are plain data").into());
+    }
+    let renamed = record.headers.iter().map(|(name, value)| (name, if name == "ce_id" { new.as_str() } else { value }));
+    let replaces = (!is_structured(&record.headers)).then_some(("ce_replaces", old.as_str()));
+    record.headers = Headers::of(renamed.chain(replaces).collect::<Vec<_>>());
+    record
+}
+
 /// The id of an event as text.
 pub fn id_text(id: Fingerprint) -> String {
     ids::text("evt_", id)

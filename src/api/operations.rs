@@ -118,6 +118,8 @@ pub struct Replayed {
     pub fresh: u64,
     /// Events known already.
     pub known: u64,
+    /// Known events that read differently now: appended under a new id with `replaces`, when asked to.
+    pub corrected: u64,
     /// Webhooks that are still not wholly understood.
     pub still_unparsed: u64,
     /// Whether the fresh ones were appended.

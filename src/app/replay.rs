@@ -1,16 +1,24 @@
 //! `fairway replay`: parses kept webhooks again with today's adapters.
+//!
+//! What was not seen before is appended. What was seen and reads differently now is appended beside the old event, under an
+//! id of its own with `replaces`; that id follows from the content, so that a second run finds it there.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
-use fairway_adapters::contract::{Context, Verified, Webhook};
+use fairway_adapters::contract::{Context, Time, Verified, Webhook};
 
 use crate::api::operations::{ReplayRequest, Replayed, Replayer};
 use crate::channels::Live;
 use crate::clock;
 use crate::envelope::{self, Writer};
+use crate::ids::{self, Fingerprint};
 use crate::ingress::claims::{Claim, Claims};
 use crate::ingress::record::{self, Claimed};
-use crate::log::{Durability, EventLog, Pending, Position, Stored, Topic};
+use crate::log::{Durability, EventLog, Pending, Position, Record, Stored, Topic};
 use crate::media::blobs::Blobs;
 
 /// What it needs.
@@ -49,6 +57,7 @@ impl Replay {
                 left.insert(*partition, *end);
             }
         }
+        let mut known = Vec::new();
         while !left.is_empty() {
             let Ok(records) = tokio::time::timeout(Duration::from_secs(1), reader.next(256)).await else { break };
             for record in records.map_err(|e| e.to_string())? {
@@ -56,13 +65,67 @@ impl Replay {
                     left.remove(&record.at.partition);
                     reader.release(Topic::Unparsed, record.at.partition);
                 }
-                self.one(&request, &record, &mut found).await?;
+                self.one(&request, &record, &mut found, &mut known).await?;
             }
+            self.correct(&request, std::mem::take(&mut known), &mut found).await?;
         }
         Ok(found)
     }
 
-    async fn one(&self, request: &ReplayRequest, stored: &Stored, found: &mut Replayed) -> Result<(), String> {
+    /// Appends what reads differently than the events that stand in the log.
+    async fn correct(&self, request: &ReplayRequest, known: Vec<Known>, found: &mut Replayed) -> Result<(), String> {
+        let mut places: BTreeMap<(Topic, u32), Vec<Known>> = BTreeMap::new();
+        for one in known {
+            places.entry((one.record.topic, one.record.partition)).or_default().push(one);
+        }
+        for ((topic, partition), known) in places {
+            let first = known.iter().map(|k| k.received_at.0).min().unwrap_or(0);
+            let mut wanted: HashMap<String, Record> =
+                known.into_iter().filter_map(|k| Some((k.record.headers.get("ce_id")?.to_owned(), k.record))).collect();
+            let ends = self.log.ends(topic).await.map_err(|e| e.to_string())?;
+            // Its own time may lie a little behind the time it was taken; a minute is much.
+            let starts = self.log.since(topic, first - 60_000).await.map_err(|e| e.to_string())?;
+            let (Some(&end), Some(&start)) = (ends.get(&partition), starts.get(&partition)) else { continue };
+            let mut reader = self.log.reader();
+            reader.assign(Position { topic, partition, offset: start });
+            let mut at = start;
+            while at < end && !wanted.is_empty() {
+                let Ok(records) = tokio::time::timeout(Duration::from_secs(1), reader.next(1024)).await else { break };
+                for old in records.map_err(|e| e.to_string())? {
+                    at = old.at.offset + 1;
+                    let Some(new) = old.headers.get("ce_id").and_then(|id| wanted.remove(id)) else { continue };
+                    if let Some(correction) = corrected(&old, new) {
+                        self.append_correction(request, correction, found).await?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn append_correction(
+        &self,
+        request: &ReplayRequest,
+        (id, record): (Fingerprint, Record),
+        found: &mut Replayed,
+    ) -> Result<(), String> {
+        match self.claims.claim(id) {
+            Claim::Known | Claim::Held(_) => return Ok(()),
+            Claim::Won if !request.write => self.claims.settle(id, false),
+            Claim::Won => {
+                let outcomes = self.log.append(vec![record], Durability::LogOrSpool).await;
+                let durable = outcomes.iter().all(crate::log::Outcome::is_durable);
+                self.claims.settle(id, durable);
+                if !durable {
+                    return Err("the log cannot take it now; run it again".into());
+                }
+            }
+        }
+        found.corrected += 1;
+        Ok(())
+    }
+
+    async fn one(&self, request: &ReplayRequest, stored: &Stored, found: &mut Replayed, known: &mut Vec<Known>) -> Result<(), String> {
         let Some(kept) = envelope::read(stored).and_then(|e| record::from_unparsed(e.data.get())) else { return Ok(()) };
         if kept.received_at < request.from || kept.received_at >= request.to || request.channel.as_ref().is_some_and(|c| *c != kept.channel)
         {
@@ -87,11 +150,16 @@ impl Replay {
                 })
                 .collect()
         };
-        for entry in claimed {
+        for mut entry in claimed {
             found.events += 1;
             let Some(id) = entry.id else { continue };
             match self.claims.claim(id) {
-                Claim::Known | Claim::Held(_) => found.known += 1,
+                Claim::Known | Claim::Held(_) => {
+                    found.known += 1;
+                    // Receipts are orders: what they said has been carried out.
+                    let event = entry.records.pop().filter(|record| record.topic != Topic::Orders);
+                    known.extend(event.map(|record| Known { received_at: kept.received_at, record }));
+                }
                 Claim::Won if !request.write => {
                     found.fresh += 1;
                     self.claims.settle(id, false);
@@ -109,4 +177,21 @@ impl Replay {
         }
         Ok(())
     }
+}
+
+/// An event that is in the log already, as it reads now.
+struct Known {
+    received_at: Time,
+    record: Record,
+}
+
+/// The correction of an event, when it reads differently now.
+fn corrected(old: &Stored, new: Record) -> Option<(Fingerprint, Record)> {
+    let new_as_stored = Stored { headers: new.headers.clone(), value: new.value.clone()?, ..old.clone() };
+    let (before, now) = (envelope::read(old)?, envelope::read(&new_as_stored)?);
+    if before.data.get() == now.data.get() {
+        return None;
+    }
+    let id = ids::fingerprint(&[b"replaces", before.id.as_bytes(), now.data.get().as_bytes()]);
+    Some((id, envelope::correction(new, id)))
 }

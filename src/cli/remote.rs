@@ -210,12 +210,13 @@ impl Client {
         }
         let found = self.ask("POST", "/v1/replay", Some(&body)).await?;
         println!(
-            "{} webhooks hold {} events: {} known, {} {}; {} webhooks are still not wholly understood",
+            "{} webhooks hold {} events: {} known, {} of them read differently now, {} new{}; {} webhooks are still not wholly understood",
             found["webhooks"],
             found["events"],
             found["known"],
+            found["corrected"],
             found["fresh"],
-            if write { "new and appended" } else { "would be new (--write appends them)" },
+            if write { ", all of it appended" } else { " (--write appends what is new or different)" },
             found["still_unparsed"]
         );
         Ok(())

@@ -77,3 +77,31 @@ async fn an_upload_can_be_sent() {
     assert_eq!(status, 202, "{accepted}");
     world.reaches(accepted["id"].as_str().expect("an id"), &["sent", "delivered", "read"], 10).await;
 }
+
+/// What reads differently today is appended beside the old event, once. Here the gateway has moved, and with it its links.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_corrects_what_reads_differently_now() {
+    let mut world = World::start("").await;
+    world.kill();
+    world.rewrite("[log]\n", "[log]\nraw = \"all\"\n");
+    world.restart().await;
+    let (status, _) = world.post("/sandbox-control/telegram/act", &json!({ "person": "telegram:5550001", "image": "our boat" })).await;
+    assert_eq!(status, 200);
+    world.until("the event", 10, async |w| w.events("fairway.message.received").await.len() == 1).await;
+    let old = world.events("fairway.message.received").await.remove(0);
+    let replay = json!({ "from": "2020-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z", "write": true });
+    assert_eq!(world.post("/v1/replay", &replay).await.1["corrected"], 0, "nothing has changed yet");
+    world.kill();
+    world.rewrite("public_url = \"http://127.0.0.1:", "public_url = \"http://localhost:");
+    world.restart().await;
+    for corrected in [1, 0] {
+        let (status, found) = world.post("/v1/replay", &replay).await;
+        assert_eq!((status, &found["corrected"], &found["fresh"]), (200, &json!(corrected), &json!(0)), "{found}");
+    }
+    world.until("the correction", 10, async |w| w.events("fairway.message.received").await.len() == 2).await;
+    let new = world.events("fairway.message.received").await.remove(1);
+    assert_eq!(new["replaces"], old["id"], "{new:#}");
+    assert_ne!(new["id"], old["id"]);
+    let id = |event: &Value| event.to_string().split("/v1/media/").nth(1).map(|rest| rest[..30].to_owned());
+    assert_eq!(id(&new), id(&old), "the picture is the same one");
+}

@@ -107,6 +107,13 @@ impl World {
         lines[lines.len().saturating_sub(25)..].join("\n")
     }
 
+    /// Changes the configuration; takes effect at the next start.
+    pub fn rewrite(&self, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.config()).expect("a configuration");
+        assert!(text.contains(from), "{from} does not stand in the configuration");
+        std::fs::write(self.config(), text.replacen(from, to, 1)).expect("a writable folder");
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
