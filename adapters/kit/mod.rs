@@ -13,6 +13,7 @@ pub mod jwt;
 pub mod markup;
 pub mod md5;
 pub mod multipart;
+pub mod oauth1;
 pub mod object;
 pub mod push;
 pub mod sample;

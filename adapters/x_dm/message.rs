@@ -1,0 +1,99 @@
+//! What stands in a message.
+
+use std::borrow::Cow;
+
+use crate::contract::event::Referral;
+use crate::contract::part::{Choice, ChoiceKind, Location, MediaPart, MediaStatus};
+use crate::contract::*;
+use crate::kit::object::Object;
+
+/// Content and origin of a `message_create`; its id and time are the caller's.
+pub(super) fn read<'a>(create: &Object<'a>) -> (Message<'a>, Extra<'a>) {
+    let data = create.object("message_data").unwrap_or_default();
+    let attachment = data.object("attachment").unwrap_or_default();
+    let mut parts = Vec::new();
+    let text = words(&data, &attachment);
+    let answer = data.object("quick_reply_response");
+    match (&answer, text) {
+        (Some(answer), title) => {
+            let id = answer.words("metadata");
+            parts.push(Part::Choice(Choice { kind: ChoiceKind::QuickReply, id, title, values: Vec::new() }));
+        }
+        (None, Some(text)) => parts.push(Part::text(text)),
+        (None, None) => {}
+    }
+    if data.has("attachment") {
+        let raw = data.kept("attachment");
+        let kind = attachment.words("type").unwrap_or(Cow::Borrowed("attachment"));
+        parts.push(attached(&attachment).unwrap_or_else(|| Part::unsupported(kind, raw)));
+    }
+    if parts.is_empty() {
+        parts.push(Part::unsupported("direct_message", create.kept("message_data")));
+    }
+    let referral = create.object("initiated_via").and_then(|via| came(&via));
+    let mut extra = Extra::default();
+    adapter::keep(&mut extra, "source_app_id", create.kept("source_app_id"));
+    (Message { parts, referral, ..Message::default() }, extra)
+}
+
+/// The words as they were typed: short links become the long ones, the one that stands for the file goes.
+fn words<'a>(data: &Object<'a>, attachment: &Object<'a>) -> Option<Text<'a>> {
+    let text = data.text("text")?;
+    let links = data.object("entities").map(|entities| entities.objects("urls")).unwrap_or_default();
+    if links.is_empty() && !text.contains('&') {
+        return Some(text).filter(|text| !text.trim().is_empty());
+    }
+    let file = attachment.object("media").and_then(|media| media.words("url"));
+    let mut out = text.into_owned();
+    for link in links {
+        let Some(short) = link.words("url") else { continue };
+        let long = link.words("expanded_url");
+        let of_file = file.as_ref() == Some(&short) || attachment.has("media") && long.as_deref().is_some_and(|long| long.contains("/messages/media/"));
+        out = out.replace(&*short, if of_file { "" } else { long.as_deref().unwrap_or(&short) });
+    }
+    for (entity, letter) in [("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")] {
+        out = out.replace(entity, letter);
+    }
+    let out = out.trim();
+    (!out.is_empty()).then(|| Cow::Owned(out.to_owned()))
+}
+
+fn attached<'a>(attachment: &Object<'a>) -> Option<Part<'a>> {
+    if let Some(place) = attachment.object("location").or_else(|| attachment.object("shared_coordinate")) {
+        let shared = place.object("shared_coordinate").unwrap_or(place);
+        let inside = shared.object("coordinates").unwrap_or_default();
+        let numbers: Vec<f64> = inside.list("coordinates").iter().filter_map(|raw| raw.get().parse().ok()).collect();
+        let [longitude, latitude] = numbers.as_slice() else { return None };
+        return Some(Part::Location(Location { latitude: *latitude, longitude: *longitude, ..Location::default() }));
+    }
+    let media = attachment.object("media")?;
+    let part = |url: Option<Text<'a>>, mime: Option<Text<'a>>| {
+        let source = url.map(|url| MediaRef { id: String::new(), url: Some(url.into_owned()), expires_at: None });
+        let status = if source.is_some() { MediaStatus::Pending } else { MediaStatus::Unavailable };
+        MediaPart { media: Media { mime_type: mime, status: Some(status), source, ..Media::default() }, caption: None }
+    };
+    let picture = || media.words("media_url_https").or_else(|| media.words("media_url"));
+    Some(match &*media.words("type")? {
+        "photo" => Part::Image(part(picture(), None)),
+        "video" | "animated_gif" => match best(&media) {
+            Some((url, mime)) => Part::Video(part(Some(url), mime)),
+            None => Part::Video(part(None, None)),
+        },
+        _ => return None,
+    })
+}
+
+/// The sharpest film that is not a stream.
+fn best<'a>(media: &Object<'a>) -> Option<(Text<'a>, Option<Text<'a>>)> {
+    let variants = media.object("video_info").map(|info| info.objects("variants")).unwrap_or_default();
+    let film = |v: &&Object<'a>| v.text("content_type").is_some_and(|kind| kind == "video/mp4");
+    let best = variants.iter().filter(film).max_by_key(|v| v.int("bitrate").unwrap_or(0))?;
+    Some((best.words("url")?, best.words("content_type")))
+}
+
+fn came<'a>(via: &Object<'a>) -> Option<Referral<'a>> {
+    let (post, welcome) = (via.words("tweet_id"), via.words("welcome_message_id"));
+    let kind = if post.is_some() { "post" } else { "welcome_message" };
+    let id = post.or(welcome)?;
+    Some(Referral { kind: Some(Cow::Borrowed(kind)), id: Some(id), ..Referral::default() })
+}
