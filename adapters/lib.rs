@@ -52,7 +52,7 @@ macro_rules! providers {
     };
 }
 
-providers! { whatsapp, messenger, telegram, twilio, slack, vonage, sinch, webchat }
+providers! { whatsapp, messenger, telegram, twilio, slack, vonage, sinch, discord, webchat }
 
 /// The provider of that name.
 pub fn provider(id: &str) -> Option<&'static Provider> {

@@ -119,7 +119,7 @@ impl Twin {
         Draft::json(&body)
     }
 
-    fn header<'r>(request: &'r Request) -> &'r str {
+    fn header(request: &Request) -> &str {
         request.headers.get("authorization").and_then(|v| v.to_str().ok()).unwrap_or_default()
     }
 
