@@ -52,7 +52,10 @@ macro_rules! providers {
     };
 }
 
-providers! { whatsapp, messenger, instagram, line, viber, wechat, kakaotalk, apple_messages, x_dm, telegram, twilio, slack, vonage, sinch, fcm, apns, webchat }
+providers! {
+    whatsapp, messenger, instagram, line, viber, wechat, kakaotalk, apple_messages, x_dm, telegram, twilio, slack, vonage, sinch, fcm,
+    apns, discord, webchat,
+}
 
 /// The provider of that name.
 pub fn provider(id: &str) -> Option<&'static Provider> {
