@@ -52,7 +52,7 @@ macro_rules! providers {
     };
 }
 
-providers! { whatsapp, messenger, instagram, line, viber, wechat, telegram, twilio, slack, vonage, sinch, fcm, apns, webchat, webpush }
+providers! { whatsapp, messenger, instagram, line, viber, wechat, telegram, twilio, slack, vonage, sinch, fcm, apns, webpush, hms, webchat }
 
 /// The provider of that name.
 pub fn provider(id: &str) -> Option<&'static Provider> {
