@@ -118,7 +118,8 @@ pub struct Facts {
     pub redelivery: Redelivery,
     /// Whether a delivery carries no proof and the URL must hold a token instead.
     pub needs_hook_token: bool,
-    /// Whether deliveries bring something to answer with that must be kept (`Parsed::handles`).
+    /// Whether reaching people takes something that was given to us and must be kept: brought by deliveries
+    /// (`Parsed::handles`) or registered by an app.
     pub handles: bool,
     /// Whether repeating a call with the same key is safe at the provider.
     pub repeatable: bool,
