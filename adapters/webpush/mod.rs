@@ -25,10 +25,11 @@ pub use facts::FACTS;
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, Context, Outbound, Parsed, RenderError, Rendered, Reply, Secret, SettingsError, Setup, Step, Time, Verified,
+    Adapter, Call, Context, Device, Outbound, Parsed, Registered, RenderError, Rendered, Reply, Secret, SettingsError, Setup, Step, Time, Verified,
     VerifyError, Webhook,
 };
 use crate::kit::tokens::TokenSigner;
+use subscription::Subscription;
 use subscription::unbase64;
 
 /// Seconds: a token is good for 12 to 18 hours (RFC 8292 allows 24) and is made anew every 6, for push services keep what
@@ -99,6 +100,10 @@ impl Adapter for Channel {
 
     fn classify(&self, _call: &Call, reply: &Reply) -> Step {
         errors::classify(reply)
+    }
+
+    fn register(&self, device: &Device<'_>) -> Option<Result<Registered, RenderError>> {
+        Some(Subscription::registered(device, &self.settings.hosts))
     }
 
     fn setup(&self, _cx: &Context<'_>) -> Setup {

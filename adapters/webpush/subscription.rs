@@ -2,6 +2,10 @@
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::Deserialize;
+use serde_json::json;
+
+use crate::contract::{Device, Registered, RenderError};
+use crate::kit::crypto;
 
 /// Under these hosts the browsers' makers run their push services.
 const HOSTS: [&str; 4] = ["fcm.googleapis.com", "push.services.mozilla.com", "push.apple.com", "notify.windows.com"];
@@ -54,6 +58,16 @@ impl Subscription {
         Ok(Self { endpoint, p256dh, auth })
     }
 
+    /// A browser as its page registers it. The address follows from the endpoint, so that registering again changes nothing.
+    pub(super) fn registered(device: &Device<'_>, hosts: &[String]) -> Result<Registered, RenderError> {
+        let refuse = |problem: &str| RenderError::new("#/subscription", "subscription_invalid", problem);
+        let given = device.subscription.ok_or_else(|| refuse("this channel's browsers are registered by `subscription`"))?;
+        let read = Self::read(&given.to_string(), hosts).map_err(refuse)?;
+        let id = crypto::hex(&crypto::sha256(read.endpoint.as_str().as_bytes())[..16]);
+        let handle = json!({ "endpoint": read.endpoint.as_str(), "p256dh": base64(&read.p256dh), "auth": base64(&read.auth) });
+        Ok(Registered { address: format!("webpush:{id}"), handle: Some(handle.to_string()) })
+    }
+
     /// Scheme and host: whom the token is for.
     pub(super) fn origin(&self) -> String {
         self.endpoint.origin().ascii_serialization()
@@ -99,6 +113,17 @@ mod tests {
         }
         assert!(read("https://push.example.net/x", &["example.net".into()]).is_ok());
         assert!(read("https://fcm.googleapis.com/x", &["example.net".into()]).is_err());
+    }
+
+    #[test]
+    fn what_a_page_registers_can_be_written_to() {
+        let given = json!({ "endpoint": "https://web.push.apple.com/x", "expirationTime": null, "keys": { "p256dh": P256DH, "auth": "BTBZMqHH6r4Tts7J_aSIgg" } });
+        let device = Device { token: None, subscription: Some(&given) };
+        let once = Subscription::registered(&device, &[]).expect("good");
+        assert_eq!(once, Subscription::registered(&device, &[]).expect("good"), "the same browser has the same address");
+        assert!(once.address.starts_with("webpush:") && Subscription::read(once.handle.as_deref().expect("kept"), &[]).is_ok());
+        let nothing = Subscription::registered(&Device { token: Some("x"), subscription: None }, &[]);
+        assert_eq!(nothing.map_err(|e| e.pointer), Err("#/subscription".to_owned()));
     }
 
     #[test]
