@@ -9,7 +9,7 @@ pub const FACTS: Facts = Facts {
     // Invitations go to numbers.
     schemes: &["apple", "tel"],
     mediums: &["apple_messages"],
-    // No limit but the payload's: about 10 KB inline (Apple's MSP tutorials, read 2026-11-20).
+    // No predetermined maximum, but one of the payload, which is not said (msp-rest-api/messages-received, read 2026-11-28).
     text: TextLimit { max: 8_000, unit: Unit::Bytes },
     // Not published. One message in flight to each customer, or their order is lost.
     paces: &[Pace {

@@ -10,8 +10,8 @@ use crate::kit::{address, choices as listed, crypto, markup, text, words};
 /// The extension that shows pickers.
 const BID: &str = "com.apple.messages.MSMessageExtensionBalloonPlugin:0000000000:com.apple.icloud.apps.messages.business.extension";
 const QUICK: std::ops::RangeInclusive<usize> = 2..=5;
-/// About what Apple takes inline.
-const PAYLOAD: usize = 10_000;
+/// Above 10 KB Apple answers with a reference (messages-sent, read 2026-11-28); this much nobody scrolls through.
+const PAYLOAD: usize = 64_000;
 
 /// The calls that bring a message to Apple.
 pub(super) fn render(channel: &Channel, message: &Outbound<'_>, cx: &Context<'_>) -> Result<Rendered, RenderError> {
@@ -180,7 +180,7 @@ impl Writer<'_> {
         let list = asked.layout == Some(part::Layout::List) || described || !QUICK.contains(&answers.len());
         let data = if list { self.list(asked, &answers) } else { self.quick(asked, &answers) };
         if data.to_string().len() > PAYLOAD - 1_000 {
-            self.note(index, "choices", "text", "so many options do not fit into Apple's 10 KB");
+            self.note(index, "choices", "text", "so many options do not fit into one message");
             return self.text(index, &listed::numbered(&Choices { media: None, ..asked.clone() }));
         }
         let titles: Vec<&str> = answers.iter().map(|o| &*o.title).collect();
@@ -235,7 +235,7 @@ impl Writer<'_> {
             self.note(index, "card", "text", "a card's picture cannot be sent from here");
         }
         if !rest.is_empty() {
-            return self.choices(index, &Choices { options: card.options.clone(), ..words::card(card) });
+            return self.choices(index, &Choices { media: None, ..words::card(card) });
         }
         let text = words::card(card).text;
         match link {
@@ -255,7 +255,7 @@ impl Writer<'_> {
         let id = crypto::uuid(&["apple", self.message.id, &self.out.calls.len().to_string()]);
         words::merge(&mut content, self.message.native);
         if content.to_string().len() > PAYLOAD {
-            return Err(RenderError::new("#/parts", "message_too_large", "Apple takes about 10 KB: shorter words or fewer options"));
+            return Err(RenderError::new("#/parts", "message_too_large", "Apple takes about 64 KB: shorter words or fewer options"));
         }
         let mut call = self.channel.message(content, &id, self.customer, self.cx);
         // Whatever no person wrote says so.
@@ -264,5 +264,41 @@ impl Writer<'_> {
         }
         self.out.calls.push(call);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::twin::Twin as _;
+
+    #[test]
+    fn what_nobody_scrolls_through_becomes_words() {
+        let settings = super::super::Twin::new(3).settings();
+        let channel = <Channel as Adapter>::bind(crate::contract::Settings(settings)).expect("settings");
+        let render = |count: usize| {
+            let option = |n: usize| ChoiceOption { title: format!("Option {n}").into(), ..ChoiceOption::default() };
+            let asked = Choices { text: "Pick".into(), options: (0..count).map(option).collect(), ..Choices::default() };
+            let (parts, native) = ([Part::Choices(asked)], serde_json::Map::new());
+            let message = Outbound {
+                id: "msg_1",
+                to: "apple:urn:mbid:FAKE-ANN",
+                thread: None,
+                parts: &parts,
+                template: None,
+                category: Category::Service,
+                reply_to: None,
+                handle: None,
+                author: None,
+                expires_at: None,
+                native: &native,
+            };
+            let cx = Context { now: Time(0), public_url: "", hook_url: "", login: None, keys: None };
+            super::render(&channel, &message, &cx).expect("it renders")
+        };
+        assert!(render(200).downgrades.is_empty());
+        let many = render(1_500);
+        assert_eq!((many.downgrades.len(), many.downgrades[0].into.as_str()), (1, "text"));
+        assert!(many.calls.len() > 1, "and the words go in pieces");
     }
 }
