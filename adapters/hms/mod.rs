@@ -21,10 +21,10 @@ pub use facts::FACTS;
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, Context, Outbound, Parsed, RenderError, Rendered, Reply, Secret, SettingsError, Setup, Step, Time, Verified,
+    Adapter, Call, Context, Device, Outbound, Parsed, Registered, RenderError, Rendered, Reply, Secret, SettingsError, Setup, Step, Time, Verified,
     VerifyError, Webhook,
 };
-use crate::kit::tokens::TokenSigner;
+use crate::kit::{push, tokens::TokenSigner};
 
 const TOKEN_PATH: &str = "oauth2/v3/token";
 const LOGIN: &str = "https://oauth-login.cloud.huawei.com";
@@ -156,6 +156,10 @@ impl Adapter for Channel {
     /// Whether Huawei takes the app's secret; tokens of our own are only tried by a push.
     fn probe(&self, cx: &Context<'_>) -> Option<Call> {
         self.login(cx)
+    }
+
+    fn register(&self, device: &Device<'_>) -> Option<Result<Registered, RenderError>> {
+        Some(push::by_token("hms", device))
     }
 
     fn setup(&self, cx: &Context<'_>) -> Setup {

@@ -1,7 +1,8 @@
 //! Web Push: notifications to browsers, through the push service of each browser's maker.
 //!
 //! One open protocol (RFC 8030) with several operators. Where to send and for whom to encrypt is a subscription that the
-//! page hands over; it works like a credential, so it comes as `Outbound::handle` and never stands in an address:
+//! page hands over; it works like a credential, so it comes as `Outbound::handle` and never stands in an address (which is a
+//! fingerprint of it):
 //!
 //! ```json
 //! { "endpoint": "https://push.example.net/push/FAKE123", "p256dh": "BK5H...", "auth": "VPkW..." }
@@ -25,7 +26,7 @@ pub use facts::FACTS;
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, Context, Outbound, Parsed, RenderError, Rendered, Reply, Secret, SettingsError, Setup, Step, Time, Verified,
+    Adapter, Call, Context, Device, Outbound, Parsed, Registered, RenderError, Rendered, Reply, Secret, SettingsError, Setup, Step, Time, Verified,
     VerifyError, Webhook,
 };
 use crate::kit::tokens::TokenSigner;
@@ -99,6 +100,10 @@ impl Adapter for Channel {
 
     fn classify(&self, _call: &Call, reply: &Reply) -> Step {
         errors::classify(reply)
+    }
+
+    fn register(&self, device: &Device<'_>) -> Option<Result<Registered, RenderError>> {
+        Some(subscription::register(device, &self.settings.hosts))
     }
 
     fn setup(&self, _cx: &Context<'_>) -> Setup {

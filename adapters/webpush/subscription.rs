@@ -2,6 +2,10 @@
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::Deserialize;
+use serde_json::json;
+
+use crate::contract::{Device, Registered, RenderError};
+use crate::kit::{address, crypto};
 
 /// Under these hosts the browsers' makers run their push services.
 const HOSTS: [&str; 4] = ["fcm.googleapis.com", "push.services.mozilla.com", "push.apple.com", "notify.windows.com"];
@@ -66,6 +70,16 @@ impl Subscription {
     }
 }
 
+/// A browser that a page registers: its address is the endpoint's fingerprint, its handle what is needed of the subscription.
+pub(super) fn register(device: &Device<'_>, hosts: &[String]) -> Result<Registered, RenderError> {
+    let wrong = |problem: &str| RenderError::new("#/subscription", "subscription_invalid", format!("it cannot be used: {problem}"));
+    let given = device.subscription.ok_or_else(|| RenderError::new("#/subscription", "missing", "browsers are registered by `subscription`"))?;
+    let subscription = Subscription::read(&given.to_string(), hosts).map_err(wrong)?;
+    let endpoint = subscription.endpoint.as_str();
+    let handle = json!({ "endpoint": endpoint, "p256dh": base64(&subscription.p256dh), "auth": base64(&subscription.auth) });
+    Ok(Registered { address: address::address("webpush", &crypto::fingerprint(&[endpoint])), handle: Some(handle.to_string()) })
+}
+
 /// Base64url as browsers write it, and as some libraries do: padded, or with the standard alphabet.
 pub(super) fn unbase64(text: &str) -> Option<Vec<u8>> {
     BASE64_URL_SAFE_NO_PAD.decode(text.trim_end_matches('=').replace('+', "-").replace('/', "_")).ok()
@@ -99,6 +113,21 @@ mod tests {
         }
         assert!(read("https://push.example.net/x", &["example.net".into()]).is_ok());
         assert!(read("https://fcm.googleapis.com/x", &["example.net".into()]).is_err());
+    }
+
+    #[test]
+    fn a_registered_browser_is_written_to_by_its_fingerprint() {
+        let registered = |endpoint: &str| {
+            let given = json!({ "endpoint": endpoint, "expirationTime": null, "keys": { "p256dh": P256DH, "auth": "BTBZMqHH6r4Tts7J_aSIgg" } });
+            register(&Device { token: None, subscription: Some(&given) }, &[])
+        };
+        let one = registered("https://web.push.apple.com/fake-1").expect("registered");
+        assert!(one.address.starts_with("webpush:") && !one.address.contains("fake-1"), "{}", one.address);
+        assert_eq!(one, registered("https://web.push.apple.com/fake-1").expect("registered"));
+        assert_ne!(one.address, registered("https://web.push.apple.com/fake-2").expect("registered").address);
+        assert!(Subscription::read(&one.handle.expect("a handle"), &[]).is_ok());
+        assert_eq!(registered("https://127.0.0.1/x").expect_err("refused").code, "subscription_invalid");
+        assert_eq!(register(&Device { token: Some("x"), subscription: None }, &[]).expect_err("refused").code, "missing");
     }
 
     #[test]
