@@ -105,7 +105,10 @@ impl Adapter for Channel {
     }
 
     fn register(&self, device: &Device<'_>) -> Option<Result<Registered, RenderError>> {
-        Some(push::by_token("apns", device))
+        // Hexadecimal may be written either way; the address is one.
+        let token = device.token.map(str::to_ascii_lowercase);
+        let registered = push::by_token("apns", &Device { token: token.as_deref(), ..*device });
+        Some(registered.and_then(|registered| outbound::device(&registered.address).map(|_| registered)))
     }
 
     fn setup(&self, _cx: &Context<'_>) -> Setup {
@@ -171,6 +174,14 @@ mod tests {
         let signer = TokenSigner::es256_raw(&private, &point).expect("a pair");
         let ours = signer.token(&json!({ "alg": "ES256", "kid": "KEYID12345" }), &json!({ "iss": "TEAMID6789", "iat": 1_795_000_000 }));
         assert_eq!(ours.expect("signed").reveal().rsplit_once('.').map(|(s, _)| s), token.rsplit_once('.').map(|(s, _)| s));
+    }
+
+    #[test]
+    fn a_device_has_one_address_however_its_token_is_written() {
+        let channel = channel(json!({})).expect("settings");
+        let register = |token| channel.register(&Device { token: Some(token), subscription: None }).expect("it knows devices");
+        assert_eq!(register("ABCDEF01").expect("registered").address, "apns:abcdef01");
+        assert_eq!(register("not-hex").expect_err("refused").code, "address_invalid");
     }
 
     #[test]

@@ -54,7 +54,7 @@ fn collapse_id(key: &str) -> String {
 }
 
 /// A device token: hexadecimal, of whatever even length.
-fn device(to: &str) -> Result<String, RenderError> {
+pub(super) fn device(to: &str) -> Result<String, RenderError> {
     let id = address::id(to, "apns").filter(|id| id.len() >= 2 && id.len() % 2 == 0 && id.bytes().all(|b| b.is_ascii_hexdigit()));
     let wrong = || RenderError::new("#/to", "address_invalid", "expected `apns:` and the device token in hexadecimal");
     id.map(|id| id.to_ascii_lowercase()).ok_or_else(wrong)

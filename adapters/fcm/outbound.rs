@@ -51,11 +51,12 @@ pub(super) fn render(channel: &Channel, message: &Outbound<'_>, cx: &Context<'_>
 /// The field that names the receiver, and its value: a topic, an installation, or a registration token.
 fn target(to: &str) -> Result<(&'static str, String), RenderError> {
     let wrong = |expected: &str| Err(RenderError::new("#/to", "address_invalid", format!("expected {expected}")));
-    let Some(id) = address::id(to, "fcm") else { return wrong("`fcm:` and a registration, or `fcm:topic/NAME`") };
-    if let Some(topic) = id.strip_prefix("topic/") {
+    // Looked for before anything is unescaped: a registration that reads `topic/...` is one device's and no topic.
+    if let Some(topic) = to.strip_prefix("fcm:topic/") {
         let named = (1..=900).contains(&topic.len()) && topic.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.~%".contains(&b));
         return if named { Ok(("topic", topic.to_owned())) } else { wrong("a topic of letters, digits and -_.~%") };
     }
+    let Some(id) = address::id(to, "fcm") else { return wrong("`fcm:` and a registration, or `fcm:topic/NAME`") };
     if id.bytes().any(|b| !b.is_ascii_graphic()) {
         return wrong("a registration as the app got it");
     }

@@ -54,12 +54,15 @@ fn downgrade(out: &mut Rendered, from: &str, into: &str, why: &str) {
 
 fn target(channel: &Channel, to: &str) -> Result<(String, bool), RenderError> {
     let wrong = |expected: &str| RenderError::new("#/to", "address_invalid", format!("expected {expected}"));
-    let id = address::id(to, "hms").filter(|id| id.bytes().all(|b| b.is_ascii_graphic())).ok_or_else(|| wrong("`hms:` and the device token"))?;
-    match id.strip_prefix("topic/") {
-        None => Ok((id.into_owned(), false)),
+    // Looked for before anything is unescaped: a token that reads `topic/...` is one device's and no topic.
+    match to.strip_prefix("hms:topic/") {
         Some(_) if channel.settings.generation == Generation::Harmony => Err(wrong("a device token: HarmonyOS 5 has no topics")),
         Some("") => Err(wrong("`hms:topic/` and a name")),
         Some(topic) => Ok((topic.to_owned(), true)),
+        None => {
+            let id = address::id(to, "hms").filter(|id| id.bytes().all(|b| b.is_ascii_graphic()));
+            id.map(|id| (id.into_owned(), false)).ok_or_else(|| wrong("`hms:` and the device token"))
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Web Push: notifications to browsers, through the push service of each browser's maker.
 //!
 //! One open protocol (RFC 8030) with several operators. Where to send and for whom to encrypt is a subscription that the
-//! page hands over; it works like a credential, so it comes as `Outbound::handle` and never stands in an address:
+//! page hands over; it works like a credential, so it comes as `Outbound::handle` and never stands in an address (which is a
+//! fingerprint of it):
 //!
 //! ```json
 //! { "endpoint": "https://push.example.net/push/FAKE123", "p256dh": "BK5H...", "auth": "VPkW..." }
@@ -29,7 +30,6 @@ use crate::contract::{
     VerifyError, Webhook,
 };
 use crate::kit::tokens::TokenSigner;
-use subscription::Subscription;
 use subscription::unbase64;
 
 /// Seconds: a token is good for 12 to 18 hours (RFC 8292 allows 24) and is made anew every 6, for push services keep what
@@ -103,7 +103,7 @@ impl Adapter for Channel {
     }
 
     fn register(&self, device: &Device<'_>) -> Option<Result<Registered, RenderError>> {
-        Some(Subscription::registered(device, &self.settings.hosts))
+        Some(subscription::register(device, &self.settings.hosts))
     }
 
     fn setup(&self, _cx: &Context<'_>) -> Setup {

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::contract::{Device, Registered, RenderError};
-use crate::kit::crypto;
+use crate::kit::{address, crypto};
 
 /// Under these hosts the browsers' makers run their push services.
 const HOSTS: [&str; 4] = ["fcm.googleapis.com", "push.services.mozilla.com", "push.apple.com", "notify.windows.com"];
@@ -58,16 +58,6 @@ impl Subscription {
         Ok(Self { endpoint, p256dh, auth })
     }
 
-    /// A browser as its page registers it. The address follows from the endpoint, so that registering again changes nothing.
-    pub(super) fn registered(device: &Device<'_>, hosts: &[String]) -> Result<Registered, RenderError> {
-        let refuse = |problem: &str| RenderError::new("#/subscription", "subscription_invalid", problem);
-        let given = device.subscription.ok_or_else(|| refuse("this channel's browsers are registered by `subscription`"))?;
-        let read = Self::read(&given.to_string(), hosts).map_err(refuse)?;
-        let id = crypto::hex(&crypto::sha256(read.endpoint.as_str().as_bytes())[..16]);
-        let handle = json!({ "endpoint": read.endpoint.as_str(), "p256dh": base64(&read.p256dh), "auth": base64(&read.auth) });
-        Ok(Registered { address: format!("webpush:{id}"), handle: Some(handle.to_string()) })
-    }
-
     /// Scheme and host: whom the token is for.
     pub(super) fn origin(&self) -> String {
         self.endpoint.origin().ascii_serialization()
@@ -78,6 +68,16 @@ impl Subscription {
         let query = self.endpoint.query().map(|q| format!("?{q}")).unwrap_or_default();
         format!("{}{query}", self.endpoint.path().trim_start_matches('/'))
     }
+}
+
+/// A browser that a page registers: its address is the endpoint's fingerprint, its handle what is needed of the subscription.
+pub(super) fn register(device: &Device<'_>, hosts: &[String]) -> Result<Registered, RenderError> {
+    let wrong = |problem: &str| RenderError::new("#/subscription", "subscription_invalid", format!("it cannot be used: {problem}"));
+    let given = device.subscription.ok_or_else(|| RenderError::new("#/subscription", "missing", "browsers are registered by `subscription`"))?;
+    let subscription = Subscription::read(&given.to_string(), hosts).map_err(wrong)?;
+    let endpoint = subscription.endpoint.as_str();
+    let handle = json!({ "endpoint": endpoint, "p256dh": base64(&subscription.p256dh), "auth": base64(&subscription.auth) });
+    Ok(Registered { address: address::address("webpush", &crypto::fingerprint(&[endpoint])), handle: Some(handle.to_string()) })
 }
 
 /// Base64url as browsers write it, and as some libraries do: padded, or with the standard alphabet.
@@ -116,14 +116,18 @@ mod tests {
     }
 
     #[test]
-    fn what_a_page_registers_can_be_written_to() {
-        let given = json!({ "endpoint": "https://web.push.apple.com/x", "expirationTime": null, "keys": { "p256dh": P256DH, "auth": "BTBZMqHH6r4Tts7J_aSIgg" } });
-        let device = Device { token: None, subscription: Some(&given) };
-        let once = Subscription::registered(&device, &[]).expect("good");
-        assert_eq!(once, Subscription::registered(&device, &[]).expect("good"), "the same browser has the same address");
-        assert!(once.address.starts_with("webpush:") && Subscription::read(once.handle.as_deref().expect("kept"), &[]).is_ok());
-        let nothing = Subscription::registered(&Device { token: Some("x"), subscription: None }, &[]);
-        assert_eq!(nothing.map_err(|e| e.pointer), Err("#/subscription".to_owned()));
+    fn a_registered_browser_is_written_to_by_its_fingerprint() {
+        let registered = |endpoint: &str| {
+            let given = json!({ "endpoint": endpoint, "expirationTime": null, "keys": { "p256dh": P256DH, "auth": "BTBZMqHH6r4Tts7J_aSIgg" } });
+            register(&Device { token: None, subscription: Some(&given) }, &[])
+        };
+        let one = registered("https://web.push.apple.com/fake-1").expect("registered");
+        assert!(one.address.starts_with("webpush:") && !one.address.contains("fake-1"), "{}", one.address);
+        assert_eq!(one, registered("https://web.push.apple.com/fake-1").expect("registered"));
+        assert_ne!(one.address, registered("https://web.push.apple.com/fake-2").expect("registered").address);
+        assert!(Subscription::read(&one.handle.expect("a handle"), &[]).is_ok());
+        assert_eq!(registered("https://127.0.0.1/x").expect_err("refused").code, "subscription_invalid");
+        assert_eq!(register(&Device { token: Some("x"), subscription: None }, &[]).expect_err("refused").code, "missing");
     }
 
     #[test]

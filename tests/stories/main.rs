@@ -9,6 +9,7 @@ mod house;
 mod limits;
 mod media;
 mod outage;
+mod push;
 mod webhooks;
 mod world;
 mod world_twin;
