@@ -23,7 +23,7 @@ use crate::envelope::Writer;
 use crate::ingress::{self, Ingress, claims::Claims, listener, remember::Remembered};
 use crate::log::{self, EventLog, Position, Positions, Topic};
 use crate::media::{blobs::Blobs, fetch, links::Links};
-use crate::outbound::{accept::Acceptor, owner, projector, unit};
+use crate::outbound::{accept::Acceptor, fallback, owner, projector, unit};
 use crate::seal::Seal;
 use crate::store::{Store, sqlite::Sqlite};
 use crate::transport::Transport;
@@ -93,10 +93,12 @@ impl App {
         let (stop_units, units_stopping) = watch::channel(false);
 
         let seal = Arc::new(Seal::new(&secret_setting(&*store, "seal_key").await.map_err(wrong)?));
+        let (fallbacks, due_fallbacks) = mpsc::unbounded_channel();
         let parts = Arc::new(unit::Parts {
             log: Arc::clone(&log),
             store: Arc::clone(&store),
             seal: Arc::clone(&seal),
+            fallbacks,
             channels: channels.clone(),
             transport: transport.clone(),
             writer: writer.clone(),
@@ -109,7 +111,8 @@ impl App {
         tokio::spawn(projector::run(Arc::clone(&log), Arc::clone(&store)));
         let feed = Feed::open(Arc::clone(&log), secret_setting(&*store, "cursor_key").await.map_err(wrong)?).await.map_err(wrong)?;
         tokio::spawn(Arc::clone(&feed).run());
-        let acceptor = Acceptor::new(parts, units.clone());
+        let acceptor = Acceptor::new(Arc::clone(&parts), units.clone());
+        tokio::spawn(fallback::run(parts, acceptor.clone(), due_fallbacks));
         tokio::spawn(send_topic::run(Arc::clone(&log), acceptor.clone(), writer.clone()));
 
         let (owed, owed_calls) = mpsc::unbounded_channel();

@@ -1,11 +1,12 @@
 //! What others tell a unit's owner: records on `orders`. The owner alone decides what they mean for its messages.
 
 use bytes::Bytes;
-use fairway_adapters::contract::{MediaRef, Receipt, Time};
+use fairway_adapters::contract::{MediaRef, Receipt, State, Time};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{self, Fingerprint, MessageId};
 use crate::log::{Headers, Record, Stored, Topic};
+use crate::outbound::accepted::Accepted;
 pub use crate::store::Handle;
 
 /// One order.
@@ -45,6 +46,15 @@ pub enum Order {
         /// What to keep.
         handle: Handle,
     },
+    /// A message that has a fallback got this far. The owner tells it to itself, so that a crash forgets no step.
+    Fallback {
+        /// The message.
+        message: Box<Accepted>,
+        /// The state it reached.
+        state: State,
+        /// When.
+        at: Time,
+    },
     /// Stop what has not gone out.
     Cancel {
         /// Which message.
@@ -78,6 +88,7 @@ impl Order {
             Self::Receipt { .. } => "receipt",
             Self::Media { .. } => "media",
             Self::Handle { .. } => "handle",
+            Self::Fallback { .. } => "fallback",
             Self::Cancel { .. } => "cancel",
             Self::Settle { .. } => "settle",
         };

@@ -7,6 +7,7 @@ use fairway_adapters::contract::{Category, Context, Downgrade, Outbound, Priorit
 use tokio::sync::oneshot;
 
 use super::accepted::{Accepted, conversation};
+use super::fallback;
 use super::owner::Units;
 use super::unit::{Ask, Parts};
 use crate::channels::{Channel, ChooseError};
@@ -100,6 +101,7 @@ impl Acceptor {
         let reply_to = self.reply_to(request.reply_to.as_deref()).await?;
         let handle = self.handle(&channel, &conversation(&channel.id, &to, thread.as_deref())).await;
         let rendered = self.render(&channel, &request, &to, thread.as_deref(), reply_to.as_deref(), handle.as_deref())?;
+        self.check_fallback(&request)?;
         let id = match act {
             Act::Once => MessageId::random(channel.unit),
             Act::Named(parts) => MessageId::derived(channel.unit, parts),
@@ -211,6 +213,31 @@ impl Acceptor {
         }
     }
 
+    /// Every step must find its channel and be carried by it: what cannot go is said now, not when it is needed.
+    fn check_fallback(&self, request: &SendRequest) -> Result<(), Refused> {
+        for (number, step) in request.fallback.iter().enumerate() {
+            let inside = |e: Refused| Refused { pointer: e.pointer.replacen('#', &format!("#/fallback/{number}"), 1), ..e };
+            if step.after.is_some() && fallback::after(step).is_none() {
+                let pointer = format!("#/fallback/{number}/after");
+                return Err(Refused::new(&pointer, "duration_invalid", "expected an ISO 8601 duration, such as PT10M"));
+            }
+            let alone = SendRequest {
+                to: Some(step.to.clone()),
+                channel: step.channel.clone(),
+                parts: if step.parts.is_empty() && step.template.is_none() { request.parts.clone() } else { step.parts.clone() },
+                template: if step.parts.is_empty() && step.template.is_none() { request.template.clone() } else { step.template.clone() },
+                category: request.category,
+                ..SendRequest::default()
+            };
+            let (channel, to, thread) = self.address(&alone).map_err(inside)?;
+            // What lets us answer may come until then; without it nothing can be said about this step yet.
+            if !channel.facts().handles {
+                self.render(&channel, &alone, &to, thread.as_deref(), None, None).map_err(inside)?;
+            }
+        }
+        Ok(())
+    }
+
     /// What the person can be answered with. The owner writes it down a moment after the delivery was acknowledged, so a fast
     /// answer looks twice.
     async fn handle(&self, channel: &Channel, conversation: &str) -> Option<String> {
@@ -268,8 +295,8 @@ fn check(request: &SendRequest, now: Time) -> Result<(), Refused> {
     if request.parts.is_empty() && request.template.is_none() {
         return Err(Refused::new("#/parts", "missing", "say what to send: `parts` or `template`"));
     }
-    if !request.fallback.is_empty() {
-        return Err(Refused::new("#/fallback", "not_supported", "this build does not do fallback chains yet; send without `fallback`"));
+    if request.fallback.len() > 5 {
+        return Err(Refused::new("#/fallback", "fallback_too_long", "at most 5 steps"));
     }
     if request.category == Category::Marketing && request.priority != Priority::Bulk {
         return Err(Refused::new("#/priority", "marketing_is_bulk", "marketing goes with `\"priority\": \"bulk\"`"));

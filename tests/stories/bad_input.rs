@@ -92,7 +92,8 @@ async fn bad_sends_name_the_place_and_the_remedy() {
         (with("parts", json!([{ "type": "text", "text": 7 }])), 422, "#/parts"),
         (with("category", json!("marketing")), 422, "#/priority"),
         (with("expires_at", json!("2020-01-01T00:00:00Z")), 422, "#/expires_at"),
-        (with("fallback", json!([{ "to": "tel:+15550100200" }])), 501, "#/fallback"),
+        (with("fallback", json!([{ "to": "nowhere:1" }])), 422, "#/fallback/0/to"),
+        (with("fallback", json!([{ "to": "telegram:5550002", "after": "soon" }])), 422, "#/fallback/0/after"),
         (with("metadata", json!({ "k": "v".repeat(501) })), 422, "#/metadata/k"),
     ] {
         let (got, answer) = world.post("/v1/messages", &body).await;

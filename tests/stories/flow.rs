@@ -188,3 +188,40 @@ async fn a_device_is_registered_and_reported_gone() {
     let (status, no) = world.post("/v1/devices", &json!({ "channel": "demo-telegram", "token": token })).await;
     assert_eq!(status, 501, "{no}");
 }
+
+/// What the first channel cannot bring, the second does; what it brings in time stops the second.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fallback_goes_when_it_is_needed_and_only_then() {
+    let world = World::start("").await;
+    let send = async |to: &str, step: serde_json::Value| {
+        let body = json!({ "to": to, "channel": if to.starts_with("fcm") { "demo-fcm" } else { "demo-whatsapp" },
+            "parts": [{ "type": "text", "text": "first" }], "fallback": [step], "metadata": { "booking": "B-77" } });
+        let (status, accepted) = world.post("/v1/messages", &body).await;
+        assert_eq!(status, 202, "{accepted}");
+        accepted["id"].as_str().expect("an id").to_owned()
+    };
+    let reached = async |w: &World, n: u64| w.books("telegram").await["accepted"] == n;
+
+    // A failure starts it at once, though it would have waited.
+    let words = json!([{ "type": "text", "text": "second" }]);
+    let id = send("fcm:unregistered-token-of-a-story", json!({ "to": "telegram:5550001", "after": "PT1H", "parts": words })).await;
+    world.reaches(&id, &["failed"], 10).await;
+    world.until("the second goes", 15, async |w| reached(w, 1).await).await;
+
+    // Delivered in time: nothing follows.
+    let id = send("whatsapp:+15550100200", json!({ "to": "telegram:5550001", "after": "PT3S" })).await;
+    world.reaches(&id, &["delivered", "read"], 10).await;
+
+    // Not delivered in time: the second goes, once, also when the receipt comes afterwards.
+    world.mood("whatsapp", &json!({ "late_receipts_ms": 6000 })).await;
+    let id = send("whatsapp:+15550100201", json!({ "to": "telegram:5550002", "after": "PT1S" })).await;
+    world.until("the second goes", 15, async |w| reached(w, 2).await).await;
+    world.reaches(&id, &["delivered", "read"], 20).await;
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    assert!(reached(&world, 2).await, "{}", world.books("telegram").await);
+    let followers = world.get("/v1/messages?channel=demo-telegram&limit=10").await;
+    assert!(
+        followers["data"].as_array().is_some_and(|all| all.iter().all(|m| m["request"]["metadata"]["booking"] == "B-77")),
+        "{followers:#}"
+    );
+}

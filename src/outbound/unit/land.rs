@@ -271,6 +271,9 @@ impl Unit {
             telemetry::counter(&names::FAILURES, &[&item.entry.channel, class.word()]).increment(1);
         }
         records.push(self.status_record(number, state, reason.as_ref(), None));
+        if matches!(state, State::Failed | State::Expired) {
+            records.extend(self.fallback_order(&self.items[&number].message, state, clock::now()));
+        }
         if matches!(state, State::Failed | State::Expired | State::InDoubt) {
             records.extend(self.dead_letter(number, state, reason.as_ref()));
         }

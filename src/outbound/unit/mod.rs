@@ -53,6 +53,8 @@ pub struct Parts {
     pub transport: Transport,
     /// Opens what lets us answer.
     pub seal: Arc<Seal>,
+    /// Decides what follows for a message with a fallback.
+    pub fallbacks: mpsc::UnboundedSender<super::fallback::Due>,
     /// Writes events.
     pub writer: Writer,
     /// `server.public_url`.

@@ -88,12 +88,26 @@ impl Unit {
                 None => self.look_up(Lookup::Settle { offset, id, how }, id),
             },
             Some(Order::Handle { channel, peer, handle }) => self.keep_handle(offset, &channel, &peer, handle),
+            Some(Order::Fallback { message, state, at }) => self.decide_fallback(offset, message, state, at),
             Some(Order::Media { .. }) => self.progress.done_order(offset),
             None => {
                 tracing::error!(unit = self.unit, offset, "an order cannot be read; it is passed over");
                 self.progress.done_order(offset);
             }
         }
+    }
+
+    /// What a message with a fallback got to is dealt with beside this task; then the order is done.
+    fn decide_fallback(&self, offset: u64, message: Box<Accepted>, state: State, at: Time) {
+        let (done, dealt) = oneshot::channel();
+        let sent = self.parts.fallbacks.send(super::super::fallback::Due { message, state, at, done });
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            // Not dealt with: the process stops, and the next owner reads the order again.
+            if sent.is_ok() && dealt.await.is_ok() {
+                let _ = events.send(Event::Written(Written::Order(offset)));
+            }
+        });
     }
 
     fn receipt(&mut self, offset: u64, channel: String, peer: &str, receipt: Receipt<'static>) {
@@ -189,8 +203,10 @@ impl Unit {
             reminder: None,
         };
         let (attempt, message) = (known.attempt, Arc::clone(&known.message));
-        let record = self.status(&message, status, publish::state_id(id, attempt, receipt.state, receipt.recipient.as_deref()));
-        self.persist(vec![record], offset.map_or(Written::Nothing, Written::Order));
+        let at = status.at;
+        let mut records = vec![self.status(&message, status, publish::state_id(id, attempt, receipt.state, receipt.recipient.as_deref()))];
+        records.extend(self.fallback_order(&message, receipt.state, at));
+        self.persist(records, offset.map_or(Written::Nothing, Written::Order));
     }
 
     /// A message was published: it is kept at hand, and receipts that came before it are applied.

@@ -4,6 +4,7 @@ use super::*;
 use crate::envelope::{Attributes, partition};
 use crate::ids::{self, Fingerprint};
 use crate::log::{Durability, Headers, Record};
+use crate::orders::Order;
 use fairway_adapters::contract::event::{Change, ContactUpdated, Created, Notice, ReplyTo, Severity};
 use fairway_adapters::contract::{Body, Data, ErrorClass, Message as Content, Part, Raw, Reason, State, Status, Text};
 
@@ -83,7 +84,18 @@ impl Unit {
 
     /// `sent`, and with it the content.
     pub(super) fn sent_records(&self, number: Number) -> Vec<Record> {
-        vec![self.created_record(number), self.status_record(number, State::Sent, None, None)]
+        let mut records = vec![self.created_record(number), self.status_record(number, State::Sent, None, None)];
+        records.extend(self.fallback_order(&self.items[&number].message, State::Sent, clock::now()));
+        records
+    }
+
+    /// Tells ourselves how far a message with a fallback got.
+    pub(super) fn fallback_order(&self, message: &Accepted, state: State, at: Time) -> Option<Record> {
+        if message.request.fallback.is_empty() {
+            return None;
+        }
+        let order = Order::Fallback { message: Box::new(message.clone()), state, at };
+        Some(order.record(self.unit, ids::fingerprint(&[b"fallback", &message.id.bytes(), state.word().as_bytes()])))
     }
 
     fn created_record(&self, number: Number) -> Record {
