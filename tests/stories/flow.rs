@@ -225,3 +225,13 @@ async fn a_fallback_goes_when_it_is_needed_and_only_then() {
         "{followers:#}"
     );
 }
+
+/// Whoever was never heard of can be written to where the provider lets us: the store is asked once and knows nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_is_written_to_without_anything_to_answer_with() {
+    let world = World::start("").await;
+    for to in ["line:U00000000000000000000000000000556", "discord:555000100200300400"] {
+        let id = world.send(to, "Hello").await;
+        world.reaches(&id, &["sent", "delivered", "read"], 10).await;
+    }
+}

@@ -22,9 +22,11 @@ impl Unit {
         let now = clock::steady();
         let gate = self.pass_gate(now);
         let mut batch = Vec::new();
+        let mut looked_at = 0;
         let wake = loop {
-            if batch.len() >= BATCH {
-                break Some(now);
+            looked_at += 1;
+            if looked_at > BATCH {
+                break Some(now); // What has come meanwhile is taken first.
             }
             match self.lanes.next(now) {
                 Next::Arm(number) => {
@@ -63,7 +65,7 @@ impl Unit {
         let entry = item.entry.clone();
         let unrendered = item.rendered.is_none();
         let Ok(handle) = (if unrendered { self.handle_for(&entry) } else { Ok(None) }) else {
-            self.lanes.disarm(&entry, now + 5_000);
+            self.lanes.unarm(&entry); // What the store answers queues it again.
             return None;
         };
         let item = self.items.get_mut(&number)?;

@@ -105,7 +105,7 @@ impl Unit {
             Event::Written(written) => self.written(written),
             Event::Due(channel, lane, rows) => self.loaded(&channel, lane, rows),
             Event::Found(lookup, message) => self.found(*lookup, message),
-            Event::Handle(conversation, handle) => self.handles.learn(conversation, handle),
+            Event::Handle(number, conversation, handle) => self.handle_found(number, conversation, handle),
             Event::RowWritten(number, row) => self.row_written(number, &row),
             Event::RowsGone(rows, done) => self.rows_gone(rows, done),
             Event::CancelRow(row) => self.cancel_loaded(&row),

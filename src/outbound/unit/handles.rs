@@ -46,18 +46,27 @@ impl Unit {
         });
     }
 
-    /// What a message can be answered with now. `Err`: the store has been asked, come again.
+    /// The store has answered: the message that waits for it is queued again.
+    pub(super) fn handle_found(&mut self, number: Number, conversation: Arc<str>, handle: Option<store::Handle>) {
+        self.handles.learn(conversation, handle);
+        if let Some(entry) = self.items.get(&number).filter(|i| i.phase == Phase::Waiting).map(|i| i.entry.clone()) {
+            self.lanes.wait(&entry, clock::steady());
+        }
+    }
+
+    /// What a message can be answered with now. `Err`: the store has been asked, and its answer queues the message again.
     pub(super) fn handle_for(&mut self, entry: &lane::Entry) -> Result<Option<String>, ()> {
         let conversation = &entry.conversation;
         if !self.channels.get(&entry.channel).is_some_and(|s| s.channel.facts().handles) {
             return Ok(None);
         }
         let Some(known) = self.handles.0.get(conversation) else {
-            let (store, events, conversation) = (Arc::clone(&self.parts.store), self.events.clone(), Arc::clone(conversation));
+            let (store, events) = (Arc::clone(&self.parts.store), self.events.clone());
+            let (number, conversation) = (entry.number, Arc::clone(conversation));
             tokio::spawn(async move {
                 // Without the store nothing is known of it; a message that cannot do without says so and is tried again.
                 let found = store.handle(&conversation).await.ok().flatten();
-                let _ = events.send(Event::Handle(conversation, found));
+                let _ = events.send(Event::Handle(number, conversation, found));
             });
             return Err(());
         };

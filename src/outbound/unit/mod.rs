@@ -179,7 +179,7 @@ enum Event {
     Written(Written),
     Due(Arc<str>, Priority, Vec<(Cursor, Row)>),
     Found(Box<orders::Lookup>, Option<Message>),
-    Handle(Arc<str>, Option<store::Handle>),
+    Handle(Number, Arc<str>, Option<store::Handle>),
     RowWritten(Number, Box<Row>),
     RowsGone(Vec<(MessageId, u16)>, bool),
     CancelRow(Box<Row>),
