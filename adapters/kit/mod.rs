@@ -6,6 +6,7 @@ pub mod borrow;
 pub mod choices;
 pub mod crypto;
 pub mod form;
+pub mod google;
 pub mod gsm;
 pub mod hub;
 pub mod inbox;

@@ -1,0 +1,220 @@
+//! Messages: words with mentions, pictures, files, what a card's buttons and fields brought.
+
+use std::borrow::Cow;
+
+use super::inbound::Activity;
+use super::place;
+use crate::contract::event::*;
+use crate::contract::part::*;
+use crate::contract::*;
+use crate::kit::markup::{self, Dialect};
+use crate::kit::object::{self, Object};
+
+const FILE: &str = "application/vnd.microsoft.teams.file.download.info";
+const HTML: &str = "text/html";
+
+/// The field in which our own cards carry what was picked.
+pub(super) const CHOICE: &str = "choice";
+pub(super) const TITLE: &str = "title";
+
+/// A message a person wrote, or a press that comes as one.
+pub(super) fn message<'a>(activity: &Activity<'_, 'a>) -> Result<Event<'a>, String> {
+    let from = activity.who()?;
+    if from.kind.as_deref() == Some("bot") {
+        return Ok(activity.provider("bot_message"));
+    }
+    let body = Received { from, to: ours(activity), message: read(activity)?, extra: extra(activity), ..Received::default() };
+    Ok(activity.made("", Body::Received(body)))
+}
+
+/// A message that was changed, or taken back and given again.
+pub(super) fn edited<'a>(activity: &Activity<'_, 'a>) -> Result<Event<'a>, String> {
+    let message = read(activity)?;
+    let body = Edited { from: activity.who()?, message_id: message.id.clone(), message, extra: extra(activity) };
+    Ok(activity.made(&activity.when(), Body::Edited(body)))
+}
+
+pub(super) fn ours<'a>(activity: &Activity<'_, 'a>) -> Option<Text<'a>> {
+    activity.fields.object("recipient").and_then(|r| r.words("id")).map(|id| place::user(&id).into())
+}
+
+fn read<'a>(activity: &Activity<'_, 'a>) -> Result<Message<'a>, String> {
+    let id = activity.id().ok_or("a message without `id`")?;
+    Ok(Message {
+        id: id.into(),
+        sent_at: activity.time(),
+        parts: parts(activity),
+        reply_to: quoted(activity),
+        group: activity.group(),
+        ..Message::default()
+    })
+}
+
+fn parts<'a>(activity: &Activity<'_, 'a>) -> Vec<Part<'a>> {
+    let fields = &activity.fields;
+    let words = text(activity);
+    let mut parts = Vec::with_capacity(1);
+    match (fields.raw("value"), words) {
+        (Some(raw), words) if !matches!(raw.get(), "{}" | "\"\"" | "[]") => parts.push(value(raw, words.map(|w| w.text), ChoiceKind::Button)),
+        (_, Some(words)) => parts.push(Part::Text(words)),
+        _ => {}
+    }
+    let list = fields.list("attachments");
+    let mut html = None;
+    for raw in &list {
+        let Some(attachment) = Object::parse(raw.get()) else { continue };
+        let kind = attachment.words("contentType").unwrap_or_default();
+        match &*kind {
+            HTML => html = attachment.words("content"),
+            FILE => parts.extend(file(&attachment)),
+            kind if kind.starts_with("image/") => parts.extend(picture(&attachment)),
+            _ => parts.push(Part::unsupported(kind, Some(Raw::borrowed(raw)))),
+        }
+    }
+    if parts.is_empty() {
+        // A picture or words that stand in the HTML alone.
+        if let Some(html) = html {
+            let words = markup::from_html(&html, Dialect::Plain);
+            let source = html.split_once("<img").and_then(|(_, rest)| rest.split_once("src=\"")).and_then(|(_, rest)| rest.split('"').next());
+            match source {
+                Some(url) => {
+                    let source = Some(MediaRef { url: Some(url.replace("&amp;", "&")), ..MediaRef::default() });
+                    let media = Media { status: Some(MediaStatus::Pending), source, ..Media::default() };
+                    parts.push(Part::Image(MediaPart { media, caption: Some(words.into()).filter(|w: &Text<'_>| !w.is_empty()) }));
+                }
+                None if !words.is_empty() => parts.push(Part::text(words)),
+                None => {}
+            }
+        }
+    }
+    if parts.is_empty() {
+        parts.push(Part::unsupported("message", Some(Raw(Cow::Borrowed(activity.raw)))).without_secrets(fields));
+    }
+    parts
+}
+
+/// What a card brought: a pick, or the fields of a form.
+pub(super) fn value<'a>(raw: &'a serde_json::value::RawValue, words: Option<Text<'a>>, kind: ChoiceKind) -> Part<'a> {
+    let Some(fields) = Object::parse(raw.get()) else {
+        let id = object::text(raw);
+        return Part::Choice(Choice { kind, title: words.or_else(|| id.clone()), id, values: Vec::new() });
+    };
+    match fields.words(CHOICE) {
+        Some(id) => Part::Choice(Choice { kind, id: Some(id), title: fields.words(TITLE).or(words), values: Vec::new() }),
+        None if words.is_some() => Part::Choice(Choice { kind, id: None, title: words, values: Vec::new() }),
+        None => Part::Form(Form { name: None, fields: Some(Raw::borrowed(raw)) }),
+    }
+}
+
+trait WithoutSecrets {
+    fn without_secrets(self, fields: &Object<'_>) -> Self;
+}
+
+impl WithoutSecrets for Part<'_> {
+    /// The raw activity names the service; that stays in the gateway.
+    fn without_secrets(mut self, fields: &Object<'_>) -> Self {
+        if let Part::Unsupported(unsupported) = &mut self {
+            unsupported.raw = Some(fields.without(super::inbound::SECRET));
+        }
+        self
+    }
+}
+
+/// The words: without the mention of the bot, with those of others by name.
+fn text<'a>(activity: &Activity<'_, 'a>) -> Option<TextPart<'a>> {
+    let text = activity.fields.words("text")?;
+    if !text.contains("<at>") && !text.contains('&') {
+        let text = match text {
+            Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+            Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+        };
+        return Some(TextPart { text, ..TextPart::default() }).filter(|part| !part.text.is_empty());
+    }
+    let entities: Vec<Object<'a>> = activity.fields.objects("entities").into_iter().filter(|e| e.text("type").as_deref() == Some("mention")).collect();
+    let (mut out, mut mentions) = (String::with_capacity(text.len()), Vec::new());
+    let mut rest = &*text;
+    while let Some((before, after)) = rest.split_once("<at>") {
+        out.push_str(before);
+        let Some((name, after)) = after.split_once("</at>") else {
+            rest = after;
+            continue;
+        };
+        rest = after;
+        let whole = format!("<at>{name}</at>");
+        let entity = entities.iter().find(|e| e.text("text").as_deref() == Some(&whole)).and_then(|e| e.object("mentioned"));
+        let id = entity.and_then(|mentioned| mentioned.words("id"));
+        if id.as_deref().is_some_and(|id| activity.is_own(id)) {
+            rest = rest.strip_prefix(' ').unwrap_or(rest);
+            continue;
+        }
+        let out_len = out.trim_start().chars().count() as u32;
+        let length = name.chars().count() as u32 + 1;
+        mentions.push(Mention { address: id.map(|id| place::user(&id).into()), offset: out_len, length, own: None });
+        out.push('@');
+        out.push_str(name);
+    }
+    out.push_str(rest);
+    let plain = out.replace("&nbsp;", " ").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+    let plain = plain.trim();
+    (!plain.is_empty()).then(|| TextPart { text: plain.to_owned().into(), mentions, ..TextPart::default() })
+}
+
+/// A pasted picture lies with the connector, and is fetched with the token.
+fn picture<'a>(attachment: &Object<'a>) -> Option<Part<'a>> {
+    let url = attachment.words("contentUrl")?.into_owned();
+    let mime = attachment.words("contentType").filter(|mime| mime != "image/*");
+    let source = Some(MediaRef { url: Some(url), ..MediaRef::default() });
+    let media = Media { mime_type: mime, filename: attachment.words("name"), status: Some(MediaStatus::Pending), source, ..Media::default() };
+    Some(Part::Image(MediaPart { media, caption: None }))
+}
+
+/// A file by its link, which works for minutes.
+fn file<'a>(attachment: &Object<'a>) -> Option<Part<'a>> {
+    let content = attachment.object("content")?;
+    let url = content.words("downloadUrl")?.into_owned();
+    let source = Some(MediaRef { id: content.words("uniqueId").map(Text::into_owned).unwrap_or_default(), url: Some(url), expires_at: None });
+    let media = Media { filename: attachment.words("name"), status: Some(MediaStatus::Pending), source, ..Media::default() };
+    let named = Media { filename: attachment.words("name"), ..Media::default() };
+    let part = MediaPart { media, caption: None };
+    Some(match crate::kit::spoken::looks(&named) {
+        "image" => Part::Image(part),
+        "video" => Part::Video(part),
+        "audio" => Part::Audio(part),
+        _ => Part::File(part),
+    })
+}
+
+/// What is answered: an entity says it, or a block of the HTML, or the activity itself.
+fn quoted<'a>(activity: &Activity<'_, 'a>) -> Option<ReplyTo<'a>> {
+    let conversation = activity.conversation();
+    let fields = &activity.fields;
+    let reply = |id: &str, text: Option<Text<'a>>| Some(ReplyTo { id: Some(place::message(&conversation, id).into()), text, ..ReplyTo::default() });
+    let entity = fields.objects("entities").into_iter().find(|e| e.text("type").as_deref() == Some("quotedReply"));
+    if let Some(quoted) = entity.and_then(|entity| entity.object("quotedReply")) {
+        return reply(&quoted.words("messageId")?, quoted.words("preview"));
+    }
+    let html = fields.objects("attachments").into_iter().find(|a| a.text("contentType").as_deref() == Some(HTML)).and_then(|a| a.words("content"));
+    let block = html.as_deref().and_then(|html| html.split_once("schema.skype.com/Reply\"")).and_then(|(_, rest)| rest.split_once("itemid=\""));
+    if let Some(id) = block.and_then(|(_, rest)| rest.split('"').next()) {
+        return reply(id, None);
+    }
+    if let Some(id) = fields.words("replyToId") {
+        return reply(&id, None);
+    }
+    // In a channel an answer names only the beginning of its thread.
+    let thread = conversation.split_once(";messageid=").map(|(_, thread)| thread)?;
+    (fields.words("id").as_deref() != Some(thread)).then(|| reply(thread, None))?
+}
+
+fn extra<'a>(activity: &Activity<'_, 'a>) -> Extra<'a> {
+    let mut extra = Extra::default();
+    let fields = &activity.fields;
+    for name in ["value", "textFormat", "importance", "localTimestamp", "channelData"] {
+        adapter::keep(&mut extra, name, fields.kept(name));
+    }
+    let client = fields.list("entities").into_iter().find(|raw| Object::parse(raw.get()).is_some_and(|e| e.text("type").as_deref() == Some("clientInfo")));
+    if let Some(client) = client {
+        extra.push("clientInfo", Raw::borrowed(client));
+    }
+    extra
+}

@@ -1,0 +1,61 @@
+//! Invokes: presses that want an answer at once.
+
+use std::borrow::Cow;
+
+use serde_json::json;
+
+use super::content::{ours, value};
+use super::inbound::Activity;
+use super::place;
+use crate::contract::event::*;
+use crate::contract::part::{Choice, ChoiceKind};
+use crate::contract::*;
+
+/// Reads an invoke and answers it.
+pub(super) fn read<'a>(activity: &Activity<'_, 'a>, parsed: &mut Parsed<'a>) -> Result<(), String> {
+    let name = activity.fields.words("name").unwrap_or_default();
+    let answer = if name == "adaptiveCard/action" {
+        json!({ "statusCode": 200, "type": "application/vnd.microsoft.activity.message", "value": "Received" })
+    } else {
+        json!({})
+    };
+    parsed.ack = Ack { content_type: Some("application/json"), body: Cow::Owned(answer.to_string().into_bytes()), ..Ack::default() };
+    let inside = activity.fields.object("value").unwrap_or_default();
+    let part = match &*name {
+        "adaptiveCard/action" => {
+            let action = inside.object("action").unwrap_or_default();
+            let verb = action.words("verb");
+            match action.raw("data").filter(|raw| raw.get() != "{}") {
+                Some(data) => match (value(data, action.words("title"), ChoiceKind::Button), verb) {
+                    (Part::Form(form), verb) => Part::Form(part::Form { name: verb, ..form }),
+                    (part, _) => part,
+                },
+                None => Part::Choice(Choice { kind: ChoiceKind::Button, id: verb, title: action.words("title"), values: Vec::new() }),
+            }
+        }
+        "suggestedActions/submit" => match activity.fields.raw("value") {
+            Some(raw) => value(raw, None, ChoiceKind::QuickReply),
+            None => return Err("a suggested action without a value".into()),
+        },
+        // Where a file may go stays in the gateway: the address works for whoever has it.
+        "fileConsent/invoke" => {
+            let file = inside.object("uploadInfo").and_then(|info| info.words("name"));
+            Part::Choice(Choice { kind: ChoiceKind::Button, id: inside.words("action"), title: file, values: Vec::new() })
+        }
+        other => {
+            let kind = if other.is_empty() { "invoke" } else { other };
+            parsed.events.push(activity.provider(kind));
+            return Ok(());
+        }
+    };
+    let mut extra = Extra::default();
+    extra.push("name", Raw::of(&*name));
+    adapter::keep(&mut extra, "context", inside.kept("context"));
+    let conversation = activity.conversation();
+    let reply_to = activity.fields.words("replyToId").map(|id| ReplyTo { id: Some(place::message(&conversation, &id).into()), ..ReplyTo::default() });
+    let id = activity.id().ok_or("an invoke without `id`")?;
+    let message = Message { id: id.into(), sent_at: activity.time(), parts: vec![part], reply_to, group: activity.group(), ..Message::default() };
+    let body = Received { from: activity.who()?, to: ours(activity), message, extra, ..Received::default() };
+    parsed.events.push(activity.made("", Body::Received(body)));
+    Ok(())
+}
