@@ -30,6 +30,8 @@ pub struct Shown {
     tenant: Option<String>,
     /// Where the provider delivers.
     hook_url: String,
+    /// Whether the provider delivers anything: push services do not.
+    delivers: bool,
     /// Address schemes it reaches.
     schemes: Vec<String>,
     /// What it can do.
@@ -58,6 +60,7 @@ async fn shown(api: &Api, channel: &Channel) -> Shown {
             Some(token) => channel.hook_url.replace(token.as_str(), "***"),
             None => channel.hook_url.clone(),
         },
+        delivers: facts.delivers(),
         schemes: facts.schemes.iter().map(|s| (*s).to_owned()).collect(),
         can: serde_json::to_value(facts.can).unwrap_or_default(),
         health: match &view {

@@ -209,13 +209,19 @@ async fn a_fallback_goes_when_it_is_needed_and_only_then() {
     world.until("the second goes", 15, async |w| reached(w, 1).await).await;
 
     // Delivered in time: nothing follows.
-    let id = send("whatsapp:+15550100200", json!({ "to": "telegram:5550001", "after": "PT3S" })).await;
+    let id = send("whatsapp:+15550100200", json!({ "to": "telegram:5550001", "after": "PT1M" })).await;
     world.reaches(&id, &["delivered", "read"], 10).await;
+    world
+        .until("its second is cancelled", 10, async |w| {
+            let followers = w.get("/v1/messages?channel=demo-telegram&limit=10").await;
+            followers["data"].as_array().is_some_and(|all| all.iter().any(|m| m["state"] == "cancelled"))
+        })
+        .await;
 
     // Not delivered in time: the second goes, once, also when the receipt comes afterwards.
     world.mood("whatsapp", &json!({ "late_receipts_ms": 6000 })).await;
     let id = send("whatsapp:+15550100201", json!({ "to": "telegram:5550002", "after": "PT1S" })).await;
-    world.until("the second goes", 15, async |w| reached(w, 2).await).await;
+    world.until("the second goes before the late receipt", 15, async |w| reached(w, 2).await).await;
     world.reaches(&id, &["delivered", "read"], 20).await;
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     assert!(reached(&world, 2).await, "{}", world.books("telegram").await);

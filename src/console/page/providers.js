@@ -80,7 +80,7 @@ function card(provider, state, channel) {
   const table = el("tbody");
   const node = el("div", { class: "card form" },
     el("h3", {}, channel.name, " ", el("span", { class: "meta" }, channel.id)),
-    el("div", { class: "strip" }, el("button", { type: "button", onclick: () => write(provider, scheme, channel.id, (t) => tell("bad", t)) }, "Let somebody write"), el("button", { type: "button", onclick: burst }, "Send 10 to one person")),
+    el("div", { class: "strip" }, channel.delivers ? el("button", { type: "button", onclick: () => write(provider, scheme, channel.id, (t) => tell("bad", t)) }, "Let somebody write") : "", el("button", { type: "button", onclick: burst }, "Send 10 to one person")),
     el("label", { for: `mood-${provider}` }, "How it feels"), select,
     el("table", {}, el("caption", { class: "hush" }, `Books of ${channel.name}`), table), note);
   const update = async (fresh) => {
@@ -105,11 +105,14 @@ export async function providers() {
   }
   const cards = new Map();
   strip.append(el("span", { class: "dim" }, "Let somebody write:"));
-  for (const [provider, state] of Object.entries(twins)) {
+  // Push services deliver nothing; they come last.
+  const delivers = ([, state]) => channels.find((c) => c.id === state.channel)?.delivers;
+  const ordered = Object.entries(twins).sort((a, b) => Number(Boolean(delivers(b))) - Number(Boolean(delivers(a))));
+  for (const [provider, state] of ordered) {
     const channel = channels.find((c) => c.id === state.channel);
     if (!channel) continue;
     cards.set(provider, card(provider, state, channel));
-    strip.append(el("button", { type: "button", onclick: () => write(provider, channel.schemes[0], channel.id) }, channel.name));
+    if (channel.delivers) strip.append(el("button", { type: "button", onclick: () => write(provider, channel.schemes[0], channel.id) }, channel.name));
   }
   panel.append(el("p", { class: "hint" }, "Make a provider sick, send through it, and watch the balance: what waits says why, and nothing is lost or sent twice in silence."),
     el("div", { class: "grid" }, [...cards.values()].map((c) => c.node)));
