@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The form a browser's `toJSON()` gives (`keys` around the two) is read as well. Content is encrypted for that browser
-//! (RFC 8291, [`seal`]); the channel proves itself by a token it signs (VAPID, RFC 8292). Nothing is delivered to us.
+//! (RFC 8291, `seal`); the channel proves itself by a token it signs (VAPID, RFC 8292). Nothing is delivered to us.
 
 mod errors;
 mod facts;

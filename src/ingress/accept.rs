@@ -56,6 +56,8 @@ struct Meters {
     seconds: Histogram,
 }
 
+/// Published keys are not asked for again within this long, whatever a delivery says.
+const KEYS_AGAIN: std::time::Duration = std::time::Duration::from_secs(20);
 /// Published keys are asked for again after this long.
 const KEYS_FOR: std::time::Duration = std::time::Duration::from_secs(3600);
 
@@ -95,6 +97,9 @@ impl Ingress {
         let verified = match channel.adapter.verify(webhook, &cx) {
             Ok(verified) => verified,
             Err(VerifyError::NeedsKeys(call)) => {
+                if !self.may_ask_for_keys(channel) {
+                    return Err(Refusal::Verify(VerifyError::NeedsKeys(call)));
+                }
                 let keys = self.fetch_keys(channel, call).await.ok_or(Refusal::Unavailable(channel.facts()))?;
                 let cx = Context { keys: Some(&keys), ..cx };
                 channel.adapter.verify(webhook, &cx).map_err(Refusal::Verify)?
@@ -193,6 +198,12 @@ impl Ingress {
                 });
             }
         }
+    }
+
+    /// Keys change: a delivery that names an unknown one asks for them anew. Anybody can name one, so they are asked for rarely.
+    fn may_ask_for_keys(&self, channel: &Channel) -> bool {
+        let published = self.published.read();
+        published.get(&channel.id).is_none_or(|(_, at)| at.elapsed() > KEYS_AGAIN)
     }
 
     fn published_keys(&self, channel: &Channel) -> Option<bytes::Bytes> {
