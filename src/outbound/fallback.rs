@@ -141,7 +141,7 @@ async fn is_stopped(parts: &Parts, acceptor: &Acceptor, due: &Due) -> bool {
     let until = tokio::time::Instant::now() + WORD;
     loop {
         match parts.store.message(id).await {
-            Ok(Some(step)) if step.state == State::Cancelled => return true,
+            Ok(Some(step)) if step.state >= State::Expired => return true, // It ended without having gone.
             Ok(Some(step)) if (State::Sending..=State::Read).contains(&step.state) => return false,
             // It was never put there: the first message failed without having been sent.
             Ok(None) if tokio::time::Instant::now() > until => return true,

@@ -303,7 +303,7 @@ pub trait Store: Send + Sync + 'static {
     fn by_provider_id(&self, channel: &str, provider_id: &str) -> Answer<'_, Option<Message>>;
     /// Messages by state.
     fn balance(&self) -> Answer<'_, Vec<(State, u64)>>;
-    /// Lets go of messages last changed before then.
+    /// Lets go of messages last changed before then, except those that still wait or are in doubt.
     fn forget_messages(&self, before: Time) -> Answer<'_, u64>;
 
     /// Keeps a receipt that came before its message, for 24 h.

@@ -418,7 +418,7 @@ impl Store for Sqlite {
 
     fn forget_messages(&self, before: Time) -> Answer<'_, u64> {
         self.write(move |connection| {
-            let sql = "DELETE FROM messages WHERE id IN (SELECT id FROM messages WHERE created_at < ? AND updated_at < ? LIMIT 5000)";
+            let sql = "DELETE FROM messages WHERE id IN (SELECT id FROM messages WHERE created_at < ? AND updated_at < ? AND state >= 5 LIMIT 5000)";
             Ok(connection.execute(sql, [before.0, before.0])? as u64)
         })
     }

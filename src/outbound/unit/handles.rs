@@ -16,10 +16,10 @@ impl Default for Handles {
 }
 
 impl Handles {
-    /// Takes what the store says, unless a newer one has come meanwhile.
+    /// Takes what the store says, unless this or a newer one is at hand: a look-up may have begun before its last use.
     pub(super) fn learn(&mut self, conversation: Arc<str>, handle: Option<store::Handle>) {
         let at = |handle: &Option<store::Handle>| handle.as_ref().map(|h| h.at);
-        if self.0.get(&conversation).is_none_or(|known| at(known) <= at(&handle)) {
+        if self.0.get(&conversation).is_none_or(|known| at(known) < at(&handle)) {
             self.0.insert(conversation, handle);
         }
     }
@@ -64,8 +64,13 @@ impl Unit {
             let (store, events) = (Arc::clone(&self.parts.store), self.events.clone());
             let (number, conversation) = (entry.number, Arc::clone(conversation));
             tokio::spawn(async move {
-                // Without the store nothing is known of it; a message that cannot do without says so and is tried again.
-                let found = store.handle(&conversation).await.ok().flatten();
+                // A store that is away knows nothing yet: taken for "none", it would fail a message that cannot do without.
+                let found = loop {
+                    match store.handle(&conversation).await {
+                        Ok(found) => break found,
+                        Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
+                    }
+                };
                 let _ = events.send(Event::Handle(number, conversation, found));
             });
             return Err(());

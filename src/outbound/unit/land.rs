@@ -284,7 +284,12 @@ impl Unit {
     pub(super) fn close_again(&mut self, number: Number, state: State) {
         let Some(item) = self.items.get_mut(&number) else { return };
         item.phase = Phase::Closing;
-        let records = if state == State::Sent { self.sent_records(number) } else { vec![self.status_record(number, state, None, None)] };
+        let mut records =
+            if state == State::Sent { self.sent_records(number) } else { vec![self.status_record(number, state, None, None)] };
+        if matches!(state, State::Failed | State::Expired) {
+            // The order to fall back may be what the crash cut off; steps have derived ids, so one is sent.
+            records.extend(self.fallback_order(&self.items[&number].message, state, clock::now()));
+        }
         self.persist(records, Written::Closed(number, state));
     }
 
