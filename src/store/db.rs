@@ -143,17 +143,24 @@ pub struct Statement {
     pub sql: Cow<'static, str>,
     /// Parameters of each run.
     pub runs: Vec<Vec<Value>>,
+    /// Whether it must change something; when it does not, the whole write is undone and answered [`Error::guarded`].
+    pub must: bool,
 }
 
 impl Statement {
     /// A statement that runs once.
     pub fn once(sql: impl Into<Cow<'static, str>>, parameters: Vec<Value>) -> Self {
-        Self { sql: sql.into(), runs: vec![parameters] }
+        Self { sql: sql.into(), runs: vec![parameters], must: false }
     }
 
     /// A statement that runs for each of these.
     pub fn each(sql: impl Into<Cow<'static, str>>, runs: Vec<Vec<Value>>) -> Self {
-        Self { sql: sql.into(), runs }
+        Self { sql: sql.into(), runs, must: false }
+    }
+
+    /// A condition of the whole write: this must change a row, or nothing is written.
+    pub fn guard(sql: impl Into<Cow<'static, str>>, parameters: Vec<Value>) -> Self {
+        Self { sql: sql.into(), runs: vec![parameters], must: true }
     }
 }
 

@@ -102,7 +102,13 @@ fn commit(connection: &mut Connection, batch: Vec<Job>) {
 fn attempt(connection: &Connection, act: &Act) -> Result<Vec<Done>, Error> {
     connection.execute_batch("SAVEPOINT one").map_err(failed)?;
     let result = match act {
-        Act::Write(statements) => statements.iter().map(|s| run(connection, s).map_err(failed)).collect(),
+        Act::Write(statements) => statements
+            .iter()
+            .map(|s| match run(connection, s).map_err(failed)? {
+                done if s.must && done.changed == 0 => Err(Error::guarded()),
+                done => Ok(done),
+            })
+            .collect(),
         Act::Migrate(name, steps) => migrate(connection, name, steps),
     };
     let end = if result.is_ok() { "RELEASE one" } else { "ROLLBACK TO one; RELEASE one" };
