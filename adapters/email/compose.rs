@@ -53,7 +53,7 @@ fn is_id(id: &str) -> bool {
 }
 
 /// Puts a message together; notes in `out` what people will not see as it was meant.
-pub(super) fn letter(channel: &Channel, message: &Outbound<'_>, cx: &Context<'_>, stores: bool, out: &mut Rendered) -> Result<Letter, RenderError> {
+pub(super) fn letter(channel: &Channel, message: &Outbound<'_>, cx: &Context<'_>, out: &mut Rendered) -> Result<Letter, RenderError> {
     let to = address::id(message.to, "mailto").map(|to| to.into_owned()).filter(|to| is_address(to));
     let Some(to) = to else { return Err(RenderError::new("#/to", "address_invalid", "expected `mailto:user@domain`")) };
     let mut letter = Letter {
@@ -71,9 +71,14 @@ pub(super) fn letter(channel: &Channel, message: &Outbound<'_>, cx: &Context<'_>
         letter.headers.push(("List-Unsubscribe".into(), format!("<{link}>{by_mail}")));
         letter.headers.push(("List-Unsubscribe-Post".into(), "List-Unsubscribe=One-Click".into()));
     }
-    let mut body = Body { letter: &mut letter, out, stores };
+    let mut body = Body { letter: &mut letter, out };
     for (index, part) in message.parts.iter().enumerate() {
         body.part(index, part)?;
+    }
+    if letter.text.is_empty() && !letter.files.is_empty() {
+        let names: Vec<&str> = letter.files.iter().map(|f| f.filename.as_str()).collect();
+        letter.text = names.join(", ");
+        letter.html = paragraph(&escape(&letter.text));
     }
     if letter.subject.is_empty() {
         let first = letter.text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
@@ -138,8 +143,6 @@ fn natives(letter: &mut Letter) -> Result<(), RenderError> {
 struct Body<'b> {
     letter: &'b mut Letter,
     out: &'b mut Rendered,
-    /// Whether the way out takes files out of the gateway's store.
-    stores: bool,
 }
 
 impl Body<'_> {
@@ -209,12 +212,14 @@ impl Body<'_> {
         Ok(())
     }
 
-    /// An attachment where the way out takes one; else a picture or a link.
+    /// A file of the gateway's store is attached; one that lies elsewhere becomes a picture or a link.
     fn file(&mut self, index: usize, kind: &str, shown: bool, file: &Media<'_>, caption: &str) -> Result<(), RenderError> {
         let name = file.filename.as_deref().filter(|n| !n.is_empty());
-        if let (true, Some(id)) = (self.stores, file.id.as_deref().filter(|id| !id.is_empty())) {
-            let mime_type = file.mime_type.as_deref().unwrap_or("application/octet-stream").to_owned();
-            self.letter.files.push(File { id: id.to_owned(), filename: name.unwrap_or("file").to_owned(), mime_type });
+        if let Some(id) = file.id.as_deref().filter(|id| !id.is_empty()) {
+            let token = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b));
+            let kind = file.mime_type.as_deref().filter(|m| m.split_once('/').is_some_and(|(main, sub)| token(main) && token(sub)));
+            let filename = name.unwrap_or("file").chars().filter(|c| !c.is_control()).collect();
+            self.letter.files.push(File { id: id.to_owned(), filename, mime_type: kind.unwrap_or("application/octet-stream").to_owned() });
             if !caption.is_empty() {
                 self.push(caption, &paragraph(&escape(caption)));
             }
@@ -222,7 +227,7 @@ impl Body<'_> {
         }
         let Some(url) = file.url.as_deref().filter(|url| words::is_link(url)) else {
             let at = format!("#/parts/{index}/media");
-            return Err(RenderError::new(at, "media_missing", "this way out takes no files: a file needs an http(s) `url`"));
+            return Err(RenderError::new(at, "media_missing", "a file needs the `id` of an upload, or an http(s) `url`"));
         };
         let label = name.unwrap_or(url);
         let (href, label, below) = (escape(url), escape(label), escape(caption));

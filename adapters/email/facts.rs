@@ -33,7 +33,7 @@ pub const FACTS: Facts = Facts {
     reply_window_ms: None,
     max_body: 40 << 20,
     can: Abilities {
-        media: Support::Downgraded,
+        media: Support::Native,
         choices: Support::Downgraded,
         carousel: Support::Downgraded,
         location: Support::Downgraded,

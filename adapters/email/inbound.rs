@@ -7,7 +7,7 @@ use super::letter::{self, Incoming, mailto};
 use super::{Channel, mailgun, postmark, proof, sendgrid, ses};
 use crate::contract::event::*;
 use crate::contract::*;
-use crate::kit::{crypto, form, multipart, object::Object};
+use crate::kit::{crypto, form, handed, multipart, object::Object};
 
 /// What a delivery means.
 pub(super) fn parse<'a>(channel: &Channel, hook: &Verified<'a>) -> Parsed<'a> {
@@ -16,9 +16,8 @@ pub(super) fn parse<'a>(channel: &Channel, hook: &Verified<'a>) -> Parsed<'a> {
         return unsubscribe(&address, delivery);
     }
     if delivery.is("message/rfc822") {
-        let header = |name: &str| delivery.header(name).map(str::to_owned);
-        let to = header("x-envelope-to").map(|to| to.split(',').next().unwrap_or_default().to_owned());
-        return mail(channel, Incoming::whole(delivery.body, header("x-envelope-from"), to));
+        let (from, to) = handed::envelope(delivery);
+        return mail(channel, Incoming::whole(delivery.body, from, to.into_iter().next()));
     }
     if delivery.is("multipart/form-data") {
         let Some(pieces) = delivery.header("content-type").and_then(|kind| multipart::read(kind, delivery.body)) else {

@@ -7,10 +7,15 @@ use super::{Channel, compose, quote, report};
 use crate::contract::event::*;
 use crate::contract::part::*;
 use crate::contract::*;
-use crate::kit::{address, crypto, markup};
+use crate::kit::{address, crypto, markup, text};
 
 /// The most files of one mail that are kept.
 const FILES: usize = 100;
+
+/// Bytes of text, and of HTML, that an event holds; the log takes records of a megabyte.
+const WORDS: usize = 200_000;
+/// A mail that passed more servers than this goes round in circles (RFC 5321, section 6.3).
+const HOPS: usize = 100;
 
 /// A file in a mail.
 pub(super) struct Attached {
@@ -101,7 +106,7 @@ fn received(channel: &Channel, mail: &Mail<'_>, incoming: &Incoming) -> Option<E
         subject: mail.subject().map(|s| s.to_owned().into()),
         cc: mail.cc().map(|cc| cc.iter().filter_map(|a| Some(mailto(a.address.as_deref()?).into())).collect()).unwrap_or_default(),
         headers: Some(Raw::of(&kept(mail))),
-        automatic: automatic(mail, incoming).then_some(true),
+        automatic: automatic(channel, mail, incoming).then_some(true),
         authentication: incoming.authentication.clone(),
         ..Message::default()
     };
@@ -135,16 +140,24 @@ fn kept(mail: &Mail<'_>) -> Value {
 }
 
 /// Written by a machine (RFC 3834 and what came before it): answering it may begin a loop.
-fn automatic(mail: &Mail<'_>, incoming: &Incoming) -> bool {
+fn automatic(channel: &Channel, mail: &Mail<'_>, incoming: &Incoming) -> bool {
     let says = |name: &'static str, words: &[&str]| header(mail, name).is_some_and(|v| words.contains(&v.to_lowercase().as_str()));
     let has = |name: &'static str| header(mail, name).is_some();
     let from = mail.from().and_then(|f| f.first()).and_then(|a| a.address.as_deref()).unwrap_or_default().to_lowercase();
-    let robot = ["mailer-daemon@", "postmaster@", "noreply@", "no-reply@", "donotreply@"].iter().any(|user| from.starts_with(user));
+    let robot = ["mailer-daemon@", "postmaster@", "noreply@", "no-reply@", "donotreply@", "owner-"].iter().any(|user| from.starts_with(user))
+        || from.split('@').next().is_some_and(|user| user.ends_with("-request"));
+    let own = mail.message_id().and_then(|id| id.rsplit_once('@')).is_some_and(|(_, domain)| domain.eq_ignore_ascii_case(&channel.domain));
+    let hops = mail.headers().iter().filter(|h| h.name() == "Received").count();
+    let lists = mail.headers().iter().any(|h| h.name().get(..5).is_some_and(|name| name.eq_ignore_ascii_case("List-")));
     let nobody = incoming.envelope_from.as_deref().is_some_and(|from| matches!(from.trim(), "" | "<>"));
     header(mail, "Auto-Submitted").is_some_and(|v| !v.to_lowercase().starts_with("no"))
         || says("Precedence", &["bulk", "junk", "list", "auto_reply"])
         || says("Return-Path", &["<>"])
-        || ["X-Autoreply", "X-Autorespond", "X-Autoresponder", "X-Auto-Reply-From", "List-Id", "Feedback-ID"].into_iter().any(has)
+        || header(mail, "X-Auto-Response-Suppress").is_some_and(|v| !v.eq_ignore_ascii_case("none"))
+        || ["X-Autoreply", "X-Autorespond", "X-Autoresponder", "X-Auto-Reply-From", "Feedback-ID"].into_iter().any(has)
+        || lists
+        || own
+        || hops > HOPS
         || robot
         || nobody
 }
@@ -162,17 +175,23 @@ fn parts(mail: &Mail<'_>, incoming: &Incoming) -> Vec<Part<'static>> {
     let html = html.filter(|h| !h.trim().is_empty());
     let full = text.filter(|t| !t.trim().is_empty()).or_else(|| Some(markup::from_html(html.as_deref()?, markup::Dialect::Plain)));
     let mut parts = Vec::new();
+    // Words of any length are kept, but an event is no place for a book.
+    let mut books = Vec::new();
+    let html = html.and_then(|html| book(html, "message.html", "text/html", &mut books));
     if let Some(full) = full.filter(|f| !f.trim().is_empty()) {
         let full = full.replace("\r\n", "\n");
         let new = incoming.stripped.as_deref().map(str::trim_end).filter(|s| !s.trim().is_empty()).unwrap_or_else(|| quote::fresh(&full)).to_owned();
         let more = new.trim_end() != full.trim_end();
+        let new = text::shorten(&new, WORDS, Unit::Bytes);
+        let full = book(full, "message.txt", "text/plain", &mut books);
         parts.push(Part::Text(TextPart {
             text: new.into(),
             html: html.map(Into::into),
-            full_text: more.then(|| full.into()),
+            full_text: full.filter(|_| more).map(Into::into),
             ..TextPart::default()
         }));
     }
+    parts.extend(books);
     if apart {
         parts.extend(incoming.files.iter().take(FILES).map(|f| file(f.filename.clone(), f.mime_type.clone(), f.bytes.clone())));
         return parts;
@@ -184,6 +203,15 @@ fn parts(mail: &Mail<'_>, incoming: &Incoming) -> Vec<Part<'static>> {
         parts.push(file(name, kind.unwrap_or_else(|| fallback.to_owned()), part.contents().to_vec()));
     }
     parts
+}
+
+/// Words that fit into an event; longer ones go into a file beside it.
+fn book(words: String, name: &str, mime_type: &str, files: &mut Vec<Part<'static>>) -> Option<String> {
+    if words.len() <= WORDS {
+        return Some(words);
+    }
+    files.push(file(Some(name.into()), mime_type.into(), words.into_bytes()));
+    None
 }
 
 /// A file of the mail as the part it is.

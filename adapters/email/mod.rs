@@ -21,6 +21,8 @@ mod ses;
 mod sigv4;
 mod twin;
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -84,6 +86,10 @@ pub struct Settings {
     /// SMTP: how it is encrypted.
     #[serde(default)]
     pub tls: Tls,
+    /// SMTP: a certificate authority of your own that signed the server's certificate, in PEM (`file:ca.pem`).
+    pub tls_ca: Option<String>,
+    /// SMTP: the name we give ourselves; that of `domain` when absent.
+    pub helo_name: Option<String>,
     /// SMTP: the user.
     pub username: Option<String>,
     /// SMTP: the password.
@@ -134,7 +140,7 @@ pub struct Channel {
     settings: Settings,
     hook_keys: Vec<crypto::Key>,
     mailgun_keys: Vec<crypto::Key>,
-    signer: Option<dkim::Signer>,
+    signer: Option<Arc<dkim::Signer>>,
     /// The sender's name and address.
     name: Option<String>,
     address: String,
@@ -169,7 +175,7 @@ impl Adapter for Channel {
     }
 
     fn parse<'a>(&self, hook: &Verified<'a>, _cx: &Context<'_>) -> Parsed<'a> {
-        inbound::parse(self, hook)
+        Parsed { once: proof::once(hook.hook()).map(Into::into), ..inbound::parse(self, hook) }
     }
 
     fn render(&self, message: &Outbound<'_>, cx: &Context<'_>) -> Result<Rendered, RenderError> {
@@ -231,7 +237,7 @@ fn check(settings: &Settings) -> Result<(), SettingsError> {
     }
 }
 
-fn signer(settings: &Settings, own: &str) -> Result<Option<dkim::Signer>, SettingsError> {
+fn signer(settings: &Settings, own: &str) -> Result<Option<Arc<dkim::Signer>>, SettingsError> {
     let (Some(selector), Some(key)) = (&settings.dkim_selector, &settings.dkim_private_key) else {
         return match (&settings.dkim_selector, &settings.dkim_private_key) {
             (None, None) => Ok(None),
@@ -240,7 +246,7 @@ fn signer(settings: &Settings, own: &str) -> Result<Option<dkim::Signer>, Settin
     };
     let domain = settings.dkim_domain.as_deref().unwrap_or(own);
     match dkim::Signer::new(domain, selector, key.reveal()) {
-        Some(signer) => Ok(Some(signer)),
+        Some(signer) => Ok(Some(Arc::new(signer))),
         None => Err(SettingsError::new("dkim_private_key", "not a key", "give an RSA or Ed25519 key in PEM (PKCS #8)")),
     }
 }

@@ -1,5 +1,7 @@
 //! A letter as the call its way out wants.
 
+use std::sync::Arc;
+
 use http::Method;
 use mail_builder::MessageBuilder;
 use mail_builder::headers::address::Address;
@@ -8,16 +10,25 @@ use mail_builder::headers::raw::Raw as RawHeader;
 use mail_builder::mime::{BodyPart, MimePart};
 use serde_json::{Map, Value, json};
 
-use super::compose::{self, Letter};
+use super::compose::{self, File, Letter};
 use super::{Channel, Settings, Tls, Transport, sigv4};
 use crate::contract::*;
 use crate::kit::{crypto, words};
+
+/// Bytes that most receivers take; the server's own `SIZE` may be less and is asked on the connection.
+const SMTP_MOST: usize = 25 << 20;
+/// Bytes of a request that Amazon takes, in base64 (SendEmail, unconfirmed).
+const SES_MOST: usize = 40 << 20;
+/// Bytes of a mail that SendGrid takes with all its files.
+const SENDGRID_MOST: usize = 30 << 20;
+/// Bytes of a mail that Postmark takes with all its files.
+const POSTMARK_MOST: usize = 10 << 20;
 
 /// The calls that bring a message to a person.
 pub(super) fn render(channel: &Channel, message: &Outbound<'_>, cx: &Context<'_>) -> Result<Rendered, RenderError> {
     let transport = channel.settings.transport;
     let mut out = Rendered::default();
-    let letter = compose::letter(channel, message, cx, transport == Transport::Mailgun, &mut out)?;
+    let letter = compose::letter(channel, message, cx, &mut out)?;
     if message.parts.is_empty() && message.template.is_none() && letter.native.is_empty() {
         return Err(RenderError::new("#/parts", "message_empty", "a message needs a part, a template, or a `native` with its content"));
     }
@@ -26,7 +37,7 @@ pub(super) fn render(channel: &Channel, message: &Outbound<'_>, cx: &Context<'_>
     }
     let call = match transport {
         Transport::Smtp => smtp(channel, message, &letter, cx)?,
-        Transport::Ses => ses(channel, message, &letter, cx),
+        Transport::Ses => ses(channel, message, &letter, cx)?,
         Transport::Sendgrid => sendgrid(channel, message, &letter),
         Transport::Mailgun => mailgun(channel, message, &letter),
         Transport::Postmark => postmark(channel, message, &letter),
@@ -91,7 +102,30 @@ fn spelled((name, address): &(Option<String>, String)) -> String {
     }
 }
 
-/// The whole mail as RFC 5322 says, the same bytes for the same message and second.
+/// What stands for a file until the transport puts it there.
+fn mark(letter: &Letter, index: usize) -> String {
+    format!("@{}@", crypto::fingerprint(&["file", &letter.message_id, &index.to_string()]))
+}
+
+/// The files of a letter in base64, each with its mark.
+fn marks(letter: &Letter, line: Option<usize>) -> Vec<(String, Piece)> {
+    let piece = |id: &String| Piece::Base64 { of: vec![Piece::Media(id.clone())], line };
+    letter.files.iter().enumerate().map(|(index, file)| (mark(letter, index), piece(&file.id))).collect()
+}
+
+/// The call with files where its body has marks; without marks it is complete as it is.
+fn with_files(call: Call, marks: Vec<(String, Piece)>, limit: usize, finish: Option<Finish>) -> Call {
+    match (marks.is_empty(), finish) {
+        (true, None) => call,
+        (true, Some(finish)) => finish(call),
+        (false, finish) => {
+            let pieces = Piece::filled(call.body_bytes(), marks);
+            call.pieces(pieces, limit, finish)
+        }
+    }
+}
+
+/// The whole mail as RFC 5322 says, the same bytes for the same message and second, with marks where its files belong.
 fn mime(channel: &Channel, message: &Outbound<'_>, letter: &Letter, now: Time) -> Result<Vec<u8>, RenderError> {
     let (name, address) = sender(channel, message);
     let bare = |list: &[String]| Address::new_list(list.iter().map(|a| Address::new_address(None::<String>, a.clone())).collect());
@@ -111,13 +145,21 @@ fn mime(channel: &Channel, message: &Outbound<'_>, letter: &Letter, now: Time) -
     for (name, value) in &letter.headers {
         builder = builder.header(name.clone(), RawHeader::new(value.clone()));
     }
-    let boundary = format!("=_{}", crypto::fingerprint(&["boundary", &letter.message_id]));
-    let kind = ContentType::new("multipart/alternative").attribute("boundary", boundary);
-    let parts = vec![
+    let multipart = |kind: &'static str, parts: Vec<MimePart<'static>>| {
+        let boundary = format!("=_{}", crypto::fingerprint(&["boundary", kind, &letter.message_id]));
+        MimePart::new(ContentType::new(kind).attribute("boundary", boundary), BodyPart::Multipart(parts))
+    };
+    let words = vec![
         MimePart::new("text/plain", BodyPart::from(letter.text.clone())),
         MimePart::new("text/html", BodyPart::from(letter.html.clone())),
     ];
-    let written = builder.body(MimePart::new(kind, BodyPart::Multipart(parts))).write_to_vec();
+    let words = multipart("multipart/alternative", words);
+    let files = letter.files.iter().enumerate().map(|(index, file)| {
+        let kind = ContentType::new(file.mime_type.clone()).attribute("name", file.filename.clone());
+        MimePart::new(kind, BodyPart::from(mark(letter, index))).attachment(file.filename.clone()).transfer_encoding("base64")
+    });
+    let body = if letter.files.is_empty() { words } else { multipart("multipart/mixed", [words].into_iter().chain(files).collect()) };
+    let written = builder.body(body).write_to_vec();
     written.map_err(|_| RenderError::new("#/parts", "message_invalid", "the mail cannot be written"))
 }
 
@@ -127,10 +169,16 @@ fn smtp(channel: &Channel, message: &Outbound<'_>, letter: &Letter, cx: &Context
         return Err(RenderError::new(format!("#/native/{key}"), "native_invalid", known));
     }
     let settings = &channel.settings;
-    let mut mail = mime(channel, message, letter, cx.now)?;
-    if let Some(signer) = &channel.signer {
-        mail = signer.sign(&mail, cx.now.0.div_euclid(1000)).ok_or_else(|| RenderError::new("#/parts", "message_invalid", "the mail cannot be signed"))?;
-    }
+    let mail = mime(channel, message, letter, cx.now)?;
+    let seconds = cx.now.0.div_euclid(1000);
+    // What the signature covers is whole only when the files are in it.
+    let finish: Option<Finish> = channel.signer.clone().map(|signer| {
+        let sign = move |call: Call| match signer.sign(call.body_bytes(), seconds) {
+            Some(signed) => call.bytes(signed),
+            None => call,
+        };
+        Arc::new(sign) as Finish
+    });
     // The envelope's sender carries our id, so that a bounce names the message whatever else is in it.
     let from = match settings.bounce_address.as_deref().and_then(|a| a.rsplit_once('@')) {
         Some((user, domain)) => format!("{user}+{}@{domain}", message.id),
@@ -141,19 +189,35 @@ fn smtp(channel: &Channel, message: &Outbound<'_>, letter: &Letter, cx: &Context
         Some(_) => format!("{}/smtp", base(settings)),
         None => base(settings),
     };
-    let call = Call::new(Method::POST, url).header("content-type", "message/rfc822").header("x-smtp-from", from).header("x-smtp-to", to.join(",")).bytes(mail);
+    let helo = settings.helo_name.clone().unwrap_or_else(|| channel.domain.clone());
+    let mut call = Call::new(Method::POST, url)
+        .header("content-type", "message/rfc822")
+        .header("x-smtp-helo", helo)
+        .header("x-smtp-envid", message.id)
+        .header("x-smtp-from", from)
+        .header("x-smtp-to", to.join(","))
+        .bytes(mail);
+    if let Some(authority) = &settings.tls_ca {
+        call = call.header("x-smtp-ca", crypto::base64(authority.as_bytes()));
+    }
+    let call = with_files(call, marks(letter, Some(76)), SMTP_MOST, finish);
     Ok(match (&settings.username, &settings.password) {
         (Some(user), Some(password)) => call.secret_header("x-smtp-user", user.clone()).secret_header("x-smtp-password", password.reveal()),
         _ => call,
     })
 }
 
-fn ses(channel: &Channel, message: &Outbound<'_>, letter: &Letter, cx: &Context<'_>) -> Call {
+fn ses(channel: &Channel, message: &Outbound<'_>, letter: &Letter, cx: &Context<'_>) -> Result<Call, RenderError> {
     let settings = &channel.settings;
+    let mut whole = Vec::new();
     let content = match message.template {
         Some(template) => json!({ "Template": { "TemplateName": template.name, "TemplateData": json!(template.params).to_string() } }),
-        // A mail that cannot be written was refused before; what is left is empty.
-        None => json!({ "Raw": { "Data": crypto::base64(&mime(channel, message, letter, cx.now).unwrap_or_default()) } }),
+        None if letter.files.is_empty() => json!({ "Raw": { "Data": crypto::base64(&mime(channel, message, letter, cx.now)?) } }),
+        None => {
+            let of = Piece::filled(&mime(channel, message, letter, cx.now)?, marks(letter, Some(76)));
+            whole.push((mark(letter, letter.files.len()), Piece::Base64 { of, line: None }));
+            json!({ "Raw": { "Data": whole[0].0 } })
+        }
     };
     let mut destination = json!({ "ToAddresses": [letter.to] });
     for (name, list) in [("CcAddresses", &letter.cc), ("BccAddresses", &letter.bcc)] {
@@ -167,7 +231,9 @@ fn ses(channel: &Channel, message: &Outbound<'_>, letter: &Letter, cx: &Context<
         body["ConfigurationSetName"] = json!(set);
     }
     words::merge(&mut body, &letter.native);
-    sigv4::signed(Call::json(format!("{}/v2/email/outbound-emails", base(settings)), &body), settings, cx.now)
+    let (own, now) = (settings.clone(), cx.now);
+    let sign: Finish = Arc::new(move |call| sigv4::signed(call, &own, now));
+    Ok(with_files(Call::json(format!("{}/v2/email/outbound-emails", base(settings)), &body), whole, SES_MOST, Some(sign)))
 }
 
 fn sendgrid(channel: &Channel, message: &Outbound<'_>, letter: &Letter) -> Call {
@@ -200,8 +266,13 @@ fn sendgrid(channel: &Channel, message: &Outbound<'_>, letter: &Letter) -> Call 
     if let Some(reply_to) = &letter.reply_to {
         body["reply_to"] = json!({ "email": compose::mailbox(reply_to).1 });
     }
+    if !letter.files.is_empty() {
+        let file = |(index, f): (usize, &File)| json!({ "content": mark(letter, index), "filename": f.filename, "type": f.mime_type, "disposition": "attachment" });
+        body["attachments"] = letter.files.iter().enumerate().map(file).collect();
+    }
     words::merge(&mut body, &letter.native);
-    Call::json(format!("{}/v3/mail/send", base(&channel.settings)), &body).bearer(key(&channel.settings))
+    let call = Call::json(format!("{}/v3/mail/send", base(&channel.settings)), &body).bearer(key(&channel.settings));
+    with_files(call, marks(letter, None), SENDGRID_MOST, None)
 }
 
 fn mailgun(channel: &Channel, message: &Outbound<'_>, letter: &Letter) -> Call {
@@ -265,6 +336,11 @@ fn postmark(channel: &Channel, message: &Outbound<'_>, letter: &Letter) -> Call 
             "/email"
         }
     };
+    if !letter.files.is_empty() {
+        let file = |(index, f): (usize, &File)| json!({ "Name": f.filename, "Content": mark(letter, index), "ContentType": f.mime_type });
+        body["Attachments"] = letter.files.iter().enumerate().map(file).collect();
+    }
     words::merge(&mut body, &letter.native);
-    postmark_token(Call::json(format!("{}{path}", base(&channel.settings)), &body), &channel.settings)
+    let call = postmark_token(Call::json(format!("{}{path}", base(&channel.settings)), &body), &channel.settings);
+    with_files(call, marks(letter, None), POSTMARK_MOST, None)
 }

@@ -5,11 +5,18 @@ use aws_lc_rs::signature::{
 };
 
 use super::{Channel, ses};
-use crate::contract::{Context, VerifyError, Webhook};
-use crate::kit::{crypto, form, multipart, object::Object};
+use crate::contract::{Context, Time, VerifyError, Webhook};
+use crate::kit::{crypto, form, handed, multipart, object::Object};
 
 /// Notifications older than this are replays: Amazon gives up after an hour.
 const OLDEST_MS: i64 = 3_900_000;
+
+/// Mailgun repeats a delivery for 8 hours, with the proof it had at first.
+const MAILGUN_MS: i64 = 9 * 3_600_000;
+/// SendGrid repeats inbound mail for three days. Younger repeats are known by their ids.
+const SENDGRID_MS: i64 = 73 * 3_600_000;
+/// A clock that goes wrong by more is a clock to be mended.
+const FUTURE_MS: i64 = 15 * 60_000;
 
 /// Finds the proof a delivery brings, and checks it.
 pub(super) fn verify(channel: &Channel, hook: &Webhook<'_>, cx: &Context<'_>) -> Result<(), VerifyError> {
@@ -19,30 +26,23 @@ pub(super) fn verify(channel: &Channel, hook: &Webhook<'_>, cx: &Context<'_>) ->
         let pieces: [&[u8]; 4] = [b"unsubscribe\n", address.as_bytes(), b"\n", id.as_deref().unwrap_or_default().as_bytes()];
         return known(crypto::signed_pieces(&channel.hook_keys, &pieces, &tag));
     }
-    if let Some(tag) = hook.header("x-fairway-smtp") {
-        let tag = crypto::unhex::<32>(tag).ok_or(VerifyError::MISMATCH)?;
-        return known(crypto::signed_pieces(&channel.hook_keys, &listener_pieces(hook), &tag));
+    if let Some(proof) = hook.header(handed::PROOF) {
+        return known(handed::proved(&channel.hook_keys, hook, proof));
     }
     if hook.header("x-amz-sns-message-type").is_some() {
         return sns(channel, hook, cx);
     }
     if let Some(tag) = hook.header("x-twilio-email-event-webhook-signature") {
-        return sendgrid(channel, hook, tag);
+        return sendgrid(channel, hook, tag, cx);
     }
     if let Some(shown) = hook.header("authorization").and_then(|v| v.strip_prefix("Basic ")) {
         return basic(channel, shown);
     }
-    mailgun(channel, hook)
+    mailgun(channel, hook, cx)
 }
 
 fn known(right: bool) -> Result<(), VerifyError> {
     if right { Ok(()) } else { Err(VerifyError::MISMATCH) }
-}
-
-/// What our own listener signs: the envelope and the mail.
-pub(super) fn listener_pieces<'h>(hook: &Webhook<'h>) -> [&'h [u8]; 6] {
-    let header = |name: &str| hook.header(name).unwrap_or_default().as_bytes();
-    [header("x-envelope-from"), b"\n", header("x-envelope-to"), b"\n\n", hook.body, b""]
 }
 
 /// The link that unsubscribes one person by one click (RFC 8058).
@@ -55,12 +55,13 @@ pub(super) fn unsubscribe_url(channel: &Channel, hook_url: &str, address: &str, 
 }
 
 /// ECDSA over the timestamp and the body, with the key of the feed it claims to be.
-fn sendgrid(channel: &Channel, hook: &Webhook<'_>, tag: &str) -> Result<(), VerifyError> {
+fn sendgrid(channel: &Channel, hook: &Webhook<'_>, tag: &str, cx: &Context<'_>) -> Result<(), VerifyError> {
     let key = if hook.is("multipart/form-data") { &channel.settings.parse_public_key } else { &channel.settings.event_public_key };
     let key = key.as_deref().and_then(crypto::unbase64).ok_or(VerifyError::MISSING)?;
     let stamp = hook.header("x-twilio-email-event-webhook-timestamp").ok_or(VerifyError::MISSING)?;
     let tag = crypto::unbase64(tag).ok_or(VerifyError::MISMATCH)?;
-    known(UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key).verify(&[stamp.as_bytes(), hook.body].concat(), &tag).is_ok())
+    known(UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key).verify(&[stamp.as_bytes(), hook.body].concat(), &tag).is_ok())?;
+    fresh(stamp, SENDGRID_MS, cx)
 }
 
 /// User and password in the URL.
@@ -74,13 +75,30 @@ fn basic(channel: &Channel, shown: &str) -> Result<(), VerifyError> {
 }
 
 /// HMAC over timestamp and token, all three in the body. The rest of the body is not covered by it.
-fn mailgun(channel: &Channel, hook: &Webhook<'_>) -> Result<(), VerifyError> {
+fn mailgun(channel: &Channel, hook: &Webhook<'_>, cx: &Context<'_>) -> Result<(), VerifyError> {
     if channel.mailgun_keys.is_empty() {
         return Err(VerifyError::MISSING);
     }
     let [stamp, token, tag] = mailgun_fields(hook).ok_or(VerifyError::MISSING)?;
     let tag = crypto::unhex::<32>(&tag).ok_or(VerifyError::MISMATCH)?;
-    known(crypto::signed_pieces(&channel.mailgun_keys, &[stamp.as_bytes(), token.as_bytes()], &tag))
+    known(crypto::signed_pieces(&channel.mailgun_keys, &[stamp.as_bytes(), token.as_bytes()], &tag))?;
+    fresh(&stamp, MAILGUN_MS, cx)
+}
+
+/// Not older than the service would still repeat it with the same proof, nor from the future.
+fn fresh(stamp: &str, oldest_ms: i64, cx: &Context<'_>) -> Result<(), VerifyError> {
+    let at = stamp.trim().parse::<i64>().ok().map(Time::from_secs).ok_or(VerifyError::MISMATCH)?;
+    let age = cx.now.since(at);
+    if (-FUTURE_MS..=oldest_ms).contains(&age) { Ok(()) } else { Err(VerifyError::Stale) }
+}
+
+/// The token of Mailgun's proof, which covers nothing of the delivery besides its time.
+pub(super) fn once(hook: &Webhook<'_>) -> Option<String> {
+    let other = [handed::PROOF, "x-amz-sns-message-type", "x-twilio-email-event-webhook-signature", "authorization"];
+    if hook.query.contains("unsubscribe=") || other.iter().any(|name| hook.header(name).is_some()) {
+        return None;
+    }
+    mailgun_fields(hook).map(|[stamp, token, _]| format!("{stamp}/{token}"))
 }
 
 fn mailgun_fields(hook: &Webhook<'_>) -> Option<[String; 3]> {

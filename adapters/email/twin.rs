@@ -18,6 +18,8 @@ pub struct Twin {
     secret: String,
     next: u64,
     blocked: Vec<String>,
+    /// Seconds, as of the last thing that happened: what it signs with.
+    now: i64,
 }
 
 fn der(pem: &str) -> Vec<u8> {
@@ -48,7 +50,7 @@ fn certificate() -> String {
 
 impl Play for Twin {
     fn new(seed: u64) -> Self {
-        Self { secret: format!("twin-fake-{seed}"), next: seed * 1000, blocked: Vec::new() }
+        Self { secret: format!("twin-fake-{seed}"), next: seed * 1000, blocked: Vec::new(), now: 1_795_169_730 }
     }
 
     fn settings(&self) -> Map<String, Value> {
@@ -64,6 +66,7 @@ impl Play for Twin {
     }
 
     fn answer(&mut self, request: &Request, now: Time) -> Answer {
+        self.now = now.0 / 1000;
         match (&request.method, request.path.as_str()) {
             (&Method::GET, path) if path.ends_with(".pem") => Reply { body: certificate().into(), ..Reply::json(200, &()) }.into(),
             (&Method::GET, _) => Reply::json(200, &json!({})).into(),
@@ -91,19 +94,19 @@ impl Play for Twin {
             let tag = crypto::sign_pieces(&hook, &[from.as_bytes(), b"\n", to.as_bytes(), b"\n\n", &draft.body]);
             draft.headers.push(("x-fairway-smtp".into(), crypto::hex(&tag)));
         } else if kind.starts_with("application/x-www-form-urlencoded") {
-            let [stamp, token, tag] = self.mailgun_proof();
+            let [stamp, token, tag] = self.mailgun_proof(&draft.body);
             let rest = String::from_utf8_lossy(&draft.body).into_owned();
             draft.body = format!("timestamp={stamp}&token={token}&signature={tag}&{rest}").into_bytes();
         } else if draft.body.first() == Some(&b'[') {
             draft.body.extend(b"\r\n");
-            let signed = [b"1795169730", &draft.body[..]].concat();
+            let signed = [self.now.to_string().as_bytes(), &draft.body[..]].concat();
             let tag = event_key().sign(&SystemRandom::new(), &signed).expect("signed");
-            draft.headers.push(("x-twilio-email-event-webhook-timestamp".into(), "1795169730".into()));
+            draft.headers.push(("x-twilio-email-event-webhook-timestamp".into(), self.now.to_string()));
             draft.headers.push(("x-twilio-email-event-webhook-signature".into(), crypto::base64(tag.as_ref())));
         } else if let Ok(Value::Object(mut body)) = serde_json::from_slice::<Value>(&draft.body)
             && body.contains_key("event-data")
         {
-            let [timestamp, token, signature] = self.mailgun_proof();
+            let [timestamp, token, signature] = self.mailgun_proof(&draft.body);
             body.insert("signature".into(), json!({ "timestamp": timestamp, "token": token, "signature": signature }));
             draft.body = Value::Object(body).to_string().into_bytes();
         } else {
@@ -114,6 +117,7 @@ impl Play for Twin {
     }
 
     fn act(&mut self, person: &str, act: &Act, now: Time) -> Vec<Draft> {
+        self.now = now.0 / 1000;
         let from = person.strip_prefix("mailto:").unwrap_or(person).split('#').next().unwrap_or_default().to_owned();
         let (words, file) = match act {
             Act::Text(text) => (text.clone(), false),
@@ -214,8 +218,8 @@ impl Twin {
         format!("{kind}-{:08}", self.next)
     }
 
-    fn mailgun_proof(&self) -> [String; 3] {
-        let (stamp, token) = ("1795169730".to_owned(), format!("{:050x}", 7));
+    fn mailgun_proof(&self, body: &[u8]) -> [String; 3] {
+        let (stamp, token) = (self.now.to_string(), crypto::hex(&crypto::sha256(body))[..50].to_owned());
         let key = crypto::sha256_keys(&Secrets::one(format!("{}-signing", self.secret))).remove(0);
         let tag = crypto::hex(&crypto::sign_pieces(&key, &[stamp.as_bytes(), token.as_bytes()]));
         [stamp, token, tag]
@@ -244,6 +248,10 @@ impl Twin {
         let reserved = ["to", "from", "subject", "reply-to", "cc", "bcc", "received", "dkim-signature", "content-type"];
         if body["headers"].as_object().is_some_and(|h| h.keys().any(|k| reserved.contains(&k.to_lowercase().as_str()))) {
             return bad(400, "A header is reserved.");
+        }
+        let files = body["attachments"].as_array().cloned().unwrap_or_default();
+        if !files.iter().all(|f| f["filename"].is_string() && f["content"].as_str().and_then(crypto::unbase64).is_some_and(|b| !b.is_empty())) {
+            return bad(400, "The attachment content must be base64 encoded.");
         }
         let id = self.id("sg");
         let ours = person["custom_args"]["mid"].as_str().map(str::to_owned);
@@ -323,6 +331,10 @@ impl Twin {
         let template = request.path.ends_with("withTemplate") && body["TemplateAlias"].is_string();
         if !template && body["TextBody"].as_str().is_none_or(str::is_empty) {
             return bad(422, 300, "Provide either email TextBody or HtmlBody or both.");
+        }
+        let files = body["Attachments"].as_array().cloned().unwrap_or_default();
+        if !files.iter().all(|f| f["Name"].is_string() && f["ContentType"].is_string() && f["Content"].as_str().and_then(crypto::unbase64).is_some()) {
+            return bad(422, 300, "Attachment content must be base64 encoded.");
         }
         let id = crypto::uuid(&["postmark", &self.id("pm")]);
         let ours = body["Metadata"]["mid"].as_str().map(str::to_owned);
