@@ -24,7 +24,7 @@ use crate::channels::{Channels, Live};
 use crate::config::Config;
 use crate::delivery::{feed::Feed, webhooks::Webhooks};
 use crate::envelope::Writer;
-use crate::ingress::{self, Ingress, claims::Claims, listener, remember::Remembered};
+use crate::ingress::{self, Ingress, claims::Claims, listener, remember::Remembered, smtp};
 use crate::log::{self, EventLog, Position, Positions, Topic};
 use crate::media::{blobs::Blobs, fetch, links::Links};
 use crate::outbound::{accept::Acceptor, fallback, owner, projector, unit};
@@ -44,12 +44,15 @@ pub struct App {
     pub address: SocketAddr,
     /// Where the API listens, when it has a port of its own.
     pub api_address: Option<SocketAddr>,
+    /// Where it takes mail, when it does.
+    pub mail_address: Option<SocketAddr>,
     channels: Live,
     log: Arc<dyn EventLog>,
     stop: watch::Sender<bool>,
     stop_units: watch::Sender<bool>,
     owner: tokio::task::JoinHandle<()>,
     servers: Vec<std::thread::JoinHandle<()>>,
+    mail: Option<tokio::task::JoinHandle<()>>,
     claims: (Arc<Claims>, Arc<Remembered>),
     config: Config,
 }
@@ -232,6 +235,7 @@ impl App {
         let (main, separate) = (config.server.listen, config.api.listen);
         // Visitors come to the public address, wherever the API is.
         let main_router = if separate.is_some() { chat } else { router.clone() };
+        let (mail_address, mail) = serve_mail(&config, &ingress, &options, &stopping).await?.unzip();
         let (address, mut servers) = serve(main, Some(ingress), main_router, &options, &stopping)?;
         let mut api_address = None;
         if let Some(listen) = separate {
@@ -242,7 +246,8 @@ impl App {
         if let Some(stage) = stage {
             stage.begin(address, transport).await;
         }
-        Ok(Self { address, api_address, channels, log, stop, stop_units, owner, servers, claims: (claims, remembered), config })
+        let claims = (claims, remembered);
+        Ok(Self { address, api_address, mail_address, channels, log, stop, stop_units, owner, servers, mail, claims, config })
     }
 
     /// What it runs on, for the banner.
@@ -252,6 +257,9 @@ impl App {
         let mut text = format!("Fairway {} listens on {scheme}://{}\n", env!("CARGO_PKG_VERSION"), self.address);
         if let Some(api) = self.api_address {
             text.push_str(&format!("  API and console on {scheme}://{api}\n"));
+        }
+        if let Some(mail) = self.mail_address {
+            text.push_str(&format!("  mail on smtp://{mail}\n"));
         }
         text.push_str(&format!(
             "  log: {} ({})\n",
@@ -294,6 +302,9 @@ impl App {
         let servers = self.servers;
         let joined = tokio::task::spawn_blocking(move || servers.into_iter().for_each(|s| drop(s.join())));
         let _ = tokio::time::timeout(Duration::from_secs(15), joined).await;
+        if let Some(mail) = self.mail {
+            let _ = tokio::time::timeout(Duration::from_secs(10), mail).await;
+        }
         let _ = self.stop_units.send(true);
         let _ = tokio::time::timeout(Duration::from_secs(15), self.owner).await;
         if let Ok(ends) = self.log.ends(Topic::Inbound).await {
@@ -307,6 +318,32 @@ impl App {
 fn transport(config: &Config, blobs: &Blobs) -> Transport {
     let blobs = blobs.clone();
     Transport::new(config.is_loopback(), Arc::new(move |name| blobs.get(&blobs.find(name).unwrap_or(name.to_owned())).ok().map(Into::into)))
+}
+
+/// Takes mail where the configuration says so.
+async fn serve_mail(
+    config: &Config,
+    ingress: &Arc<Ingress>,
+    options: &listener::Options,
+    stopping: &watch::Receiver<bool>,
+) -> Result<Option<(SocketAddr, tokio::task::JoinHandle<()>)>, StartError> {
+    let Some(wanted) = &config.server.smtp else { return Ok(None) };
+    let named =
+        |e: std::io::Error| wrong(format!("server.smtp.listen {} cannot be used: {e}; is another process listening there?", wanted.listen));
+    let listener = tokio::net::TcpListener::bind(wanted.listen).await.map_err(named)?;
+    let address = listener.local_addr().map_err(named)?;
+    let host = url::Url::parse(&config.server.public_url).ok().and_then(|url| url.host_str().map(str::to_owned));
+    let options = smtp::Options {
+        hostname: wanted.hostname.clone().or(host).unwrap_or_else(|| "localhost".into()),
+        max_message: wanted.max_message.0 as usize,
+        max_connections: wanted.max_connections,
+        require_tls: wanted.require_tls,
+        tls: options.tls.clone(),
+        patience: Duration::from_secs(300),
+        mail_timeout: Duration::from_secs(600),
+    };
+    let door: Arc<dyn smtp::Door> = Arc::clone(ingress) as _;
+    Ok(Some((address, tokio::spawn(smtp::serve(listener, door, options, stopping.clone())))))
 }
 
 /// Serves an address with one single-threaded runtime per core.

@@ -36,6 +36,9 @@ pub enum Order {
         mime_type: Option<String>,
         /// The name the sender gave it.
         filename: Option<String>,
+        /// Under which hash its bytes lie already, and how many they are, when the delivery brought them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kept: Option<(String, u64)>,
     },
     /// Something to answer a person with. It works like a credential, so it is sealed.
     Handle {

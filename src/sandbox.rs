@@ -95,6 +95,7 @@ impl Sandbox {
                 shards: None,
                 tenant: None,
                 throttle: Default::default(),
+                mailboxes: Vec::new(),
                 hook_token: provider.facts.needs_hook_token.then(|| "sandbox-hook-token-0001".to_owned()),
                 settings,
             };

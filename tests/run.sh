@@ -11,6 +11,8 @@ missing=()
 command -v mvn >/dev/null || missing+=(maven)
 command -v java >/dev/null || missing+=(openjdk-17-jre-headless)
 command -v kcat >/dev/null || missing+=(kcat)
+command -v swaks >/dev/null || missing+=(swaks)
+python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 command -v cc >/dev/null || missing+=(build-essential)
 command -v make >/dev/null || missing+=(make)
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)
@@ -20,13 +22,14 @@ if [ -d tests/browser ]; then
 fi
 if [ -x tests/clients.sh ]; then
   for tool in npm jq curl; do command -v "$tool" >/dev/null || missing+=("$tool"); done
-  python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 fi
 if [ ${#missing[@]} -gt 0 ]; then
   sudo=""; [ "$(id -u)" = 0 ] || sudo=sudo
   $sudo apt-get update -qq
   DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq "${missing[@]}" >/dev/null
 fi
+
+tests/mail/install.sh >/dev/null
 
 say "formatting and lints"
 cargo fmt --all -- --check

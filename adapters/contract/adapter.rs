@@ -175,6 +175,8 @@ pub struct Parsed<'a> {
     pub owed: Vec<Call>,
     /// What lets us answer these people and must never be published; only where the facts say `handles`.
     pub handles: Vec<Handle<'a>>,
+    /// The token of a proof that does not cover what it came with: the engine refuses other events under the same token.
+    pub once: Option<Cow<'a, str>>,
 }
 
 /// Something a provider gave us to answer a person with: a reply token, a response URL, an interaction token, the

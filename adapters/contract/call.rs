@@ -1,7 +1,10 @@
 //! Calls to a provider, what came back, and what it means. Values only: `transport` does the talking.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -27,7 +30,12 @@ pub struct Call {
     pub redirects: u8,
     /// What the adapter wants to know again when the answer comes (the message that waits for this upload). Never sent.
     pub then: Option<Bytes>,
+    /// What is still to be done once the files of [`CallBody::Pieces`] are in their places: a signature over the whole body.
+    pub finish: Option<Finish>,
 }
+
+/// Completes a call whose body is whole now.
+pub type Finish = Arc<dyn Fn(Call) -> Call + Send + Sync>;
 
 /// The body of a call.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -39,6 +47,81 @@ pub enum CallBody {
     Bytes(Bytes),
     /// `multipart/form-data`; the transport writes the boundary and reads the files.
     Multipart(Vec<Field>),
+    /// Bytes with files out of the gateway's store among them; the transport reads the files.
+    Pieces {
+        /// In order.
+        pieces: Vec<Piece>,
+        /// The most bytes the provider takes in one body.
+        limit: usize,
+    },
+}
+
+/// One piece of a body.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Piece {
+    /// These bytes.
+    Bytes(Bytes),
+    /// A file out of the gateway's store, by the gateway's media id.
+    Media(String),
+    /// Pieces in base64.
+    Base64 {
+        /// What is encoded.
+        of: Vec<Piece>,
+        /// Characters of a line, lines ended by CRLF (76 in MIME); `None` for a single line, as JSON wants it.
+        line: Option<usize>,
+    },
+}
+
+/// Why a body could not be put together.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// The store has no such file.
+    #[error("the media object {0} is not in the gateway")]
+    Missing(String),
+    /// It is more than the provider takes.
+    #[error("the message is {size} bytes with its files, the limit is {limit}")]
+    TooLarge {
+        /// Bytes it would be.
+        size: usize,
+        /// Bytes it may be.
+        limit: usize,
+    },
+}
+
+impl Piece {
+    /// Bytes with each mark in them, in their order, replaced by its piece. A mark that is not there is left out.
+    pub fn filled(bytes: &[u8], marks: Vec<(String, Self)>) -> Vec<Self> {
+        let mut pieces = Vec::with_capacity(marks.len() * 2 + 1);
+        let mut rest = bytes;
+        for (mark, piece) in marks {
+            if let Some(at) = rest.windows(mark.len().max(1)).position(|w| w == mark.as_bytes()) {
+                pieces.push(Self::Bytes(Bytes::copy_from_slice(&rest[..at])));
+                pieces.push(piece);
+                rest = &rest[at + mark.len()..];
+            }
+        }
+        pieces.push(Self::Bytes(Bytes::copy_from_slice(rest)));
+        pieces
+    }
+
+    fn write(&self, file: &dyn Fn(&str) -> Option<Bytes>, out: &mut Vec<u8>) -> Result<(), BodyError> {
+        match self {
+            Self::Bytes(bytes) => out.extend_from_slice(bytes),
+            Self::Media(id) => out.extend_from_slice(&file(id).ok_or_else(|| BodyError::Missing(id.clone()))?),
+            Self::Base64 { of, line } => {
+                let mut inner = Vec::new();
+                of.iter().try_for_each(|piece| piece.write(file, &mut inner))?;
+                let text = BASE64_STANDARD.encode(inner);
+                for (index, piece) in text.as_bytes().chunks(line.unwrap_or(usize::MAX).max(1)).enumerate() {
+                    if index > 0 {
+                        out.extend_from_slice(b"\r\n");
+                    }
+                    out.extend_from_slice(piece);
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// One field of a multipart body.
@@ -76,6 +159,7 @@ impl Call {
             body: CallBody::Empty,
             redirects: 0,
             then: None,
+            finish: None,
         }
     }
 
@@ -107,6 +191,30 @@ impl Call {
         self
     }
 
+    /// With a body that holds files of the gateway's store, and what completes the call when they are in it.
+    pub fn pieces(mut self, pieces: Vec<Piece>, limit: usize, finish: Option<Finish>) -> Self {
+        self.body = CallBody::Pieces { pieces, limit };
+        self.finish = finish;
+        self
+    }
+
+    /// The call with the files of its pieces in their places, ready to leave. Other calls are as they were.
+    pub fn assembled(&self, file: &dyn Fn(&str) -> Option<Bytes>) -> Result<Self, BodyError> {
+        let CallBody::Pieces { pieces, limit } = &self.body else { return Ok(self.clone()) };
+        let mut body = Vec::new();
+        for piece in pieces {
+            piece.write(file, &mut body)?;
+            if body.len() > *limit {
+                return Err(BodyError::TooLarge { size: body.len(), limit: *limit });
+            }
+        }
+        let whole = Self { finish: None, ..self.clone() }.bytes(body);
+        Ok(match &self.finish {
+            Some(finish) => finish(whole),
+            None => whole,
+        })
+    }
+
     /// With a plain header. The name must be lower-case.
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((HeaderName::from_static(name), value.into()));
@@ -126,7 +234,6 @@ impl Call {
 
     /// With `Authorization: Basic`.
     pub fn basic(self, user: &str, password: &str) -> Self {
-        use base64::{Engine as _, prelude::BASE64_STANDARD};
         self.secret_header("authorization", format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}"))))
     }
 
@@ -153,6 +260,14 @@ impl Call {
         match &self.url_secret {
             Some(secret) => self.url.replace("{secret}", secret.reveal()),
             None => self.url.clone(),
+        }
+    }
+
+    /// What names the call's content, whatever its body is made of: the same for the same content.
+    pub fn content(&self) -> Cow<'_, [u8]> {
+        match &self.body {
+            CallBody::Pieces { pieces, .. } => Cow::Owned(format!("{pieces:?}").into_bytes()),
+            _ => Cow::Borrowed(self.body_bytes()),
         }
     }
 
@@ -347,5 +462,28 @@ impl Step {
             C::Window | C::Content => Verdict::Reject(reason),
             C::Unknown => Verdict::Unclear(reason),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_put_in_their_places() {
+        let file = |id: &str| (id == "med_1").then(|| Bytes::from_static(b"\x89PNG"));
+        let base64 = |line| Piece::Base64 { of: vec![Piece::Media("med_1".into())], line };
+        let pieces = Piece::filled(b"<a>@1@</a><b>@2@</b>", vec![("@1@".into(), base64(None)), ("@2@".into(), base64(Some(5)))]);
+        let call = Call::new(Method::POST, "https://api.example").pieces(pieces.clone(), 40, None);
+        assert_eq!(call.assembled(&file).expect("whole").body_bytes(), b"<a>iVBORw==</a><b>iVBOR\r\nw==</b>");
+        let nested = Piece::Base64 { of: vec![Piece::Bytes("x=".into()), base64(None)], line: None };
+        let mark = |call: Call| Call { headers: vec![(HeaderName::from_static("x-length"), call.body_bytes().len().to_string())], ..call };
+        let signed = Call::new(Method::POST, "https://api.example").pieces(vec![nested], 40, Some(Arc::new(mark)));
+        let whole = signed.assembled(&file).expect("whole");
+        assert_eq!((whole.body_bytes(), whole.headers[0].1.as_str()), (&b"eD1pVkJPUnc9PQ=="[..], "16"));
+        let small = Call::new(Method::POST, "https://api.example").pieces(pieces, 30, None);
+        assert_eq!(small.assembled(&file).expect_err("too large"), BodyError::TooLarge { size: 32, limit: 30 });
+        let lost = Call::new(Method::POST, "https://api.example").pieces(vec![Piece::Media("med_2".into())], 30, None);
+        assert_eq!(lost.assembled(&file).expect_err("missing"), BodyError::Missing("med_2".into()));
     }
 }

@@ -279,6 +279,9 @@ pub struct Media<'a> {
     /// How the adapter gets it from the provider. Never published: it may be a handle that works like a credential.
     #[serde(skip)]
     pub source: Option<MediaRef>,
+    /// The bytes themselves, where the delivery brings them: the engine keeps them before it writes the event.
+    #[serde(skip)]
+    pub inline: Option<bytes::Bytes>,
 }
 
 /// A provider's handle of a media object: what the adapter's `fetch` needs to get it.

@@ -8,6 +8,7 @@ pub mod crypto;
 pub mod form;
 pub mod google;
 pub mod gsm;
+pub mod handed;
 pub mod hub;
 pub mod inbox;
 pub mod jwt;

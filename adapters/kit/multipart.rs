@@ -1,4 +1,4 @@
-//! Reading `multipart/form-data`, for the twins that take uploads.
+//! Reading `multipart/form-data`: deliveries that bring files, and the twins that take uploads.
 
 /// One field as it was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -7,6 +7,8 @@ pub struct Piece {
     pub name: String,
     /// The file's name, when it is a file.
     pub filename: Option<String>,
+    /// Its media type, when the part names one.
+    pub mime_type: Option<String>,
     /// The value, or the file's bytes.
     pub value: Vec<u8>,
 }
@@ -34,6 +36,10 @@ pub fn read(content_type: &str, body: &[u8]) -> Option<Vec<Piece>> {
         pieces.push(Piece {
             name: parameter(disposition, "name")?,
             filename: parameter(disposition, "filename"),
+            mime_type: head.lines().find_map(|l| {
+                let (name, value) = l.split_once(':')?;
+                name.eq_ignore_ascii_case("content-type").then(|| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+            }),
             value: value.strip_suffix(b"\r\n").unwrap_or(value).to_vec(),
         });
         from = next;

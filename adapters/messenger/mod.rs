@@ -189,7 +189,7 @@ mod tests {
         let mut headers = call.header_map();
         let body = match &call.body {
             CallBody::Bytes(bytes) => bytes.to_vec(),
-            CallBody::Empty => Vec::new(),
+            CallBody::Empty | CallBody::Pieces { .. } => Vec::new(),
             CallBody::Multipart(fields) => {
                 headers.insert("content-type", "multipart/form-data; boundary=x1".parse().expect("ASCII"));
                 let mut body = Vec::new();

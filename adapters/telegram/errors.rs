@@ -143,7 +143,7 @@ fn again(call: &Call, description: &str, parameters: &Object<'_>) -> Option<Call
                 }
             }
         }
-        CallBody::Empty => return None,
+        CallBody::Empty | CallBody::Pieces { .. } => return None,
     }
     // A mended call that changes nothing would go round for ever.
     (next.body != call.body).then_some(next)

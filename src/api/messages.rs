@@ -8,7 +8,7 @@ use axum::extract::{OriginalUri, Path, Query, State as Extract};
 use axum::response::{IntoResponse, Response};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use fairway_adapters::contract::event::Origin;
-use fairway_adapters::contract::{Downgrade, Scope, SendRequest, State, Time};
+use fairway_adapters::contract::{Downgrade, Piece, Scope, SendRequest, State, Time};
 use futures_util::StreamExt;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
@@ -376,11 +376,22 @@ fn call_shown(call: &fairway_adapters::contract::Call) -> serde_json::Value {
         fairway_adapters::contract::CallBody::Bytes(bytes) => {
             serde_json::from_slice(bytes).unwrap_or_else(|_| serde_json::Value::String(String::from_utf8_lossy(bytes).into_owned()))
         }
+        fairway_adapters::contract::CallBody::Pieces { pieces, .. } => pieces_shown(pieces).into(),
         fairway_adapters::contract::CallBody::Multipart(fields) => {
             serde_json::Value::String(format!("multipart/form-data with {} fields", fields.len()))
         }
     };
     serde_json::json!({ "method": call.method.as_str(), "url": call.url, "headers": headers, "body": body })
+}
+
+/// A body with its files named in their places.
+fn pieces_shown(pieces: &[Piece]) -> String {
+    let shown = |piece: &Piece| match piece {
+        Piece::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Piece::Media(id) => format!("<{id}>"),
+        Piece::Base64 { of, .. } => format!("<base64 of {}>", pieces_shown(of)),
+    };
+    pieces.iter().map(shown).collect()
 }
 
 /// Which messages to list.

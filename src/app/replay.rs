@@ -125,6 +125,12 @@ impl Replay {
         Ok(())
     }
 
+    async fn keep_files(&self, files: Vec<(String, bytes::Bytes)>) -> Result<(), String> {
+        let blobs = self.blobs.clone();
+        let kept = tokio::task::spawn_blocking(move || Claimed::keep_files(&blobs, &files)).await;
+        kept.map_err(|e| e.to_string())?.map_err(|e| format!("a file of a delivery cannot be kept now; run it again: {e}"))
+    }
+
     async fn one(&self, request: &ReplayRequest, stored: &Stored, found: &mut Replayed, known: &mut Vec<Known>) -> Result<(), String> {
         let Some(kept) = envelope::read(stored).and_then(|e| record::from_unparsed(e.data.get())) else { return Ok(()) };
         if kept.received_at < request.from || kept.received_at >= request.to || request.channel.as_ref().is_some_and(|c| *c != kept.channel)
@@ -165,6 +171,10 @@ impl Replay {
                     self.claims.settle(id, false);
                 }
                 Claim::Won => {
+                    if let Err(e) = self.keep_files(entry.files).await {
+                        self.claims.settle(id, false);
+                        return Err(e);
+                    }
                     let outcomes = self.log.append(entry.records, Durability::LogOrSpool).await;
                     let durable = outcomes.iter().all(crate::log::Outcome::is_durable);
                     self.claims.settle(id, durable);

@@ -97,9 +97,20 @@ pub struct Channels {
     pub by_id: BTreeMap<String, Arc<Channel>>,
     /// By the name in the webhook path: channels and apps.
     pub hooks: HashMap<String, Hook>,
+    /// By mail address and by mail domain, in lower case.
+    pub by_mailbox: HashMap<String, Arc<Channel>>,
 }
 
 impl Channels {
+    /// The channel that takes mail for an address: its own, without what stands behind a `+`, or that of its domain.
+    pub fn mailbox(&self, address: &str) -> Option<&Arc<Channel>> {
+        let address = address.to_lowercase();
+        let (user, domain) = address.rsplit_once('@')?;
+        let untagged = user.split_once('+').map(|(user, _)| format!("{user}@{domain}"));
+        let names = [Some(address.as_str()), untagged.as_deref(), Some(domain)];
+        names.into_iter().flatten().find_map(|name| self.by_mailbox.get(name))
+    }
+
     /// Binds every configured channel. All errors at once, each with key and remedy.
     pub fn bind(config: &Config) -> Result<Self, config::Errors> {
         let mut errors = Vec::new();
@@ -149,11 +160,12 @@ impl Channels {
                 }),
             );
         }
+        let by_mailbox = mailboxes(config, &by_id, &mut errors);
         if !errors.is_empty() {
             return Err(config::Errors(errors));
         }
         let hooks = hooks(config, &by_id);
-        Ok(Self { by_id, hooks })
+        Ok(Self { by_id, hooks, by_mailbox })
     }
 
     /// The channel for a send: named, or the only one whose own address it is, or the only one that fits the address.
@@ -178,6 +190,27 @@ impl Channels {
             }
         }
     }
+}
+
+/// Who takes mail for which address; what two channels claim is an error.
+fn mailboxes(config: &Config, by_id: &BTreeMap<String, Arc<Channel>>, errors: &mut Vec<String>) -> HashMap<String, Arc<Channel>> {
+    let file = config.path.display();
+    let mut by_mailbox: HashMap<String, Arc<Channel>> = HashMap::new();
+    for (name, channel) in by_id {
+        let wanted = &config.channels[name].mailboxes;
+        if !wanted.is_empty() && channel.settings.0.get("hook_secret").is_none_or(serde_json::Value::is_null) {
+            errors.push(format!(
+                "{file}: channels.{name}.mailboxes: this channel takes no mail from our listener; remove it, or add `hook_secret` where the provider has one"
+            ));
+        }
+        for mailbox in wanted {
+            let key = mailbox.trim_start_matches('@').to_lowercase();
+            if let Some(other) = by_mailbox.insert(key, Arc::clone(channel)) {
+                errors.push(format!("{file}: channels.{name}.mailboxes: `{mailbox}` is of channel {} too; leave it to one", other.id));
+            }
+        }
+    }
+    by_mailbox
 }
 
 /// Why no channel could be chosen.

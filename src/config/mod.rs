@@ -68,6 +68,38 @@ pub struct Server {
     pub head_timeout: Span,
     /// How long a client may take for the body.
     pub body_timeout: Span,
+    /// Take mail, for channels that name their `mailboxes`.
+    pub smtp: Option<Smtp>,
+}
+
+/// `[server.smtp]`
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Smtp {
+    /// Address and port; mail servers deliver to port 25.
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+    /// What it calls itself; the host of `public_url` when absent. The MX record leads here.
+    pub hostname: Option<String>,
+    /// The largest mail.
+    #[serde(default = "Smtp::largest")]
+    pub max_message: Bytes,
+    /// Connections at a time.
+    #[serde(default = "Smtp::connections")]
+    pub max_connections: usize,
+    /// Whether mail is taken over TLS only (with the certificate of `server.tls`).
+    #[serde(default)]
+    pub require_tls: bool,
+}
+
+impl Smtp {
+    fn largest() -> Bytes {
+        Bytes(30 << 20)
+    }
+
+    fn connections() -> usize {
+        200
+    }
 }
 
 /// Certificate and key.
@@ -162,6 +194,9 @@ pub struct Channel {
     pub throttle: Throttle,
     /// The token in the URL, for providers that sign nothing.
     pub hook_token: Option<String>,
+    /// Mail addresses and domains whose mail `[server.smtp]` takes for this channel. `a@x` is also `a+anything@x`.
+    #[serde(default)]
+    pub mailboxes: Vec<String>,
     /// The adapter's own settings, with those of the app below them.
     #[serde(skip)]
     pub settings: Map<String, Value>,
@@ -202,7 +237,7 @@ impl fmt::Display for Errors {
 impl std::error::Error for Errors {}
 
 /// The keys of a channel that the engine reads.
-const CHANNEL_KEYS: [&str; 7] = ["provider", "app", "limits", "shards", "tenant", "throttle", "hook_token"];
+const CHANNEL_KEYS: [&str; 8] = ["provider", "app", "limits", "shards", "tenant", "throttle", "hook_token", "mailboxes"];
 
 impl Config {
     /// Reads a file. A missing default file is the embedded default.
@@ -312,6 +347,13 @@ impl Reading<'_> {
         }
         if log.kind == crate::log::config::Kind::Kafka && log.brokers.as_deref().unwrap_or_default().is_empty() {
             self.wrong("log.brokers", "missing; `kind = \"kafka\"` needs `brokers = \"host:9092\"`");
+        }
+        if server.smtp.as_ref().is_some_and(|smtp| smtp.require_tls) && server.tls.is_none() {
+            self.wrong("server.smtp.require_tls", "there is no certificate; set `server.tls`, or leave this out");
+        }
+        let boxes = channels.iter().find(|(_, channel)| !channel.mailboxes.is_empty() && server.smtp.is_none());
+        if let Some((name, _)) = boxes {
+            self.wrong(&format!("channels.{name}.mailboxes"), "nothing takes mail; add `[server.smtp]` with `listen = \"0.0.0.0:25\"`");
         }
         if !["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| store.url.starts_with(scheme)) {
             self.wrong("store.url", "is neither kind of store; write `sqlite:PATH` or `postgres://USER:PASSWORD@HOST/DATABASE`");
@@ -495,6 +537,9 @@ mod tests {
             ("[log]\nkind='kafak'", "test.toml: log.kind: "),
             ("[channels.a.throttle]\nrate='80'\n[channels.a]\nprovider='p'", "test.toml: channels.a.throttle.rate: `80` is not a rate"),
             ("[apps.a]\nprovider='p'\n[channels.a]\nprovider='p'", "an app has the same name"),
+            ("[channels.a]\nprovider='p'\nmailboxes=['x.example']", "test.toml: channels.a.mailboxes: nothing takes mail"),
+            ("[server.smtp]\nlisten='127.0.0.1:0'\nrequire_tls=true", "test.toml: server.smtp.require_tls: there is no certificate"),
+            ("[server.smtp]\nlisten='127.0.0.1:0'\nhost='x'", "test.toml: server.smtp"),
         ] {
             let errors = parse(text).expect_err(text).to_string();
             assert!(errors.contains(expected), "{text}\n{errors}");

@@ -9,6 +9,7 @@ use parking_lot::RwLock;
 use tokio::sync::{mpsc, oneshot};
 
 use super::claims::{Claim, Claims};
+use super::once::Once;
 use super::record::{self, Claimed};
 use super::respond::{Answer, Refusal, success};
 use crate::channels::{Channel, Hook, Live};
@@ -46,6 +47,7 @@ pub struct Ingress {
     keep_all: bool,
     meters: RwLock<HashMap<Arc<str>, Arc<Meters>>>,
     published: RwLock<HashMap<Arc<str>, (bytes::Bytes, Instant)>>,
+    once: Once,
     strangers: Arc<dashmap::DashMap<String, Instant>>,
 }
 
@@ -70,6 +72,7 @@ impl Ingress {
             keep_all: config.log.raw == KeepRaw::All,
             meters: RwLock::default(),
             published: RwLock::default(),
+            once: Once::default(),
             strangers: Arc::default(),
             parts,
         }
@@ -112,6 +115,11 @@ impl Ingress {
     async fn take(&self, hook: &Hook, verified: &Verified<'_>, cx: &Context<'_>) -> Result<(Answer, &'static str), Refusal> {
         let channel = &hook.entry;
         let mut parsed = channel.adapter.parse(verified, cx);
+        if let Some(token) = &parsed.once
+            && !self.once.is_the_same(&[channel.id.as_bytes(), token.as_bytes()], &parsed.events)
+        {
+            return Err(Refusal::Verify(VerifyError::MISMATCH));
+        }
         let webhook = verified.hook();
         let traceparent = trace::parent(webhook.headers);
         let mut claimed = Vec::with_capacity(parsed.events.len());
@@ -179,7 +187,7 @@ impl Ingress {
                 }
             }
             if !batch.ids.is_empty() {
-                batch.append(&*self.parts.log).await?;
+                batch.append(&*self.parts.log, &self.parts.blobs).await?;
                 won_any = true;
             }
             remaining = Vec::new();
@@ -286,21 +294,32 @@ struct Holding {
     claims: Arc<Claims>,
     ids: Vec<(Option<Fingerprint>, usize)>,
     records: Vec<Record>,
+    files: Vec<(String, bytes::Bytes)>,
     pending: Option<Pending<'static, Vec<Outcome>>>,
 }
 
 impl Holding {
     fn new(claims: Arc<Claims>) -> Self {
-        Self { claims, ids: Vec::new(), records: Vec::new(), pending: None }
+        Self { claims, ids: Vec::new(), records: Vec::new(), files: Vec::new(), pending: None }
     }
 
     fn push(&mut self, entry: Claimed) {
         self.ids.push((entry.id, entry.records.len()));
         self.records.extend(entry.records);
+        self.files.extend(entry.files);
     }
 
     /// Appends what is held; `Err` when some of it is not durable.
-    async fn append(mut self, log: &dyn EventLog) -> Result<(), ()> {
+    async fn append(mut self, log: &dyn EventLog, blobs: &Blobs) -> Result<(), ()> {
+        let (files, blobs) = (std::mem::take(&mut self.files), blobs.clone());
+        if !files.is_empty() {
+            // Before the event: it says that they are there.
+            let kept = tokio::task::spawn_blocking(move || Claimed::keep_files(&blobs, &files)).await;
+            if let Err(e) = kept.map_err(|e| e.to_string()).and_then(|kept| kept.map_err(|e| e.to_string())) {
+                tracing::error!(error = e, "a file that a delivery brought cannot be kept");
+                return Err(());
+            }
+        }
         self.pending = Some(log.append(std::mem::take(&mut self.records), Durability::LogOrSpool));
         let outcomes = match &mut self.pending {
             Some(pending) => pending.await,

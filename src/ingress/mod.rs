@@ -1,4 +1,4 @@
-//! Webhooks in: `listener -> route -> verify -> parse -> claim -> append -> ack`, on the connection's own task, with no
+//! Webhooks in, and mail: `listener -> route -> verify -> parse -> claim -> append -> ack`, on the connection's own task, with no
 //! queue in between.
 //!
 //! Invariant: success is answered only when everything the delivery says is durable.
@@ -6,9 +6,11 @@
 mod accept;
 pub mod claims;
 pub mod listener;
+mod once;
 pub mod record;
 pub mod remember;
 mod respond;
+pub mod smtp;
 
 pub use accept::{Ingress, Parts};
 pub use respond::Refusal;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use fairway_adapters::contract::event::Unparsed;
+use fairway_adapters::contract::part::{MediaRef, MediaStatus};
 use fairway_adapters::contract::{self, Body, Data, Event, Raw, Receipt, Time, Webhook};
 use fairway_adapters::kit::crypto;
 use http::{HeaderMap, Method};
@@ -27,6 +28,19 @@ pub struct Claimed {
     pub id: Option<Fingerprint>,
     /// What to append when the claim is won.
     pub records: Vec<Record>,
+    /// What to keep before that: files the delivery brought, by their media ids.
+    pub files: Vec<(String, Bytes)>,
+}
+
+impl Claimed {
+    fn of(id: Option<Fingerprint>, records: Vec<Record>) -> Self {
+        Self { id, records, files: Vec::new() }
+    }
+
+    /// Keeps the files; durable when it returns. Blocks.
+    pub fn keep_files(blobs: &Blobs, files: &[(String, Bytes)]) -> Result<(), blobs::Error> {
+        files.iter().try_for_each(|(id, bytes)| blobs.name(id, &blobs.put(bytes)?))
+    }
 }
 
 /// Writes the records of one event.
@@ -35,22 +49,32 @@ pub fn event(writer: &Writer, channel: &Arc<Channel>, mut event: Event<'_>, now:
     let id = event.key.as_ref().map(|key| ids::fingerprint(&[channel.id.as_bytes(), kind.as_bytes(), key.as_bytes()]));
     let named = id.unwrap_or_else(ids::random);
     if let Body::Receipt(receipt) = event.body {
-        return Claimed { id, records: vec![order(channel, named, event.peer.as_ref(), now, receipt)] };
+        return Claimed::of(id, vec![order(channel, named, event.peer.as_ref(), now, receipt)]);
     }
     let mut records = Vec::with_capacity(1);
     let mut count = 0_u32;
+    let mut files = Vec::new();
     event.body.each_media(|media| {
-        let Some(source) = media.source.take() else { return };
+        let inline = media.inline.take();
+        let Some(source) = media.source.take().or_else(|| inline.as_ref().map(|_| MediaRef::default())) else { return };
         let media_id = ids::text("med_", ids::fingerprint(&[&named.to_be_bytes(), &count.to_be_bytes()]));
         count += 1;
         media.url = Some(format!("{public_url}/v1/media/{media_id}").into());
-        media.status = Some(fairway_adapters::contract::part::MediaStatus::Pending);
+        media.status = Some(MediaStatus::Pending);
+        let kept = inline.map(|bytes| {
+            let (blob, size) = (crypto::hex(&crypto::sha256(&bytes)), bytes.len() as u64);
+            media.status = Some(MediaStatus::Ready);
+            (media.size, media.sha256) = (Some(size), Some(blob.clone().into()));
+            files.push((media_id.clone(), bytes));
+            (blob, size)
+        });
         let order = Order::Media {
             channel: channel.id.to_string(),
             media_id: media_id.clone(),
             source,
             mime_type: media.mime_type.as_deref().map(str::to_owned),
             filename: media.filename.as_deref().map(str::to_owned),
+            kept,
         };
         media.id = Some(media_id.into());
         records.push(order.record(channel.unit, named));
@@ -76,7 +100,7 @@ pub fn event(writer: &Writer, channel: &Arc<Channel>, mut event: Event<'_>, now:
         replaces: None,
     };
     records.push(writer.record(topic(event.body.topic()), &attributes, body));
-    Claimed { id, records }
+    Claimed { id, records, files }
 }
 
 /// What a person can be answered with goes to the owner of the channel, sealed.
@@ -86,7 +110,7 @@ pub fn handle(seal: &Seal, channel: &Channel, handle: &contract::Handle<'_>, now
     let conversation = format!("{}/{peer}", channel.id);
     let kept = store::Handle { sealed: seal.seal(&conversation, &handle.value), until: handle.until, uses: handle.uses, at: now };
     let order = Order::Handle { channel: channel.id.to_string(), peer: peer.to_owned(), handle: kept };
-    Claimed { id: Some(id), records: vec![order.record(channel.unit, id)] }
+    Claimed::of(Some(id), vec![order.record(channel.unit, id)])
 }
 
 /// A receipt goes to the owner of its channel, who alone says what state a message is in.
@@ -147,7 +171,7 @@ pub fn unparsed(
         replaces: None,
     };
     let bytes = Bytes::from(serde_json::to_vec(&whole).unwrap_or_default());
-    Ok(Claimed { id: Some(id), records: vec![writer.record(Topic::Unparsed, &attributes, bytes)] })
+    Ok(Claimed::of(Some(id), vec![writer.record(Topic::Unparsed, &attributes, bytes)]))
 }
 
 /// Headers that carry no credential. What decides is the name: whatever could hold one is left out.

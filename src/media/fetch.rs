@@ -113,7 +113,7 @@ async fn take_orders(parts: &Parts, came: &Notify) {
 }
 
 async fn take(store: &dyn Store, order: &Order) -> Result<(), crate::store::Error> {
-    let Order::Media { channel, media_id, source, mime_type, filename } = order else { return Ok(()) };
+    let Order::Media { channel, media_id, source, mime_type, filename, kept } = order else { return Ok(()) };
     // Read again after a crash: the row knows better.
     if store.media(media_id).await?.is_some() {
         return Ok(());
@@ -122,12 +122,12 @@ async fn take(store: &dyn Store, order: &Order) -> Result<(), crate::store::Erro
     let media = Media {
         id: media_id.clone(),
         channel: channel.clone(),
-        state: "pending".into(),
-        source: Some(source.clone()),
-        blob: None,
+        state: if kept.is_some() { "ready" } else { "pending" }.into(),
+        source: kept.is_none().then(|| source.clone()),
+        blob: kept.as_ref().map(|(blob, _)| blob.clone()),
         mime_type: mime_type.clone(),
         filename: filename.clone(),
-        size: 0,
+        size: kept.as_ref().map_or(0, |(_, size)| *size),
         tries: 0,
         due: now,
         reason: None,

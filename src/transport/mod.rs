@@ -1,14 +1,15 @@
-//! The only HTTP client: pools, TLS, deadlines, and the one question that matters: can they have seen it?
+//! The only client, HTTP and mail: pools, TLS, deadlines, and the one question that matters: can they have seen it?
 //!
 //! Invariant: `NotSent` is answered only when no byte of the request can have been read by the other side.
 
 mod multipart;
+mod smtp;
 mod wall;
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use fairway_adapters::contract::{Call, CallBody, Reply};
+use fairway_adapters::contract::{BodyError, Call, CallBody, Reply};
 use http::{HeaderValue, Method, Request, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -31,6 +32,9 @@ pub enum Error {
     /// The address is one nobody may make us call.
     #[error("refused: {0}")]
     Walled(String),
+    /// It is more than the provider takes; sending again changes nothing.
+    #[error("too large: {0}")]
+    TooLarge(String),
 }
 
 type Pool<R> = Client<HttpsConnector<HttpConnector<R>>, Full<Bytes>>;
@@ -42,6 +46,7 @@ pub struct Transport {
     walled: Pool<Wall>,
     local: bool,
     blobs: Arc<dyn Fn(&str) -> Option<Bytes> + Send + Sync>,
+    mail: Arc<smtp::Pool>,
 }
 
 /// The most of an answer that is read.
@@ -63,13 +68,28 @@ impl Transport {
         walled.set_nodelay(true);
         walled.set_connect_timeout(Some(CONNECT));
         walled.enforce_http(false);
-        Self { open: pool(http), walled: pool(walled), local, blobs: media }
+        Self { open: pool(http), walled: pool(walled), local, blobs: media, mail: Arc::default() }
     }
 
     /// Makes a provider call. Providers' addresses come from the configuration and are trusted.
     pub async fn call(&self, call: &Call, traceparent: Option<&str>, within: Duration) -> Result<Reply, Error> {
-        let request = self.request(call, traceparent)?;
+        let call = self.whole(call)?;
+        if smtp::is_mail(&call.url) {
+            return self.mail.send(&call, within).await;
+        }
+        let request = self.request(&call, traceparent)?;
         finish(self.open.request(request), within, ANSWER_LIMIT).await
+    }
+
+    /// The call with the files of its pieces in it.
+    fn whole<'c>(&self, call: &'c Call) -> Result<Cow<'c, Call>, Error> {
+        if !matches!(call.body, CallBody::Pieces { .. }) {
+            return Ok(Cow::Borrowed(call));
+        }
+        call.assembled(&*self.blobs).map(Cow::Owned).map_err(|e| match e {
+            BodyError::Missing(_) => Error::NotSent(e.to_string()),
+            BodyError::TooLarge { .. } => Error::TooLarge(e.to_string()),
+        })
     }
 
     /// Fetches something whose address came from outside (media, webhooks of users): only public addresses are reached,
@@ -104,6 +124,7 @@ impl Transport {
         let body = match &call.body {
             CallBody::Empty => Bytes::new(),
             CallBody::Bytes(bytes) => bytes.clone(),
+            CallBody::Pieces { .. } => return Err(Error::NotSent("its files are not in it yet".into())),
             CallBody::Multipart(fields) => {
                 let (kind, body) = multipart::write(fields, &*self.blobs).map_err(Error::NotSent)?;
                 headers.insert(header::CONTENT_TYPE, HeaderValue::from_str(&kind).map_err(|e| Error::NotSent(e.to_string()))?);

@@ -7,6 +7,7 @@ mod deploy;
 mod flow;
 mod house;
 mod limits;
+mod mail;
 mod media;
 mod outage;
 mod push;

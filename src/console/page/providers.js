@@ -16,7 +16,10 @@ const BOOKS = { sends: "Sends it saw", accepted: "Accepted", throttled: "Answere
 let said = 0;
 let channels = [];
 
-const person = (scheme) => (["tel", "whatsapp", "sms", "rcs"].includes(scheme) ? `${scheme}:+15550100${200 + (said % 3)}` : `${scheme}:555000${1 + (said % 3)}`);
+const person = (scheme) => {
+  if (scheme === "mailto") return `mailto:${["ana", "ben", "chi"][said % 3]}@example.org`;
+  return ["tel", "whatsapp", "sms", "rcs"].includes(scheme) ? `${scheme}:+15550100${200 + (said % 3)}` : `${scheme}:555000${1 + (said % 3)}`;
+};
 
 async function write(provider, scheme, channel, note) {
   const text = SENTENCES[said % SENTENCES.length];

@@ -289,6 +289,7 @@ async fn attempt(transport: &Transport, adapter: &dyn Adapter, mut call: Call, t
         let reply = match transport.call(&call, trace, ANSWER_WITHIN).await {
             Ok(reply) => reply,
             Err(Error::Unknown(e)) => return Landing::Unknown(e),
+            Err(Error::TooLarge(e)) => return Landing::Verdict(Verdict::Reject(Reason::new(ErrorClass::Content, "media_too_large", e))),
             // Also after an upload: the message itself has surely not been sent.
             Err(Error::NotSent(e) | Error::Walled(e)) => return Landing::NotSent(e),
         };
@@ -340,6 +341,7 @@ pub(super) fn outbound<'a>(message: &'a Accepted, id: &'a str, parts: &'a [fairw
 }
 
 fn rendering_hash(rendered: &Rendered) -> u64 {
-    let parts: Vec<&[u8]> = rendered.calls.iter().flat_map(|c| [c.url.as_bytes(), c.body_bytes()]).collect();
+    let contents: Vec<_> = rendered.calls.iter().map(|c| (c.url.as_bytes(), c.content())).collect();
+    let parts: Vec<&[u8]> = contents.iter().flat_map(|(url, content)| [*url, &**content]).collect();
     (ids::fingerprint(&parts) >> 64) as u64 | 1
 }

@@ -1,0 +1,234 @@
+//! A mail that came in, whichever way: one reading of it for all feeds.
+
+use mail_parser::{HeaderName, Message as Mail, MessageParser, MimeHeaders, PartType};
+use serde_json::{Map, Value, json};
+
+use super::{Channel, compose, quote, report};
+use crate::contract::event::*;
+use crate::contract::part::*;
+use crate::contract::*;
+use crate::kit::{address, crypto, markup, text};
+
+/// The most files of one mail that are kept.
+const FILES: usize = 100;
+
+/// Bytes of text, and of HTML, that an event holds; the log takes records of a megabyte.
+const WORDS: usize = 200_000;
+/// A mail that passed more servers than this goes round in circles (RFC 5321, section 6.3).
+const HOPS: usize = 100;
+
+/// A file in a mail.
+pub(super) struct Attached {
+    pub filename: Option<String>,
+    pub mime_type: String,
+    pub bytes: Vec<u8>,
+}
+
+/// What a feed says about one mail.
+#[derive(Default)]
+pub(super) struct Incoming {
+    /// The whole mail, or its header alone where the feed has taken it apart.
+    pub mail: Vec<u8>,
+    pub envelope_from: Option<String>,
+    pub envelope_to: Option<String>,
+    /// What the feed took apart: text, HTML, the new words, files.
+    pub text: Option<String>,
+    pub html: Option<String>,
+    pub stripped: Option<String>,
+    pub files: Vec<Attached>,
+    pub authentication: Option<Authentication<'static>>,
+}
+
+impl Incoming {
+    /// A whole mail.
+    pub(super) fn whole(mail: impl Into<Vec<u8>>, from: Option<String>, to: Option<String>) -> Self {
+        Self { mail: mail.into(), envelope_from: from, envelope_to: to, ..Self::default() }
+    }
+
+    /// A header out of names and values; line breaks in them are none of ours.
+    pub(super) fn header(fields: impl Iterator<Item = (String, String)>) -> Vec<u8> {
+        let line = |(name, value): (String, String)| format!("{name}: {}\r\n", value.split(['\r', '\n']).collect::<Vec<_>>().join(" "));
+        (fields.map(line).collect::<String>() + "\r\n").into_bytes()
+    }
+}
+
+/// An address as ours are written.
+pub(super) fn mailto(address: &str) -> String {
+    address::address("mailto", &address.trim().trim_matches(['<', '>']).to_lowercase())
+}
+
+/// Our own id out of a message id we gave, or out of the address bounces come to.
+pub(super) fn own_id(channel: &Channel, id: &str) -> Option<String> {
+    let (user, domain) = id.trim_matches(['<', '>']).rsplit_once('@')?;
+    (domain.eq_ignore_ascii_case(&channel.domain) && user.starts_with("msg_")).then(|| user.to_owned())
+}
+
+/// A message id as the service that sent it knows it.
+pub(super) fn provider_id(id: &str) -> &str {
+    let id = id.trim_matches(['<', '>']);
+    match id.rsplit_once('@') {
+        Some((user, domain)) if domain.ends_with("amazonses.com") || domain == "mtasv.net" => user,
+        _ => id,
+    }
+}
+
+/// What happened: a message, or what a report says of one of ours. Nothing when it is no mail.
+pub(super) fn events(channel: &Channel, incoming: Incoming) -> Vec<Event<'static>> {
+    let Some(mail) = MessageParser::default().parse(&incoming.mail) else { return Vec::new() };
+    if let Some(events) = report::events(channel, &mail, &incoming) {
+        return events;
+    }
+    received(channel, &mail, &incoming).into_iter().collect()
+}
+
+fn received(channel: &Channel, mail: &Mail<'_>, incoming: &Incoming) -> Option<Event<'static>> {
+    let sender = mail.from().and_then(|from| from.first());
+    let from = sender.and_then(|a| a.address.as_deref()).or(incoming.envelope_from.as_deref()).filter(|a| compose::is_address(a))?;
+    let id = mail.message_id().unwrap_or_default();
+    let digest = crypto::hex(&crypto::sha256(&incoming.mail));
+    let to = incoming.envelope_to.clone().or_else(|| Some(mail.to()?.first()?.address.as_deref()?.to_owned()));
+    let key = crypto::fingerprint(&[id, to.as_deref().unwrap_or_default(), &digest]);
+    let (references, parent) = (ids(mail, HeaderName::References), ids(mail, HeaderName::InReplyTo));
+    let root = references.first().or(parent.first()).map(String::as_str).unwrap_or(id);
+    let answered = parent.first().or(references.last());
+    let time = mail.date().filter(|d| d.is_valid()).map(|d| Time::from_secs(d.to_timestamp()));
+    let address = mailto(from);
+    let peer = if root.is_empty() { address.clone() } else { format!("{address}#{}", address::escape(root)) };
+    let message = Message {
+        id: if id.is_empty() { key.clone().into() } else { id.to_owned().into() },
+        sent_at: time,
+        parts: parts(mail, incoming),
+        reply_to: answered.map(|id| ReplyTo {
+            id: Some(provider_id(id).to_owned().into()),
+            message_id: own_id(channel, id).map(Into::into),
+            ..ReplyTo::default()
+        }),
+        subject: mail.subject().map(|s| s.to_owned().into()),
+        cc: mail.cc().map(|cc| cc.iter().filter_map(|a| Some(mailto(a.address.as_deref()?).into())).collect()).unwrap_or_default(),
+        headers: Some(Raw::of(&kept(mail))),
+        automatic: automatic(channel, mail, incoming).then_some(true),
+        authentication: incoming.authentication.clone(),
+        ..Message::default()
+    };
+    let name = sender.and_then(|a| a.name.as_deref()).filter(|n| !n.is_empty()).map(|n| n.to_owned().into());
+    let body = Body::Received(Received {
+        from: Person { name, ..Person::at(address) },
+        to: to.map(|to| mailto(&to).into()),
+        message,
+        ..Received::default()
+    });
+    Some(Event { account: None, key: Some(key.into()), medium: "email".into(), peer: peer.into(), time, body })
+}
+
+/// The message ids a header names.
+fn ids(mail: &Mail<'_>, name: HeaderName<'static>) -> Vec<String> {
+    let value = mail.header_raw(name).unwrap_or_default();
+    value.split(['<', '>', ' ', '\t', '\r', '\n', ',']).filter(|id| id.contains('@')).map(str::to_owned).collect()
+}
+
+/// A header's value on one line.
+pub(super) fn header(mail: &Mail<'_>, name: &'static str) -> Option<String> {
+    let value = mail.header_raw(HeaderName::parse(name)?)?;
+    Some(value.split_whitespace().collect::<Vec<_>>().join(" ")).filter(|v| !v.is_empty())
+}
+
+fn kept(mail: &Mail<'_>) -> Value {
+    const KEPT: &[&str] =
+        &["Message-ID", "In-Reply-To", "References", "Reply-To", "List-Id", "List-Unsubscribe", "Auto-Submitted", "Precedence", "Importance"];
+    let fields: Map<String, Value> = KEPT.iter().filter_map(|name| Some((name.to_lowercase(), json!(header(mail, name)?)))).collect();
+    Value::Object(fields)
+}
+
+/// Written by a machine (RFC 3834 and what came before it): answering it may begin a loop.
+fn automatic(channel: &Channel, mail: &Mail<'_>, incoming: &Incoming) -> bool {
+    let says = |name: &'static str, words: &[&str]| header(mail, name).is_some_and(|v| words.contains(&v.to_lowercase().as_str()));
+    let has = |name: &'static str| header(mail, name).is_some();
+    let from = mail.from().and_then(|f| f.first()).and_then(|a| a.address.as_deref()).unwrap_or_default().to_lowercase();
+    let robot = ["mailer-daemon@", "postmaster@", "noreply@", "no-reply@", "donotreply@", "owner-"].iter().any(|user| from.starts_with(user))
+        || from.split('@').next().is_some_and(|user| user.ends_with("-request"));
+    let own = mail.message_id().and_then(|id| id.rsplit_once('@')).is_some_and(|(_, domain)| domain.eq_ignore_ascii_case(&channel.domain));
+    let hops = mail.headers().iter().filter(|h| h.name() == "Received").count();
+    let lists = mail.headers().iter().any(|h| h.name().get(..5).is_some_and(|name| name.eq_ignore_ascii_case("List-")));
+    let nobody = incoming.envelope_from.as_deref().is_some_and(|from| matches!(from.trim(), "" | "<>"));
+    header(mail, "Auto-Submitted").is_some_and(|v| !v.to_lowercase().starts_with("no"))
+        || says("Precedence", &["bulk", "junk", "list", "auto_reply"])
+        || says("Return-Path", &["<>"])
+        || header(mail, "X-Auto-Response-Suppress").is_some_and(|v| !v.eq_ignore_ascii_case("none"))
+        || ["X-Autoreply", "X-Autorespond", "X-Autoresponder", "X-Auto-Reply-From", "Feedback-ID"].into_iter().any(has)
+        || lists
+        || own
+        || hops > HOPS
+        || robot
+        || nobody
+}
+
+fn parts(mail: &Mail<'_>, incoming: &Incoming) -> Vec<Part<'static>> {
+    let apart = incoming.text.is_some() || incoming.html.is_some() || !incoming.files.is_empty();
+    let own = |part: Option<&mail_parser::MessagePart<'_>>| match part.map(|p| &p.body) {
+        Some(PartType::Html(html)) => Some(html.to_string()),
+        _ => None,
+    };
+    let (text, html) = match apart {
+        true => (incoming.text.clone(), incoming.html.clone()),
+        false => (mail.body_text(0).filter(|_| own(mail.text_part(0)).is_none()).map(|t| t.into_owned()), own(mail.html_part(0))),
+    };
+    let html = html.filter(|h| !h.trim().is_empty());
+    let full = text.filter(|t| !t.trim().is_empty()).or_else(|| Some(markup::from_html(html.as_deref()?, markup::Dialect::Plain)));
+    let mut parts = Vec::new();
+    // Words of any length are kept, but an event is no place for a book.
+    let mut books = Vec::new();
+    let html = html.and_then(|html| book(html, "message.html", "text/html", &mut books));
+    if let Some(full) = full.filter(|f| !f.trim().is_empty()) {
+        let full = full.replace("\r\n", "\n");
+        let new = incoming.stripped.as_deref().map(str::trim_end).filter(|s| !s.trim().is_empty()).unwrap_or_else(|| quote::fresh(&full)).to_owned();
+        let more = new.trim_end() != full.trim_end();
+        let new = text::shorten(&new, WORDS, Unit::Bytes);
+        let full = book(full, "message.txt", "text/plain", &mut books);
+        parts.push(Part::Text(TextPart {
+            text: new.into(),
+            html: html.map(Into::into),
+            full_text: full.filter(|_| more).map(Into::into),
+            ..TextPart::default()
+        }));
+    }
+    parts.extend(books);
+    if apart {
+        parts.extend(incoming.files.iter().take(FILES).map(|f| file(f.filename.clone(), f.mime_type.clone(), f.bytes.clone())));
+        return parts;
+    }
+    for part in mail.attachments().take(FILES) {
+        let kind = part.content_type().map(|t| format!("{}/{}", t.ctype(), t.subtype().unwrap_or("octet-stream")).to_lowercase());
+        let fallback = if part.is_message() { "message/rfc822" } else { "application/octet-stream" };
+        let name = part.attachment_name().map(|n| n.rsplit(['/', '\\']).next().unwrap_or(n).to_owned());
+        parts.push(file(name, kind.unwrap_or_else(|| fallback.to_owned()), part.contents().to_vec()));
+    }
+    parts
+}
+
+/// Words that fit into an event; longer ones go into a file beside it.
+fn book(words: String, name: &str, mime_type: &str, files: &mut Vec<Part<'static>>) -> Option<String> {
+    if words.len() <= WORDS {
+        return Some(words);
+    }
+    files.push(file(Some(name.into()), mime_type.into(), words.into_bytes()));
+    None
+}
+
+/// A file of the mail as the part it is.
+fn file(filename: Option<String>, mime_type: String, bytes: Vec<u8>) -> Part<'static> {
+    let media = Media {
+        size: Some(bytes.len() as u64),
+        sha256: Some(crypto::hex(&crypto::sha256(&bytes)).into()),
+        filename: filename.filter(|n| !n.is_empty()).map(Into::into),
+        mime_type: Some(mime_type.clone().into()),
+        inline: Some(bytes.into()),
+        ..Media::default()
+    };
+    let part = MediaPart { media, caption: None };
+    match mime_type.split('/').next() {
+        Some("image") => Part::Image(part),
+        Some("audio") => Part::Audio(part),
+        Some("video") => Part::Video(part),
+        _ => Part::File(part),
+    }
+}

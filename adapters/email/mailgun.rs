@@ -1,0 +1,76 @@
+//! Mailgun: webhooks (one event each) and routes (a form with the mail in pieces or whole).
+
+use super::errors;
+use super::inbound::{about, clicked, consent, other, receipt};
+use super::letter::{Attached, Incoming, provider_id};
+use crate::contract::event::*;
+use crate::contract::*;
+use crate::kit::{crypto, multipart::Piece, object::Object};
+
+/// One event.
+pub(super) fn event(event: &Object<'_>, parsed: &mut Parsed<'_>) {
+    let text = |name: &str| event.words(name).map(|t| t.into_owned()).unwrap_or_default();
+    let (word, who, raw) = (text("event"), text("recipient"), event.without(&["storage"]));
+    if word.is_empty() {
+        return parsed.leave("an event without its kind");
+    }
+    let at = event.float("timestamp").map(|seconds| Time((seconds * 1000.0).round() as i64));
+    let headers = event.object("message").and_then(|m| m.object("headers")).unwrap_or_default();
+    let id = headers.words("message-id").map(|id| provider_id(&id).to_owned()).unwrap_or_default();
+    let ours = event.object("user-variables").and_then(|v| v.words("mid").map(|m| m.into_owned()));
+    let says = |state| receipt(&id, ours.clone(), state, at, &who, &word);
+    let body = match word.as_str() {
+        "accepted" => Body::Receipt(says(State::Sent)),
+        "delivered" => Body::Receipt(says(State::Delivered)),
+        "opened" => Body::Receipt(says(State::Read)),
+        "failed" if text("severity") == "temporary" => Body::Receipt(says(State::Sent)),
+        "failed" | "rejected" => Body::Receipt(Receipt { error: Some(failure(event)), ..says(State::Failed) }),
+        "clicked" => clicked(&who, raw),
+        "unsubscribed" | "complained" => consent(&who, ConsentState::OptedOut, "all", raw),
+        _ => other(&word, raw),
+    };
+    let key = if text("id").is_empty() { crypto::fingerprint(&[&id, &word, &who, &text("timestamp")]) } else { text("id") };
+    parsed.events.push(about(key, &who, at, body));
+}
+
+fn failure(event: &Object<'_>) -> Reason {
+    let reason = event.words("reason").unwrap_or_default();
+    let status = event.object("delivery-status").unwrap_or_default();
+    let code = status.words("enhanced-code").or_else(|| status.text("code")).unwrap_or_default();
+    match &*reason {
+        "suppress-unsubscribe" | "suppress-complaint" => errors::opted_out(&reason),
+        "suppress-bounce" => errors::bounced("5.1.1", &reason),
+        _ => errors::bounced(&code, &status.words("message").unwrap_or_default()),
+    }
+}
+
+/// A mail as a route posts it.
+pub(super) fn route(pieces: Vec<Piece>) -> Incoming {
+    let text = |name: &str| pieces.iter().find(|p| p.name == name).map(Piece::text);
+    let (from, to) = (text("sender"), text("recipient"));
+    if let Some(whole) = pieces.iter().find(|p| p.name == "body-mime") {
+        return Incoming::whole(whole.value.clone(), from, to);
+    }
+    let headers: Vec<(String, String)> = serde_json::from_str(&text("message-headers").unwrap_or_default()).unwrap_or_default();
+    let named = |name: &str| headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
+    let missing = [("From", "from"), ("Subject", "subject"), ("Message-Id", "Message-Id")].into_iter().filter(|(name, _)| !named(name));
+    let missing: Vec<(String, String)> = missing.filter_map(|(name, field)| Some((name.to_owned(), text(field)?))).collect();
+    let files = pieces.iter().filter(|p| p.name.starts_with("attachment-") && p.filename.is_some());
+    let files: Vec<Attached> = files
+        .map(|p| Attached {
+            filename: p.filename.clone(),
+            mime_type: p.mime_type.clone().unwrap_or_else(|| "application/octet-stream".into()),
+            bytes: p.value.clone(),
+        })
+        .collect();
+    Incoming {
+        mail: Incoming::header(headers.into_iter().chain(missing)),
+        envelope_from: from,
+        envelope_to: to,
+        text: Some(text("body-plain").unwrap_or_default()),
+        html: text("body-html"),
+        stripped: text("stripped-text"),
+        files,
+        authentication: None,
+    }
+}

@@ -1,0 +1,76 @@
+//! SendGrid: the event webhook (a list of events) and inbound parse (a form with the mail in pieces or whole).
+
+use super::errors;
+use super::inbound::{about, clicked, consent, other, receipt};
+use super::letter::{Attached, Incoming};
+use crate::contract::event::*;
+use crate::contract::*;
+use crate::kit::{crypto, multipart::Piece, object::Object};
+
+/// One event of a batch.
+pub(super) fn event(event: &Object<'_>, parsed: &mut Parsed<'_>) {
+    let text = |name: &str| event.words(name).map(|t| t.into_owned()).unwrap_or_default();
+    let (word, who, raw) = (text("event"), text("email"), event.without(&[]));
+    if word.is_empty() {
+        return parsed.leave("an event without its kind");
+    }
+    let at = event.int("timestamp").map(Time::from_secs);
+    // The id of the answer to our call, then a suffix for the recipient.
+    let id = text("sg_message_id");
+    let id = id.split('.').next().unwrap_or_default();
+    let key = event.words("sg_event_id").map(|k| k.into_owned()).unwrap_or_else(|| crypto::fingerprint(&[id, &word, &who, &text("timestamp")]));
+    let says = |state| receipt(id, Some(text("mid")), state, at, &who, &word);
+    let body = match word.as_str() {
+        "processed" | "deferred" => Body::Receipt(says(State::Sent)),
+        "delivered" => Body::Receipt(says(State::Delivered)),
+        // A machine that fetches pictures is no reader.
+        "open" if !event.flag("sg_machine_open") => Body::Receipt(says(State::Read)),
+        "bounce" | "dropped" => {
+            let error = match (word.as_str(), text("reason").as_str()) {
+                ("dropped", "Unsubscribed Address" | "Spam Reporting Address") => errors::opted_out(&text("reason")),
+                ("dropped", "Bounced Address" | "Invalid") => errors::bounced("5.1.1", &text("reason")),
+                (_, reason) if text("type") == "blocked" => errors::blocked(&text("status"), reason),
+                (_, reason) => errors::bounced(&text("status"), reason),
+            };
+            Body::Receipt(Receipt { error: Some(error), ..says(State::Failed) })
+        }
+        "click" => clicked(&who, raw),
+        "spamreport" | "unsubscribe" => consent(&who, ConsentState::OptedOut, "all", raw),
+        "group_unsubscribe" => consent(&who, ConsentState::OptedOut, "marketing", raw),
+        "group_resubscribe" => consent(&who, ConsentState::OptedIn, "marketing", raw),
+        _ => other(&word, raw),
+    };
+    parsed.events.push(about(key, &who, at, body));
+}
+
+/// A mail as inbound parse posts it.
+pub(super) fn letter(pieces: Vec<Piece>) -> Incoming {
+    let text = |name: &str| pieces.iter().find(|p| p.name == name).map(Piece::text);
+    let envelope = text("envelope").unwrap_or_default();
+    let envelope = Object::parse(&envelope).unwrap_or_default();
+    let from = envelope.words("from").map(|f| f.into_owned());
+    let to = envelope.list("to").first().and_then(|raw| crate::kit::object::text(raw)).map(|t| t.into_owned());
+    let dkim = text("dkim").map(|d| if d.contains("pass") { "pass" } else if d.contains("fail") { "fail" } else { "none" }.into());
+    let authentication = Some(Authentication { spf: text("SPF").map(Into::into), dkim, dmarc: None });
+    if let Some(whole) = pieces.iter().find(|p| p.name == "email") {
+        return Incoming { authentication, ..Incoming::whole(whole.value.clone(), from, to) };
+    }
+    let mut mail = text("headers").unwrap_or_default().into_bytes();
+    mail.extend(b"\r\n\r\n");
+    let files = pieces.iter().filter(|p| p.name.starts_with("attachment") && p.filename.is_some());
+    let files = files.map(|p| Attached {
+        filename: p.filename.clone(),
+        mime_type: p.mime_type.clone().unwrap_or_else(|| "application/octet-stream".into()),
+        bytes: p.value.clone(),
+    });
+    Incoming {
+        mail,
+        envelope_from: from,
+        envelope_to: to,
+        text: Some(text("text").unwrap_or_default()),
+        html: text("html"),
+        files: files.collect(),
+        authentication,
+        ..Incoming::default()
+    }
+}

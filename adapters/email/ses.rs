@@ -1,0 +1,150 @@
+//! Amazon SES through SNS: what became of a mail, mail that came in, and the handshake of a topic.
+
+use serde_json::value::RawValue;
+
+use super::inbound::{self, about, clicked, consent, other, receipt};
+use super::letter::Incoming;
+use super::{Channel, errors};
+use crate::contract::event::*;
+use crate::contract::*;
+use crate::kit::{address, crypto, object::Object};
+
+/// Whether a URL leads to Amazon SNS and nowhere else.
+pub(super) fn is_amazons(url: &str) -> bool {
+    let Ok(url) = url::Url::parse(url) else { return false };
+    let host = url.host_str().unwrap_or_default();
+    let region = host.strip_prefix("sns.").and_then(|h| h.strip_suffix(".amazonaws.com").or_else(|| h.strip_suffix(".amazonaws.com.cn")));
+    let plain = |r: &str| r.len() >= 3 && r.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    url.scheme() == "https" && url.port().is_none() && url.username().is_empty() && region.is_some_and(plain)
+}
+
+/// The call that fetches a certificate.
+pub(super) fn certificate(channel: &Channel, url: &str) -> Call {
+    Call::get(address::stand_in(url, channel.settings.api_base.as_deref(), &["amazonaws.com", "amazonaws.com.cn"]))
+}
+
+/// What a verified message of a topic means.
+pub(super) fn parse(channel: &Channel, envelope: &Object<'_>, parsed: &mut Parsed<'_>) {
+    let text = |name: &str| envelope.words(name).map(|t| t.into_owned()).unwrap_or_default();
+    let (id, at) = (text("MessageId"), Time::parse(&text("Timestamp")));
+    match text("Type").as_str() {
+        "SubscriptionConfirmation" if is_amazons(&text("SubscribeURL")) => {
+            parsed.owed.push(certificate(channel, &text("SubscribeURL")));
+            let notice = Notice { kind: "subscription_confirmed".into(), severity: Severity::Info, text: "an SNS topic was subscribed".into(), raw: None };
+            parsed.events.push(about(id, "", at, Body::Notice(notice)));
+        }
+        "UnsubscribeConfirmation" => {
+            let words = "an SNS topic was unsubscribed: nothing more will come through it";
+            let notice = Notice { kind: "subscription_ended".into(), severity: Severity::Error, text: words.into(), raw: None };
+            parsed.events.push(about(id, "", at, Body::Notice(notice)));
+        }
+        "Notification" => {
+            let message = text("Message");
+            match Object::parse(&message) {
+                Some(message) => notification(channel, &message, &id, parsed),
+                None => parsed.leave("a notification without an object in it"),
+            }
+        }
+        _ => parsed.leave("an SNS message of an unknown type"),
+    }
+}
+
+fn notification(channel: &Channel, message: &Object<'_>, sns_id: &str, parsed: &mut Parsed<'_>) {
+    let word = message.words("eventType").or_else(|| message.words("notificationType")).map(|w| w.into_owned()).unwrap_or_default();
+    let mail = message.object("mail").unwrap_or_default();
+    if word == "Received" {
+        return received(channel, message, &mail, parsed);
+    }
+    if word.is_empty() {
+        return parsed.leave("a notification without its kind");
+    }
+    let id = mail.words("messageId").map(|id| id.into_owned()).unwrap_or_default();
+    let ours = mail.object("tags").and_then(|tags| crate::kit::object::text(tags.list("mid").first()?).map(|t| t.into_owned()));
+    // `Delivery` speaks of itself in `delivery`, `DeliveryDelay` in `deliveryDelay`, `Rendering Failure` in `failure`.
+    let field = match word.as_str() {
+        "Rendering Failure" => "failure".to_owned(),
+        word => word.chars().take(1).flat_map(char::to_lowercase).chain(word.chars().skip(1)).collect(),
+    };
+    let detail = message.object(&field).unwrap_or_default();
+    let at = detail.words("timestamp").or_else(|| mail.words("timestamp")).and_then(|t| Time::parse(&t));
+    let everybody = strings(&mail.list("destination"));
+    let people: Vec<(String, Object<'_>)> = match word.as_str() {
+        "Bounce" => objects(&detail, "bouncedRecipients"),
+        "Complaint" => objects(&detail, "complainedRecipients"),
+        "DeliveryDelay" => objects(&detail, "delayedRecipients"),
+        "Delivery" => strings(&detail.list("recipients")).into_iter().map(|who| (who, Object::default())).collect(),
+        _ => Vec::new(),
+    };
+    let people = if people.is_empty() { everybody.into_iter().map(|who| (who, Object::default())).collect() } else { people };
+    let people = if people.is_empty() { vec![(String::new(), Object::default())] } else { people };
+    let feedback = detail.words("feedbackId").map_or_else(|| sns_id.to_owned(), |f| f.into_owned());
+    for (who, person) in people {
+        let says = |state| receipt(&id, ours.clone(), state, at, &who, &word);
+        let raw = || detail.without(&[]);
+        let body = match word.as_str() {
+            "Send" | "DeliveryDelay" => Body::Receipt(says(State::Sent)),
+            "Delivery" => Body::Receipt(says(State::Delivered)),
+            "Open" => Body::Receipt(says(State::Read)),
+            "Bounce" => Body::Receipt(Receipt { error: Some(bounce(&detail, &person)), ..says(State::Failed) }),
+            "Reject" | "Rendering Failure" => Body::Receipt(Receipt { error: Some(errors::rejected(&word)), ..says(State::Failed) }),
+            "Click" => clicked(&who, raw()),
+            "Complaint" => consent(&who, ConsentState::OptedOut, "all", raw()),
+            "Subscription" => consent(&who, ConsentState::OptedOut, "marketing", raw()),
+            _ => other(&word, message.without(&[])),
+        };
+        parsed.events.push(about(crypto::fingerprint(&[&feedback, &word, &who]), &who, at, body));
+    }
+}
+
+fn strings(list: &[&RawValue]) -> Vec<String> {
+    list.iter().filter_map(|raw| crate::kit::object::text(raw)).map(|t| t.into_owned()).collect()
+}
+
+fn objects<'o>(detail: &Object<'o>, name: &str) -> Vec<(String, Object<'o>)> {
+    detail.objects(name).into_iter().filter_map(|o| Some((o.words("emailAddress")?.into_owned(), o))).collect()
+}
+
+fn bounce(detail: &Object<'_>, person: &Object<'_>) -> Reason {
+    let text = |object: &Object<'_>, name: &str| object.words(name).map(|t| t.into_owned()).unwrap_or_default();
+    let (kind, sub) = (text(detail, "bounceType"), text(detail, "bounceSubType"));
+    let (status, words) = (text(person, "status"), text(person, "diagnosticCode"));
+    match (kind.as_str(), sub.as_str()) {
+        ("Permanent", "OnAccountSuppressionList" | "Suppressed") => errors::opted_out(&sub),
+        ("Permanent", "General" | "NoEmail") if status.is_empty() => errors::bounced("5.1.1", &words),
+        ("Transient", "ContentRejected" | "AttachmentRejected" | "MessageTooLarge") => errors::rejected(&sub),
+        ("Transient", _) if status.is_empty() => errors::temporary(&words),
+        _ => errors::bounced(&status, &words),
+    }
+}
+
+/// A mail that came in, whole, in the notification. One that lies in S3 is not fetched.
+fn received(channel: &Channel, message: &Object<'_>, mail: &Object<'_>, parsed: &mut Parsed<'_>) {
+    let Some(content) = message.words("content") else {
+        return parsed.leave("a mail whose content lies in S3: use the SNS action of the receipt rule");
+    };
+    let receipt = message.object("receipt").unwrap_or_default();
+    let base64 = receipt.object("action").and_then(|a| a.words("encoding")).is_some_and(|e| e.eq_ignore_ascii_case("base64"));
+    let content = if base64 { crypto::unbase64(&content).unwrap_or_default() } else { content.into_owned().into_bytes() };
+    let verdict = |name: &str| receipt.object(name).and_then(|v| v.words("status").map(|s| s.to_lowercase().into()));
+    let incoming = Incoming {
+        authentication: Some(Authentication { spf: verdict("spfVerdict"), dkim: verdict("dkimVerdict"), dmarc: verdict("dmarcVerdict") }),
+        ..Incoming::whole(content, mail.words("source").map(|s| s.into_owned()), strings(&receipt.list("recipients")).into_iter().next())
+    };
+    inbound::take(channel, incoming, parsed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_amazon_is_asked_for_certificates() {
+        for good in ["https://sns.eu-west-1.amazonaws.com/x.pem", "https://sns.cn-north-1.amazonaws.com.cn/x.pem"] {
+            assert!(is_amazons(good), "{good}");
+        }
+        for bad in ["http://sns.eu-west-1.amazonaws.com/x.pem", "https://sns.a.evil.amazonaws.com/x.pem", "https://sns.eu-west-1.amazonaws.com.evil.example/x.pem", "https://u@sns.eu-west-1.amazonaws.com/x.pem", "https://s3.amazonaws.com/x.pem"] {
+            assert!(!is_amazons(bad), "{bad}");
+        }
+        assert_eq!(super::super::letter::provider_id("<0102-fake@eu-west-1.amazonses.com>"), "0102-fake");
+    }
+}
