@@ -66,16 +66,35 @@ impl World {
         Self::start_with(|folder| kafka_section(folder, brokers), "").await
     }
 
+    /// Starts nodes of one cluster, on Kafka and PostgreSQL whatever the other stories run on, without the sandbox.
+    pub async fn cluster(nodes: usize, more: &str) -> Vec<Self> {
+        let brokers = std::env::var("FAIRWAY_TEST_KAFKA").expect("FAIRWAY_TEST_KAFKA names the broker; tests/run.sh starts one");
+        let shared = tempfile::tempdir().expect("a folder");
+        let prefix = topic_prefix(shared.path());
+        let store = database(&prefix.to_lowercase()).await;
+        let mut worlds = Vec::new();
+        for _ in 0..nodes {
+            let log = |folder: &std::path::Path| kafka_section(folder, &brokers).replace(&topic_prefix(folder), &prefix);
+            worlds.push(Self::begin(log, &store, &format!("enabled = false\n{more}")).await);
+        }
+        worlds
+    }
+
     async fn start_with(log: impl Fn(&std::path::Path) -> String, more: &str) -> Self {
+        Self::begin(log, "", &format!("enabled = true\n{more}")).await
+    }
+
+    async fn begin(log: impl Fn(&std::path::Path) -> String, store: &str, more: &str) -> Self {
         fairway::tls::install_provider();
         let folder = tempfile::tempdir().expect("a folder");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
-        let store = match on_servers() {
-            true => database(&topic_prefix(folder.path()).to_lowercase()).await,
-            false => format!("sqlite:{}", folder.path().join("fairway.db").display()),
+        let store = match store {
+            "" if on_servers() => database(&topic_prefix(folder.path()).to_lowercase()).await,
+            "" => format!("sqlite:{}", folder.path().join("fairway.db").display()),
+            shared => shared.to_owned(),
         };
         let text = format!(
-            "[server]\nlisten = \"127.0.0.1:{port}\"\npublic_url = \"http://127.0.0.1:{port}\"\n{}[store]\nurl = \"{store}\"\n[media]\npath = \"{}\"\n[sandbox]\nenabled = true\n{more}",
+            "[server]\nlisten = \"127.0.0.1:{port}\"\npublic_url = \"http://127.0.0.1:{port}\"\n{}[store]\nurl = \"{store}\"\n[media]\npath = \"{}\"\n[sandbox]\n{more}",
             log(folder.path()),
             folder.path().join("media").display(),
         );
@@ -117,6 +136,11 @@ impl World {
         }
     }
 
+    /// The process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     pub fn log(&self) -> String {
         let text = std::fs::read_to_string(self.folder.path().join("gateway.log")).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
@@ -151,7 +175,11 @@ impl World {
     }
 
     pub async fn call(&self, call: &Call) -> Result<Reply, String> {
-        self.transport.call(call, None, Duration::from_secs(20)).await.map_err(|e| e.to_string())
+        self.call_within(call, Duration::from_secs(20)).await
+    }
+
+    pub async fn call_within(&self, call: &Call, within: Duration) -> Result<Reply, String> {
+        self.transport.call(call, None, within).await.map_err(|e| e.to_string())
     }
 
     pub async fn get(&self, path: &str) -> Value {

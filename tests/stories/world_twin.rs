@@ -14,6 +14,18 @@ pub struct Hosted {
     provider: &'static str,
 }
 
+/// Hosts a twin that refuses what is over this pace (messages, milliseconds).
+pub async fn host_with_pace(provider: &'static str, pace: (u32, u64)) -> Hosted {
+    let hosted = host(provider).await;
+    {
+        let mut stage = hosted.stage.lock();
+        stage.enforce = true;
+        stage.pace = pace;
+        stage.set_pair_pace(None);
+    }
+    hosted
+}
+
 /// Hosts a twin without limits of its own.
 pub async fn host(provider: &'static str) -> Hosted {
     let twin = (fairway_adapters::provider(provider).expect("built in").twin)(0);
