@@ -129,8 +129,21 @@ pub struct Api {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Store {
-    /// `sqlite:PATH`.
+    /// `sqlite:PATH`, or `postgres://USER:PASSWORD@HOST/DATABASE` when there is more than one node.
     pub url: String,
+}
+
+impl Store {
+    /// Where it is, without the password.
+    pub fn shown(&self) -> String {
+        match url::Url::parse(&self.url) {
+            Ok(mut url) if url.password().is_some() => {
+                let _ = url.set_password(Some("***"));
+                url.into()
+            }
+            _ => self.url.clone(),
+        }
+    }
 }
 
 /// `[media]`
@@ -344,8 +357,8 @@ impl Reading<'_> {
         if let Some((name, _)) = boxes {
             self.wrong(&format!("channels.{name}.mailboxes"), "nothing takes mail; add `[server.smtp]` with `listen = \"0.0.0.0:25\"`");
         }
-        if !store.url.starts_with("sqlite:") {
-            self.wrong("store.url", "this build stores in SQLite only; write `sqlite:PATH`");
+        if !["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| store.url.starts_with(scheme)) {
+            self.wrong("store.url", "is neither kind of store; write `sqlite:PATH` or `postgres://USER:PASSWORD@HOST/DATABASE`");
         }
         Some(Config {
             server,
