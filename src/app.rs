@@ -338,7 +338,10 @@ async fn serve_mail(
         max_message: wanted.max_message.0 as usize,
         max_connections: wanted.max_connections,
         require_tls: wanted.require_tls,
-        tls: options.tls.clone(),
+        tls: match &wanted.tls {
+            Some(own) => crate::tls::watch(Some(own)).map_err(wrong)?,
+            None => options.tls.clone(),
+        },
         patience: Duration::from_secs(300),
         mail_timeout: Duration::from_secs(600),
     };

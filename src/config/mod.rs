@@ -87,7 +87,9 @@ pub struct Smtp {
     /// Connections at a time.
     #[serde(default = "Smtp::connections")]
     pub max_connections: usize,
-    /// Whether mail is taken over TLS only (with the certificate of `server.tls`).
+    /// The certificate for STARTTLS, when it is not that of `server.tls`.
+    pub tls: Option<Tls>,
+    /// Whether mail is taken over TLS only.
     #[serde(default)]
     pub require_tls: bool,
 }
@@ -348,8 +350,8 @@ impl Reading<'_> {
         if log.kind == crate::log::config::Kind::Kafka && log.brokers.as_deref().unwrap_or_default().is_empty() {
             self.wrong("log.brokers", "missing; `kind = \"kafka\"` needs `brokers = \"host:9092\"`");
         }
-        if server.smtp.as_ref().is_some_and(|smtp| smtp.require_tls) && server.tls.is_none() {
-            self.wrong("server.smtp.require_tls", "there is no certificate; set `server.tls`, or leave this out");
+        if server.smtp.as_ref().is_some_and(|smtp| smtp.require_tls && smtp.tls.is_none()) && server.tls.is_none() {
+            self.wrong("server.smtp.require_tls", "there is no certificate; set `server.smtp.tls` or `server.tls`, or leave this out");
         }
         let boxes = channels.iter().find(|(_, channel)| !channel.mailboxes.is_empty() && server.smtp.is_none());
         if let Some((name, _)) = boxes {
