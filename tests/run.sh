@@ -49,12 +49,12 @@ export "$(tests/postgres.sh start "$servers/postgres")"
 say "unit tests, laws of every adapter, laws of both logs and both stores"
 cargo test --workspace --quiet --lib --bins
 
-# The outage story is among them: it stops a Kafka of its own, whatever the others run on.
+# Those of an outage and of a cluster are among them: they have their own Kafka, whatever the others run on.
 say "stories on the embedded log"
 cargo test --quiet --test stories -- --test-threads=2
 
 say "the same stories on Kafka and PostgreSQL"
-FAIRWAY_STORY_LOG=kafka cargo test --quiet --test stories -- --test-threads=2 --skip house:: --skip outage::
+FAIRWAY_STORY_LOG=kafka cargo test --quiet --test stories -- --test-threads=2 --skip house:: --skip outage:: --skip cluster::
 
 if [ -x tests/browser.sh ]; then
   say "the browser story"
