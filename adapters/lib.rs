@@ -57,6 +57,9 @@ providers! {
     apns, discord, webpush, hms, google_chat, teams, email, webchat,
 }
 
+/// Schemes whose ids are phone numbers, where they are numbers at all.
+pub const NUMBERS: &[&str] = &["tel", "sms", "rcs", "whatsapp"];
+
 /// The provider of that name.
 pub fn provider(id: &str) -> Option<&'static Provider> {
     PROVIDERS.iter().find(|p| p.facts.id == id)

@@ -1,8 +1,10 @@
 //! Puts the rooms together: opens log and store, binds the channels, runs every task, serves, and stops in order.
 
+mod answers;
 mod chat;
 mod control;
 mod duties;
+mod erase;
 mod errands;
 mod replay;
 mod retention;
@@ -22,12 +24,14 @@ use duties::duty;
 use crate::api::{self, auth::Keys};
 use crate::channels::{Channels, Live};
 use crate::config::Config;
+use crate::consent::{self, Consent};
 use crate::delivery::{feed::Feed, webhooks::Webhooks};
 use crate::envelope::Writer;
 use crate::ingress::{self, Ingress, claims::Claims, listener, remember::Remembered, smtp};
 use crate::log::{self, EventLog, Position, Positions, Topic};
 use crate::media::{blobs::Blobs, fetch, links::Links};
 use crate::outbound::{accept::Acceptor, fallback, owner, projector, unit};
+use crate::people::{People, jobs::Jobs};
 use crate::seal::Seal;
 use crate::store::{self, Store, tables::Tables};
 use crate::transport::Transport;
@@ -54,6 +58,7 @@ pub struct App {
     servers: Vec<std::thread::JoinHandle<()>>,
     mail: Option<tokio::task::JoinHandle<()>>,
     claims: (Arc<Claims>, Arc<Remembered>),
+    consent: Arc<Consent>,
     config: Config,
 }
 
@@ -73,7 +78,7 @@ impl App {
         let stage = if config.sandbox.enabled { Some(sandbox::Sandbox::open(&mut config).await.map_err(wrong)?) } else { None };
         let channels = Live::new(Channels::bind(&config).map_err(wrong)?);
         let database = store::open(&config.store.url).await.map_err(wrong)?;
-        let store: Arc<dyn Store> = Arc::new(Tables::open(database).await.map_err(wrong)?);
+        let store: Arc<dyn Store> = Arc::new(Tables::open(Arc::clone(&database)).await.map_err(wrong)?);
         let log = log::open(&config.log, &config.retention).await.map_err(wrong)?;
         let keys = Keys::open(Arc::clone(&store), config.is_loopback(), &config.server.public_url, config.api.rate, seed_key)
             .await
@@ -102,10 +107,23 @@ impl App {
         let (stop_units, units_stopping) = watch::channel(false);
 
         let seal = Arc::new(Seal::new(&secret_setting(&*store, "seal_key").await.map_err(wrong)?));
+        let people = People::open(Arc::clone(&database)).await.map_err(wrong)?;
+        let (owed_answers, answers_owed) = mpsc::unbounded_channel();
+        let consent_parts = consent::Parts {
+            db: Arc::clone(&database),
+            people: people.clone(),
+            channels: channels.clone(),
+            log: Arc::clone(&log),
+            writer: writer.clone(),
+            owed: owed_answers,
+            secret: secret_setting(&*store, "person_key").await.map_err(wrong)?,
+        };
+        let consent = Consent::open(consent_parts, &config).await.map_err(wrong)?;
         let (fallbacks, due_fallbacks) = mpsc::unbounded_channel();
         let parts = Arc::new(unit::Parts {
             log: Arc::clone(&log),
             store: Arc::clone(&store),
+            consent: Arc::clone(&consent),
             seal: Arc::clone(&seal),
             fallbacks,
             channels: channels.clone(),
@@ -121,6 +139,20 @@ impl App {
         tokio::spawn(Arc::clone(&feed).run());
         let acceptor = Acceptor::new(Arc::clone(&parts), units.clone());
         tokio::spawn(fallback::run(parts, acceptor.clone(), due_fallbacks));
+        tokio::spawn(answers::run(acceptor.clone(), answers_owed));
+        tokio::spawn(Arc::clone(&consent).watch());
+        let jobs = Jobs::open(Arc::clone(&database), people.clone(), &config.media.path).await.map_err(wrong)?;
+        // Each node imports the files that were brought to it.
+        tokio::spawn(jobs.clone().run());
+        let eraser = Arc::new(erase::Eraser {
+            db: Arc::clone(&database),
+            log: Arc::clone(&log),
+            writer: writer.clone(),
+            channels: channels.clone(),
+            people: people.clone(),
+            consent: Arc::clone(&consent),
+            jobs: jobs.clone(),
+        });
 
         let (owed, owed_calls) = mpsc::unbounded_channel();
         let (wanted_keys, key_calls) = mpsc::unbounded_channel();
@@ -188,6 +220,14 @@ impl App {
                         move || retention::run(Arc::clone(&store), blobs.clone(), keep.clone())
                     }),
                 ),
+                (
+                    "consent",
+                    duty({
+                        let consent = Arc::clone(&consent);
+                        move || Arc::clone(&consent).listen()
+                    }),
+                ),
+                ("erasures", duty(move || Arc::clone(&eraser).run())),
             ],
         ));
         let shared = Arc::new(api::Shared {
@@ -195,6 +235,9 @@ impl App {
             log: Arc::clone(&log),
             store: Arc::clone(&store),
             writer: writer.clone(),
+            people,
+            jobs,
+            consent: Arc::clone(&consent),
             seal,
             channels: channels.clone(),
             acceptor,
@@ -207,6 +250,7 @@ impl App {
             media: api::media::Room { blobs: blobs.clone(), links },
             transport: transport.clone(),
         });
+        let links = api::links(Arc::clone(&shared));
         let mut router = api::router(shared);
         if let Some(stage) = &stage {
             router = router.merge(stage.router());
@@ -233,8 +277,8 @@ impl App {
             max_connections: CONNECTIONS,
         };
         let (main, separate) = (config.server.listen, config.api.listen);
-        // Visitors come to the public address, wherever the API is.
-        let main_router = if separate.is_some() { chat } else { router.clone() };
+        // Visitors, and people who follow links in messages, come to the public address, wherever the API is.
+        let main_router = if separate.is_some() { chat.merge(links) } else { router.clone() };
         let (mail_address, mail) = serve_mail(&config, &ingress, &options, &stopping).await?.unzip();
         let (address, mut servers) = serve(main, Some(ingress), main_router, &options, &stopping)?;
         let mut api_address = None;
@@ -247,7 +291,7 @@ impl App {
             stage.begin(address, transport).await;
         }
         let claims = (claims, remembered);
-        Ok(Self { address, api_address, mail_address, channels, log, stop, stop_units, owner, servers, mail, claims, config })
+        Ok(Self { address, api_address, mail_address, channels, log, stop, stop_units, owner, servers, mail, claims, consent, config })
     }
 
     /// What it runs on, for the banner.
@@ -282,7 +326,7 @@ impl App {
         text
     }
 
-    /// Puts a changed file in force: channels, limits and their settings. A broken one changes nothing.
+    /// Puts a changed file in force: channels, limits and their settings, hours, caps and words. A broken one changes nothing.
     pub async fn reload(&mut self, path: &Path) -> Result<(), StartError> {
         let mut config = Config::load(path).map_err(wrong)?;
         if self.config.sandbox.enabled {
@@ -290,6 +334,7 @@ impl App {
         }
         let channels = Channels::bind(&config).map_err(wrong)?;
         self.channels.replace(channels);
+        self.consent.reload(&config);
         self.config.channels = config.channels;
         self.config.apps = config.apps;
         self.config.limits = config.limits;

@@ -97,6 +97,9 @@ impl Sandbox {
                 throttle: Default::default(),
                 mailboxes: Vec::new(),
                 hook_token: provider.facts.needs_hook_token.then(|| "sandbox-hook-token-0001".to_owned()),
+                consent: Default::default(),
+                opt_out: Default::default(),
+                quiet_hours: None,
                 settings,
             };
             let token = channel.hook_token.as_ref().map(|t| format!("/{t}")).unwrap_or_default();

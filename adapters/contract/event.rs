@@ -746,6 +746,15 @@ pub struct Consent<'a> {
     pub evidence: Option<Raw<'a>>,
 }
 
+/// `fairway.contact.erased`: a person's data is gone here, and should be wherever it was copied to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Erased<'a> {
+    /// Keyed fingerprints of the addresses.
+    pub addresses: Vec<Text<'a>>,
+    /// The request: the id of its job.
+    pub request: Text<'a>,
+}
+
 /// `fairway.contact.tracked`
 #[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -204,7 +204,7 @@ pub async fn guard(Extract(api): Extract<Api>, mut request: Request, next: Next)
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|c| c.0);
     let post = !matches!(*request.method(), http::Method::GET | http::Method::HEAD | http::Method::OPTIONS);
     // An upload is the one body that is not JSON; a page of another site cannot send its own header without asking first.
-    let upload = request.uri().path() == "/v1/media" && request.headers().contains_key("fairway-upload");
+    let upload = matches!(request.uri().path(), "/v1/media" | "/v1/contacts/import") && request.headers().contains_key("fairway-upload");
     match api.keys.check(request.headers(), peer, post && !upload) {
         Ok(caller) => {
             if api.keys.limiter.check_key(&caller.id).is_err() {

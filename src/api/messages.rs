@@ -8,7 +8,7 @@ use axum::extract::{OriginalUri, Path, Query, State as Extract};
 use axum::response::{IntoResponse, Response};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use fairway_adapters::contract::event::Origin;
-use fairway_adapters::contract::{Downgrade, Piece, Scope, SendRequest, State, Time};
+use fairway_adapters::contract::{Downgrade, Piece, Reason, Scope, SendRequest, State, Time};
 use futures_util::StreamExt;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
@@ -40,9 +40,12 @@ const VIEWS: Duration = Duration::from_secs(2);
 pub struct Accepted {
     /// The message's id.
     pub id: String,
-    /// `accepted`, or `scheduled`.
+    /// `accepted`, `scheduled`, or `suppressed`.
     #[schema(value_type = String)]
     pub state: State,
+    /// Why it is suppressed.
+    #[schema(value_type = Option<Object>)]
+    pub reason: Option<Reason>,
     /// When it will leave, as far as the limits tell.
     #[schema(value_type = String, format = "date-time")]
     pub estimated_send_at: Time,
@@ -112,13 +115,22 @@ async fn send_one(
 
 async fn accepted(api: &Api, ready: &Ready) -> Accepted {
     let (estimated_send_at, held_by) = api.acceptor.estimate(ready).await;
-    let scheduled = ready.accepted.request.send_at.is_some_and(|at| at > clock::now());
     Accepted {
         id: ready.accepted.id.to_string(),
-        state: if scheduled { State::Scheduled } else { State::Accepted },
+        state: first_state(ready),
+        reason: ready.accepted.suppressed.clone(),
         estimated_send_at,
         held_by,
         downgrades: ready.downgrades.iter().map(|d: &Downgrade| serde_json::to_value(d).unwrap_or_default()).collect(),
+    }
+}
+
+/// What an accepted message is told to be. One that may not go is accepted too: it is kept, listed and counted as suppressed.
+fn first_state(ready: &Ready) -> State {
+    match ready.accepted.request.send_at {
+        _ if ready.accepted.suppressed.is_some() => State::Suppressed,
+        Some(at) if at > clock::now() => State::Scheduled,
+        _ => State::Accepted,
     }
 }
 
@@ -146,7 +158,7 @@ pub struct LineResult {
     pub index: u64,
     /// The message's id, when it was accepted.
     pub id: Option<String>,
-    /// `accepted` or `scheduled`.
+    /// `accepted`, `scheduled` or `suppressed`.
     #[schema(value_type = Option<String>)]
     pub state: Option<State>,
     /// Why it was not.
@@ -242,9 +254,7 @@ async fn send_lines(api: &Api, caller: &Caller, lines: &[Vec<u8>], index: &mut u
     for ((at, ready, key), outcome) in ready.iter().zip(outcomes) {
         let result = &mut results[*at];
         let status = if outcome.is_durable() {
-            let scheduled = ready.accepted.request.send_at.is_some_and(|t| t > clock::now());
-            (result.id, result.state) =
-                (Some(ready.accepted.id.to_string()), Some(if scheduled { State::Scheduled } else { State::Accepted }));
+            (result.id, result.state) = (Some(ready.accepted.id.to_string()), Some(first_state(ready)));
             202
         } else {
             result.problem =
@@ -338,7 +348,13 @@ pub async fn preview(Extract(api): Extract<Api>, caller: Caller, Body(wanted): B
                 break;
             }
         }
-        data.extend(best.as_ref().map(shown));
+        data.extend(best.as_ref().map(|preview| {
+            let mut shown = shown(preview);
+            if let Some(reason) = api.acceptor.suppressed(channel, &preview.to, &request) {
+                shown["suppressed"] = serde_json::to_value(reason).unwrap_or_default();
+            }
+            shown
+        }));
     }
     Ok(Json(serde_json::json!({ "data": data })).into_response())
 }

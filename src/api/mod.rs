@@ -2,22 +2,26 @@
 
 pub mod auth;
 pub mod channels;
+pub mod consents;
+pub mod contacts;
 pub mod devices;
 pub mod events;
 pub mod idempotency;
+pub mod jobs;
 pub mod keys;
 pub mod letters;
 pub mod media;
 pub mod messages;
 pub mod operations;
 pub mod page;
+pub mod preferences;
 pub mod problem;
 pub mod webhooks;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{FromRequest, Request, rejection::JsonRejection};
+use axum::extract::{DefaultBodyLimit, FromRequest, Request, rejection::JsonRejection};
 use axum::middleware;
 use axum::routing::{delete, get, post, put};
 use serde::de::DeserializeOwned;
@@ -42,6 +46,12 @@ pub struct Shared {
     pub store: Arc<dyn Store>,
     /// Writes events.
     pub writer: crate::envelope::Writer,
+    /// People.
+    pub people: crate::people::People,
+    /// Long work about people.
+    pub jobs: crate::people::jobs::Jobs,
+    /// Who may be written to, and when.
+    pub consent: Arc<crate::consent::Consent>,
     /// Seals what lets us answer.
     pub seal: Arc<crate::seal::Seal>,
     /// The channels in force.
@@ -86,6 +96,18 @@ pub fn router(api: Api) -> Router {
         .route("/v1/channels/{name}/throttle", put(channels::throttle))
         .route("/v1/channels/{name}/setup", post(channels::setup))
         .route("/v1/channels/{name}/probe", post(channels::probe))
+        .route("/v1/contacts", get(contacts::list).post(contacts::create))
+        .route("/v1/contacts/import", post(contacts::import).layer(DefaultBodyLimit::disable()))
+        .route("/v1/contacts/export", get(contacts::export_all))
+        .route("/v1/contacts/{id}", get(contacts::show).patch(contacts::change).delete(contacts::erase))
+        .route("/v1/contacts/{id}/merge", post(contacts::merge))
+        .route("/v1/consents", get(consents::show).post(consents::record))
+        .route("/v1/consents/review", get(consents::review))
+        .route("/v1/consents/link", post(preferences::link))
+        .route("/v1/suppressions", get(consents::list).post(consents::suppress))
+        .route("/v1/suppressions/{id}", delete(consents::unsuppress))
+        .route("/v1/jobs/{id}", get(jobs::show))
+        .route("/v1/jobs/{id}/bad-rows", get(jobs::bad_rows))
         .route("/v1/devices", post(devices::register))
         .route("/v1/typing", post(channels::typing))
         .route("/v1/read", post(channels::read))
@@ -107,7 +129,7 @@ pub fn router(api: Api) -> Router {
         .layer(middleware::from_fn_with_state(Arc::clone(&api), auth::guard));
     Router::new()
         .merge(guarded)
-        .route("/m/{id}", get(media::public))
+        .merge(public())
         .route("/livez", get(operations::livez))
         .route("/healthz", get(operations::livez))
         .route("/readyz", get(operations::readyz))
@@ -117,6 +139,15 @@ pub fn router(api: Api) -> Router {
         .route("/schemas/{name}/{version}", get(operations::schema))
         .route("/problems/{name}", get(operations::problem))
         .with_state(api)
+}
+
+/// What people reach by links that lie in messages: on the public address, wherever the API is.
+pub fn links(api: Api) -> Router {
+    public().with_state(api)
+}
+
+fn public() -> Router<Api> {
+    Router::new().route("/p/{token}", get(preferences::show).post(preferences::choose)).route("/m/{id}", get(media::public))
 }
 
 /// A JSON body whose errors are problems that name the place.

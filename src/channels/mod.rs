@@ -42,6 +42,12 @@ pub struct Channel {
     pub throttle: config::Throttle,
     /// Limits it shares.
     pub limits: Vec<(String, config::Limit)>,
+    /// Whether marketing needs an opt-in.
+    pub opt_in: bool,
+    /// What STOP, START and HELP are answered.
+    pub opt_out: config::consent::OptOut,
+    /// The hours marketing keeps here, when they are its own.
+    pub quiet_hours: Option<config::consent::Hours>,
     /// The text of all that shares its account limit.
     pub limit_group: String,
 }
@@ -154,6 +160,9 @@ impl Channels {
                     tenant: channel.tenant.clone(),
                     throttle: channel.throttle.clone(),
                     limits: channel.limits.iter().filter_map(|l| Some((l.clone(), config.limits.get(l)?.clone()))).collect(),
+                    opt_in: channel.consent == config::consent::Rule::OptIn,
+                    opt_out: channel.opt_out.clone(),
+                    quiet_hours: channel.quiet_hours,
                     limit_group: group,
                     adapter,
                     settings,

@@ -3,6 +3,7 @@
 //! The default is the file we ship (`config/fairway.toml`), compiled in, so that reference and defaults cannot drift apart.
 //! Every error names the file, the key and the remedy, and all errors of a file are reported at once.
 
+pub mod consent;
 pub mod units;
 
 use std::{
@@ -42,6 +43,12 @@ pub struct Config {
     pub channels: BTreeMap<String, Channel>,
     /// Limits shared between channels.
     pub limits: BTreeMap<String, Limit>,
+    /// Consent.
+    pub consent: consent::Consent,
+    /// The hours marketing keeps.
+    pub quiet_hours: consent::QuietHours,
+    /// How much one person gets.
+    pub caps: consent::Caps,
     /// Simulated providers.
     pub sandbox: Sandbox,
     /// Where it was read from.
@@ -199,6 +206,14 @@ pub struct Channel {
     /// Mail addresses and domains whose mail `[server.smtp]` takes for this channel. `a@x` is also `a+anything@x`.
     #[serde(default)]
     pub mailboxes: Vec<String>,
+    /// What marketing needs on this channel.
+    #[serde(default)]
+    pub consent: consent::Rule,
+    /// What STOP, START and HELP are answered.
+    #[serde(default)]
+    pub opt_out: consent::OptOut,
+    /// The hours marketing keeps on this channel; those of `[quiet_hours]` where it is left out.
+    pub quiet_hours: Option<consent::Hours>,
     /// The adapter's own settings, with those of the app below them.
     #[serde(skip)]
     pub settings: Map<String, Value>,
@@ -239,7 +254,8 @@ impl fmt::Display for Errors {
 impl std::error::Error for Errors {}
 
 /// The keys of a channel that the engine reads.
-const CHANNEL_KEYS: [&str; 8] = ["provider", "app", "limits", "shards", "tenant", "throttle", "hook_token", "mailboxes"];
+const CHANNEL_KEYS: [&str; 11] =
+    ["provider", "app", "limits", "shards", "tenant", "throttle", "hook_token", "mailboxes", "consent", "opt_out", "quiet_hours"];
 
 impl Config {
     /// Reads a file. A missing default file is the embedded default.
@@ -293,13 +309,27 @@ impl Reading<'_> {
                 return None;
             }
         };
-        const SECTIONS: [&str; 10] = ["server", "api", "log", "retention", "store", "media", "apps", "channels", "limits", "sandbox"];
+        const SECTIONS: [&str; 13] = [
+            "server",
+            "api",
+            "log",
+            "retention",
+            "store",
+            "media",
+            "consent",
+            "quiet_hours",
+            "caps",
+            "apps",
+            "channels",
+            "limits",
+            "sandbox",
+        ];
         for key in given.keys().cloned().collect::<Vec<_>>() {
             if !SECTIONS.contains(&key.as_str()) {
                 self.wrong(&key, format_args!("unknown section; {}", settings::nearest(&key, &SECTIONS)));
             }
         }
-        for section in ["server", "api", "log", "retention", "store", "media"] {
+        for section in ["server", "api", "log", "retention", "store", "media", "consent", "quiet_hours"] {
             let base = default.get(section).and_then(toml::Value::as_table).cloned().unwrap_or_default();
             let entry = given.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
             if let Some(table) = entry.as_table_mut() {
@@ -318,6 +348,7 @@ impl Reading<'_> {
         let (server, api, log, retention) = (take("server"), take("api"), take("log"), take("retention"));
         let (store, media, sandbox) = (take("store"), take("media"), take("sandbox"));
         let (apps, channels, limits) = (take("apps"), take("channels"), take("limits"));
+        let (consent, quiet_hours, caps) = (take("consent"), take("quiet_hours"), take("caps"));
         let server: Option<Server> = self.section("server", server);
         let api = self.section("api", api);
         let log: Option<crate::log::config::Config> = self.section("log", log);
@@ -325,6 +356,9 @@ impl Reading<'_> {
         let store: Option<Store> = self.section("store", store);
         let media = self.section("media", media);
         let sandbox: Option<Sandbox> = self.section("sandbox", sandbox);
+        let consent = self.section("consent", consent);
+        let quiet_hours = self.section("quiet_hours", quiet_hours);
+        let caps = self.section("caps", caps);
         let apps = self.apps(apps);
         let channels = self.channels(channels, &apps);
         let limits = self.limits(limits);
@@ -370,6 +404,9 @@ impl Reading<'_> {
             apps,
             channels,
             limits,
+            consent: consent?,
+            quiet_hours: quiet_hours?,
+            caps: caps?,
             sandbox: sandbox?,
             path: path.to_owned(),
         })

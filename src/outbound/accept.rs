@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use fairway_adapters::contract::event::Origin;
-use fairway_adapters::contract::{Category, Context, Downgrade, Outbound, Priority, RenderError, Rendered, Scope, SendRequest, Time};
+use fairway_adapters::contract::{
+    Category, Context, Downgrade, Outbound, Priority, Reason, RenderError, Rendered, Scope, SendRequest, Time,
+};
 use tokio::sync::oneshot;
 
 use super::accepted::{Accepted, conversation};
@@ -12,6 +14,7 @@ use super::owner::Units;
 use super::unit::{Ask, Parts};
 use crate::channels::{Channel, ChooseError};
 use crate::clock;
+use crate::consent::{Ask as MayAsk, May};
 use crate::ids::MessageId;
 use crate::log::{Durability, Outcome};
 use crate::telemetry::{self, names};
@@ -110,6 +113,7 @@ impl Acceptor {
         let deadline = request.expires_at.unwrap_or(start.plus(TRY_FOR));
         let correlation = request.idempotency_key.take();
         (request.to, request.conversation, request.channel) = (Some(to.clone()), None, Some(channel.id.to_string()));
+        let suppressed = self.suppressed(&channel, &to, &request);
         let accepted = Accepted {
             id,
             channel: channel.id.to_string(),
@@ -120,12 +124,32 @@ impl Acceptor {
             request,
             origin,
             reply_to,
+            suppressed,
+            passes: false,
             cost: rendered.cost.max(1),
             attempts: 0,
             traceparent: traceparent.map(str::to_owned),
             correlation,
         };
         Ok(Ready { accepted: Arc::new(accepted), channel, downgrades: rendered.downgrades })
+    }
+
+    /// Checks the one confirmation of a STOP, which passes the suppression that it confirms.
+    pub async fn prepare_confirmation(&self, request: SendRequest, act: Act<'_>) -> Result<Ready, Refused> {
+        let mut ready = self.prepare(request, Origin::AutoReply, act, None).await?;
+        let accepted = Accepted { suppressed: None, passes: true, ..Accepted::clone(&ready.accepted) };
+        ready.accepted = Arc::new(accepted);
+        Ok(ready)
+    }
+
+    /// Why a message may not go to this person, if so.
+    pub fn suppressed(&self, channel: &Channel, to: &str, request: &SendRequest) -> Option<Reason> {
+        let program = request.metadata.get("program").map(String::as_str);
+        let ask = MayAsk { address: to, channel: &channel.id, category: request.category, program };
+        match self.parts.consent.may(&ask) {
+            May::No(reason) => Some(reason),
+            May::Yes => None,
+        }
     }
 
     /// Makes messages durable in their lanes. `again`: the caller may be repeating himself after a crash.

@@ -32,6 +32,11 @@ pub struct Accepted {
     pub origin: Origin,
     /// The provider's id of the message it answers.
     pub reply_to: Option<String>,
+    /// Why it may not go, as accept has answered.
+    pub suppressed: Option<fairway_adapters::contract::Reason>,
+    /// Whether it passes the suppression of its person: the one confirmation of a STOP.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub passes: bool,
     /// Cost units as rendered when it was accepted.
     pub cost: u32,
     /// Attempts made before (a dead letter sent again).

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 pub use openapi::openapi;
 
 use fairway_adapters::contract::event::{
-    Comment, Consent, ContactUpdated, Created, Deleted, Edited, Follow, GroupUpdated, Notice, ProviderEvent, Reaction, Received, Signal,
-    Tracked, Unparsed,
+    Comment, Consent, ContactUpdated, Created, Deleted, Edited, Erased, Follow, GroupUpdated, Notice, ProviderEvent, Reaction, Received,
+    Signal, Tracked, Unparsed,
 };
 use fairway_adapters::contract::{Data, SendRequest, Status};
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
@@ -33,6 +33,7 @@ const EVENTS: &[(&str, Topic, fn() -> Value)] = &[
     ("fairway.contact.unfollowed", Topic::Inbound, of::<Data<'static, Follow<'static>>>),
     ("fairway.contact.updated", Topic::Inbound, of::<Data<'static, ContactUpdated<'static>>>),
     ("fairway.contact.consent", Topic::Inbound, of::<Data<'static, Consent<'static>>>),
+    ("fairway.contact.erased", Topic::Inbound, of::<Data<'static, Erased<'static>>>),
     ("fairway.contact.tracked", Topic::Inbound, of::<Data<'static, Tracked<'static>>>),
     ("fairway.group.updated", Topic::Inbound, of::<Data<'static, GroupUpdated<'static>>>),
     ("fairway.comment.received", Topic::Inbound, of::<Data<'static, Comment<'static>>>),
@@ -89,7 +90,8 @@ pub fn configuration() -> Value {
         "properties": {
             "server": of::<config::Server>(), "api": of::<config::Api>(), "log": of::<crate::log::config::Config>(),
             "retention": of::<crate::log::config::Retention>(), "store": of::<config::Store>(), "media": of::<config::Media>(),
-            "sandbox": of::<config::Sandbox>(),
+            "consent": of::<config::consent::Consent>(), "quiet_hours": of::<config::consent::QuietHours>(),
+            "caps": of::<config::consent::Caps>(), "sandbox": of::<config::Sandbox>(),
             "limits": { "type": "object", "additionalProperties": of::<config::Limit>() },
             "apps": { "type": "object", "additionalProperties": { "type": "object", "required": ["provider"] } },
             "channels": { "type": "object", "additionalProperties": { "oneOf": channels } },

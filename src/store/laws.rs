@@ -12,17 +12,21 @@ use crate::ids::MessageId;
 use crate::values;
 
 /// A database of its own, thrown away at the end.
-enum Stage {
+pub enum Stage {
+    /// A file in a folder.
     Sqlite(tempfile::TempDir),
+    /// Its URL.
     Postgres(String),
 }
 
 impl Stage {
-    fn sqlite() -> Self {
+    /// In a file.
+    pub fn sqlite() -> Self {
         Self::Sqlite(tempfile::tempdir().expect("a folder"))
     }
 
-    async fn postgres() -> Self {
+    /// On the server of the tests.
+    pub async fn postgres() -> Self {
         let server = std::env::var("FAIRWAY_TEST_POSTGRES").expect("FAIRWAY_TEST_POSTGRES: start a server with tests/postgres.sh");
         let name = format!("laws_{:016x}", rand::random::<u64>());
         let (client, connection) = tokio_postgres::connect(&format!("{server}/postgres"), tokio_postgres::NoTls).await.expect("a server");
@@ -31,7 +35,8 @@ impl Stage {
         Self::Postgres(format!("{server}/{name}"))
     }
 
-    async fn open(&self) -> Arc<dyn Database> {
+    /// Opens it; once more is another node.
+    pub async fn open(&self) -> Arc<dyn Database> {
         match self {
             Self::Sqlite(folder) => Arc::new(super::sqlite::Sqlite::open(&folder.path().join("store.db")).expect("a file")),
             Self::Postgres(url) => Arc::new(super::postgres::Postgres::open(url).await.expect("a server")),
@@ -50,6 +55,8 @@ macro_rules! laws {
         mod postgres { $(#[tokio::test(flavor = "multi_thread")] async fn $law() { super::$law(super::Stage::postgres().await).await })* }
     };
 }
+
+pub(crate) use laws;
 
 laws! {
     a_message_is_parked_once_and_by_its_newest_round

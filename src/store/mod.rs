@@ -14,7 +14,7 @@ pub mod sqlite;
 pub mod tables;
 
 #[cfg(test)]
-mod laws;
+pub mod laws;
 
 use std::{collections::BTreeMap, future::Future, path::Path, pin::Pin, sync::Arc};
 

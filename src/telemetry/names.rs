@@ -69,6 +69,8 @@ metrics! {
     PROJECTOR_LAG = Gauge "fairway_projector_lag_seconds" [] "Age of the oldest record the views have not seen.";
     MEDIA = Counter "fairway_media_total" ["channel", "outcome"] "Media objects by outcome: ready, unavailable, retried.";
     DELIVERIES = Counter "fairway_webhook_deliveries_total" ["outcome"] "Events delivered to webhook endpoints of ours: delivered, failed, disabled.";
+    CONSENTS = Counter "fairway_consents_total" ["channel", "outcome"] "Words and signs of people about being written to: opted_out, opted_in, block, address_gone, refused, review.";
+    HELD = Counter "fairway_marketing_held_total" ["channel", "reason"] "Marketing held by reason: quiet_hours, cap.";
     API_REQUESTS = Counter "fairway_api_requests_total" ["code"] "API requests by status.";
     CHAT_SOCKETS = Gauge "fairway_webchat_connections" [] "Open web chat connections.";
     BUILD = Gauge "fairway_build_info" ["version"] "Always 1.";

@@ -25,6 +25,7 @@ fn root() -> PathBuf {
 const ROWS: &[&[&str]] = &[
     &["telemetry", "config"],
     &["log", "store"],
+    &["people"],
     &["consent", "media", "channels", "transport"],
     &["ingress", "outbound", "proactive", "delivery", "webchat", "api", "console", "sandbox"],
     &["app"],
@@ -37,6 +38,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("api", "outbound", "the API is the way into accept, and asks owners how channels stand"),
     ("media", "channels", "the adapter says how a handle is fetched"),
     ("media", "transport", "what is fetched comes by the one HTTP client"),
+    ("consent", "channels", "the channel says what its marketing needs and what a STOP is answered"),
     ("api", "delivery", "the API serves the feed"),
 ];
 

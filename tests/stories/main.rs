@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod cluster;
+mod consent;
 mod crash;
 mod deploy;
 mod flow;

@@ -19,6 +19,7 @@ impl Unit {
     /// Does all that can be done now; when to come again.
     pub(super) fn step(&mut self) -> Option<Micros> {
         let now = clock::steady();
+        self.ask_consent();
         let gate = self.pass_gate(now);
         let mut looked_at = 0;
         let wake = loop {
@@ -58,6 +59,16 @@ impl Unit {
             return None;
         }
         let entry = item.entry.clone();
+        if item.allowed_until <= clock::now() {
+            self.lanes.unarm(&entry); // The answer queues it again.
+            self.ask_again(number);
+            return None;
+        }
+        if let Some(reason) = self.stopped(number) {
+            self.end_unsent(number, State::Suppressed, Some(reason));
+            return None;
+        }
+        let item = self.items.get(&number)?;
         let unrendered = item.rendered.is_none();
         let Ok(handle) = (if unrendered { self.handle_for(&entry) } else { Ok(None) }) else {
             self.lanes.unarm(&entry); // What the store answers queues it again.
@@ -161,9 +172,10 @@ impl Unit {
         let mut earliest: Option<Micros> = None;
         for _ in 0..self.armed[lane].len() {
             let Some(number) = self.armed[lane].pop_front() else { break };
+            let Some(Phase::Armed(since)) = self.items.get(&number).map(|i| i.phase) else { continue };
+            let ask_again = self.must_ask_again(number);
             let Some(item) = self.items.get_mut(&number) else { continue };
-            let Phase::Armed(since) = item.phase else { continue };
-            if item.cancel || now - since > (ledger::LEAVE_WITHIN - 200) * 1000 {
+            if item.cancel || ask_again || now - since > (ledger::LEAVE_WITHIN - 200) * 1000 {
                 self.release(number, now);
                 continue;
             }

@@ -33,6 +33,7 @@ impl Unit {
             schedule: park::Schedule::default(),
             receipts: orders::Receipts::default(),
             handles: handles::Handles::default(),
+            asking: asking::Asking::default(),
             channels: HashMap::new(),
             outbox: outbox::Outbox::default(),
             lost: false,
@@ -127,6 +128,7 @@ impl Unit {
             Event::Written(written) => written.into_iter().for_each(|w| self.written(w)),
             Event::Due(channel, lane, rows) => self.loaded(&channel, lane, rows),
             Event::Found(lookup, message) => self.found(*lookup, message),
+            Event::Asked(answers) => self.asked(answers),
             Event::Handle(number, conversation, handle) => self.handle_found(number, conversation, handle),
             Event::RowWritten(number, row) => self.row_written(number, &row),
             Event::RowsGone(rows, done) => self.rows_gone(rows, done),
@@ -224,6 +226,10 @@ impl Unit {
             },
             cancel: false,
             scheduled: false,
+            alone: false,
+            queued: false,
+            asked: 0,
+            allowed_until: Time(i64::MAX),
             use_template: false,
             by_handle: false,
             reason: None,
@@ -241,15 +247,27 @@ impl Unit {
             Some(state) => return self.close_again(number, state),
             None if told.open.is_some() => {
                 self.lanes.push(entry);
+                if let Some(item) = self.items.get_mut(&number) {
+                    item.queued = true;
+                }
                 return self.begin_doubt(number, "the gateway stopped while the call was under way");
             }
             None => {}
         }
         if let (Some((round, due)), Source::Lane(_)) = (told.parked, source) {
+            // Marketing waits for its person: it holds nobody behind it.
+            if message.request.category == fairway_adapters::contract::Category::Marketing
+                && let Some(item) = self.items.get_mut(&number)
+            {
+                item.wait_alone(due);
+            }
             return self.park(number, due, "parked before a restart", Some(round));
         }
         if !self.channels.contains_key(&channel) {
             return self.close(number, State::Failed, Some(publish::no_channel(&channel)));
+        }
+        if let Some(reason) = self.stopped_on_entry(number) {
+            return self.close(number, State::Suppressed, Some(reason));
         }
         if matches!(source, Source::Lane(_)) {
             if let Some(at) = message.request.send_at.filter(|at| at.since(clock::now()) > 0) {
@@ -259,8 +277,13 @@ impl Unit {
                 return self.park(number, due, reason, None);
             }
         }
-        self.lanes.push(entry);
+        self.queue(number);
         self.limit_window(&channel, message.request.priority);
+    }
+
+    /// Messages of a channel and lane in the window, queued or about to be.
+    pub(super) fn depth(&self, channel: &str, lane: Priority) -> usize {
+        self.lanes.depth(channel, lane) + if lane == Priority::Bulk { self.asking.depth(channel) } else { 0 }
     }
 
     /// How many messages of a channel and lane the window takes.
@@ -269,8 +292,8 @@ impl Unit {
     }
 
     /// A full window stops the feed when this channel is alone; else its overflow is parked, so that others get past.
-    fn limit_window(&mut self, channel: &str, lane: Priority) {
-        if self.lanes.depth(channel, lane) >= self.share(channel) {
+    pub(super) fn limit_window(&mut self, channel: &str, lane: Priority) {
+        if self.depth(channel, lane) >= self.share(channel) {
             let topic = lane_topic(lane);
             if self.channels.len() <= 1 && self.paused_feeds.insert(topic) {
                 self.feeder.pause(topic, self.unit);
@@ -285,7 +308,7 @@ impl Unit {
             if !self.paused_feeds.contains(&topic) {
                 continue;
             }
-            let full = self.channels.keys().any(|c| self.lanes.depth(c, lane) > self.share(c) / 2);
+            let full = self.channels.keys().any(|c| self.depth(c, lane) > self.share(c) / 2);
             if !full {
                 self.paused_feeds.remove(&topic);
                 self.assign(topic, self.progress.lane_next(lane_index(lane)));
@@ -375,7 +398,7 @@ impl Unit {
         let of_channel = || self.items.values().filter(|i| &*i.entry.channel == channel);
         ChannelView {
             limits: self.lanes.view(channel, now),
-            depth: Priority::ALL.map(|l| self.lanes.depth(channel, l)),
+            depth: Priority::ALL.map(|l| self.depth(channel, l)),
             parked: self.schedule.count(channel),
             in_doubt: of_channel().filter(|i| matches!(i.phase, Phase::Doubt(_))).count(),
             held_until: self.lanes.held_until(channel).filter(|at| *at > now && *at < Micros::MAX).map(clock::wall_at),

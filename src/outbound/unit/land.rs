@@ -208,7 +208,9 @@ impl Unit {
         for number in due {
             let Some(item) = self.items.get(&number) else { continue };
             let repeatable = self.channels.get(&item.entry.channel).is_some_and(|c| c.channel.facts().repeatable);
-            if item.message.request.category == Category::Marketing && !repeatable {
+            let marketing = item.message.request.category == Category::Marketing && !repeatable;
+            // Who has said STOP meanwhile is not tried again; whether it arrived stays the question.
+            if marketing || self.stopped(number).is_some() {
                 self.close(number, State::InDoubt, None);
             } else {
                 self.try_again_from_doubt(number);
@@ -270,7 +272,8 @@ impl Unit {
             let class = reason.as_ref().map_or(ErrorClass::Unknown, |r| r.class);
             telemetry::counter(&names::FAILURES, &[&item.entry.channel, class.word()]).increment(1);
         }
-        records.push(self.status_record(number, state, reason.as_ref(), None));
+        let why = reason.as_ref().filter(|_| state == State::Suppressed).map(|r| r.title.clone());
+        records.push(self.status_record(number, state, reason.as_ref(), why.as_deref()));
         if matches!(state, State::Failed | State::Expired) {
             records.extend(self.fallback_order(&self.items[&number].message, state, clock::now()));
         }
@@ -299,6 +302,7 @@ impl Unit {
         self.by_id.remove(&item.message.id);
         self.lanes.remove(&item.entry, false);
         telemetry::counter(&names::STATES, &[&item.entry.channel, state.word()]).increment(1);
+        self.give_back(&item, state);
         match item.source {
             Source::Lane(offset) => self.progress.done(feed::lane_index(item.entry.lane), offset),
             Source::Schedule(round) => self.schedule.settled(item.message.id, round),
@@ -318,8 +322,9 @@ impl Unit {
         match item.phase {
             Phase::Waiting => self.close(number, State::Cancelled, None),
             // Armed or about to be: the gate asks.
-            Phase::Arming(_) | Phase::Armed(_) => item.cancel = true,
-            Phase::Doubt(_) | Phase::InFlight | Phase::Closing => {}
+            // On its way into the schedule: it is stopped there.
+            Phase::Arming(_) | Phase::Armed(_) | Phase::Asking | Phase::Closing => item.cancel = true,
+            Phase::Doubt(_) | Phase::InFlight => {}
         }
     }
 

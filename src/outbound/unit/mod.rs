@@ -6,6 +6,7 @@
 //! events. What it decides is pure (`lane`, `limit`); what it promises stands in the ledger before it acts.
 
 mod arm;
+mod asking;
 mod checkpoint;
 mod feed;
 mod feeder;
@@ -53,6 +54,8 @@ pub struct Parts {
     pub channels: Live,
     /// The client.
     pub transport: Transport,
+    /// Says who may be written to, and when.
+    pub consent: Arc<crate::consent::Consent>,
     /// Opens what lets us answer.
     pub seal: Arc<Seal>,
     /// Decides what follows for a message with a fallback.
@@ -139,6 +142,8 @@ enum Source {
 /// How far a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
+    /// It waits to hear what it must wait for.
+    Asking,
     /// In its queue.
     Waiting,
     /// Its `sending` is on its way into the ledger, since this steady time.
@@ -171,6 +176,14 @@ struct Item {
     round: u16,
     cancel: bool,
     scheduled: bool,
+    /// It waits for a time that concerns it alone (quiet hours, a cap), and holds nobody behind it.
+    alone: bool,
+    /// Whether it stands in its lane's queue.
+    queued: bool,
+    /// The version of consents at which it might go.
+    asked: u64,
+    /// Until when it may go; then it is asked again.
+    allowed_until: Time,
     use_template: bool,
     /// It was rendered with something of the person's to answer with, which its call uses up.
     by_handle: bool,
@@ -186,6 +199,7 @@ enum Event {
     Written(Vec<Written>),
     Due(Arc<str>, Priority, Vec<(Cursor, Row)>),
     Found(Box<orders::Lookup>, Option<Message>),
+    Asked(Vec<(Number, crate::consent::Verdict)>),
     Handle(Number, Arc<str>, Option<store::Handle>),
     RowWritten(Number, Box<Row>),
     RowsGone(Vec<(MessageId, u16)>, bool),
@@ -254,6 +268,7 @@ struct Unit {
     schedule: park::Schedule,
     receipts: orders::Receipts,
     handles: handles::Handles,
+    asking: asking::Asking,
     channels: HashMap<Arc<str>, Standing>,
     outbox: outbox::Outbox,
     lost: bool,

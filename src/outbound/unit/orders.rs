@@ -432,6 +432,8 @@ fn known_from(message: &Message) -> Option<Known> {
         request: serde_json::from_value(message.request.clone()?).ok()?,
         origin: Default::default(),
         reply_to: None,
+        suppressed: None,
+        passes: false,
         cost: 1,
         attempts: 0,
         traceparent: None,

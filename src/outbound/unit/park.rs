@@ -112,7 +112,7 @@ impl Unit {
             return Some((clock::now(), "waits behind earlier messages of its channel"));
         }
         // Alone, a full window stops the feed instead, which costs nothing.
-        if self.channels.len() > 1 && self.lanes.depth(channel, lane) >= self.share(channel) {
+        if self.channels.len() > 1 && self.depth(channel, lane) >= self.share(channel) {
             return Some((clock::now(), "its channel's share of the window is full"));
         }
         None
@@ -187,7 +187,7 @@ impl Unit {
             round: item.round,
             attempt: item.attempt,
             conversation: item.entry.conversation.to_string(),
-            scheduled: item.scheduled,
+            scheduled: item.scheduled || item.alone,
             reason: item.parked_why.clone(),
             body: serde_json::to_vec(&*item.message).unwrap_or_default(),
         };
@@ -239,7 +239,7 @@ impl Unit {
             wanted.push((Arc::clone(channel), *lane, rows.cursor));
         }
         for (channel, lane, cursor) in wanted {
-            let room = self.share(&channel).saturating_sub(self.lanes.depth(&channel, lane)).min(LOAD);
+            let room = self.share(&channel).saturating_sub(self.depth(&channel, lane)).min(LOAD);
             if room == 0 {
                 if let Some(rows) = self.schedule.lanes.get_mut(&(channel, lane)) {
                     rows.loading = false;
@@ -351,6 +351,7 @@ impl Unit {
     pub(super) fn every_second(&mut self) {
         let now = clock::steady();
         self.settle_doubts(now);
+        self.end_stopped();
         self.expire(now);
         self.park_long_waits(now);
         self.load_due();
@@ -375,7 +376,7 @@ impl Unit {
         for (id, standing) in &self.channels {
             let meters = &standing.meters;
             for (i, lane) in Priority::ALL.into_iter().enumerate() {
-                meters.depth[i].set(self.lanes.depth(id, lane) as f64);
+                meters.depth[i].set(self.depth(id, lane) as f64);
                 let oldest = self.items.values().find(|it| it.entry.channel == *id && it.entry.lane == lane).map_or(0, |it| now - it.came);
                 meters.lag[i].set(oldest as f64 / 1e6);
             }

@@ -1,0 +1,120 @@
+//! Erases people: a job that may be cut off anywhere and begun again.
+//!
+//! What goes: the contact with its history, its messages in the views, the words of its evidence. What stays: that consent was
+//! given or withdrawn, under the keyed fingerprint of the address, because a person who comes back still does not want it.
+
+use std::sync::Arc;
+
+use fairway_adapters::contract::Data;
+use fairway_adapters::contract::event::Erased;
+use serde::{Deserialize, Serialize};
+
+use crate::channels::Live;
+use crate::consent::Consent;
+use crate::envelope::{Attributes, Writer};
+use crate::ids;
+use crate::log::{Durability, EventLog, Topic};
+use crate::people::{People, jobs::Job, jobs::Jobs};
+use crate::store::Error;
+use crate::store::db::{Database, Statement};
+use crate::{clock, values};
+
+/// What it works with.
+pub(super) struct Eraser {
+    pub(super) db: Arc<dyn Database>,
+    pub(super) log: Arc<dyn EventLog>,
+    pub(super) writer: Writer,
+    pub(super) channels: Live,
+    pub(super) people: People,
+    pub(super) consent: Arc<Consent>,
+    pub(super) jobs: Jobs,
+}
+
+/// What a job works on; the addresses once they were found out, so that a second try knows them when the contact is gone.
+#[derive(Serialize, Deserialize)]
+struct Input {
+    contact: String,
+    addresses: Option<Vec<String>>,
+}
+
+impl Eraser {
+    /// Runs until the process ends.
+    pub(super) async fn run(self: Arc<Self>) {
+        loop {
+            let job = self.jobs.next("erase", |_| true).await;
+            if let Err(e) = self.erase(&job).await {
+                tracing::warn!(job = job.id, error = %e, "an erasure cannot go on now");
+                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            }
+        }
+    }
+
+    async fn erase(&self, job: &Job) -> Result<(), Error> {
+        let Ok(input) = serde_json::from_str::<Input>(&job.input) else {
+            return self.jobs.finish(&job.id, "failed", &serde_json::json!({ "reason": "the job cannot be read" })).await;
+        };
+        let addresses = match input.addresses {
+            Some(addresses) => addresses,
+            None => {
+                let contact = self.people.get(&input.contact).await?;
+                let addresses: Vec<String> = contact.into_iter().flat_map(|c| c.addresses).map(|a| a.address).collect();
+                let found = Input { contact: input.contact.clone(), addresses: Some(addresses.clone()) };
+                self.jobs.keep_input(&job.id, &serde_json::to_string(&found).unwrap_or_default()).await?;
+                addresses
+            }
+        };
+        let hashed: Vec<String> = addresses.iter().map(|a| self.consent.hashed(a)).collect();
+        self.tell(job, &hashed).await?;
+        let messages = self.forget_messages(&addresses).await?;
+        self.consent.erase(&addresses).await?;
+        self.people.forget(&input.contact).await?;
+        let receipt = serde_json::json!({
+            "erased_at": clock::now(), "addresses": hashed, "messages": messages,
+            "kept": "consent and opt-outs under the fingerprint of the address; the log expires by its retention",
+        });
+        self.jobs.finish(&job.id, "done", &receipt).await
+    }
+
+    /// `fairway.contact.erased`: whoever copied the person's data erases it too.
+    async fn tell(&self, job: &Job, hashed: &[String]) -> Result<(), Error> {
+        let erased = Erased { addresses: hashed.iter().map(|h| h.as_str().into()).collect(), request: job.id.as_str().into() };
+        let data = Data {
+            channel: "fairway".into(),
+            provider: "fairway".into(),
+            medium: "none".into(),
+            conversation: job.id.as_str().into(),
+            received_at: job.created_at,
+            body: &erased,
+        };
+        let attributes = Attributes {
+            id: ids::fingerprint(&[b"erased", job.id.as_bytes()]),
+            kind: "fairway.contact.erased",
+            channel: "fairway",
+            conversation: &job.id,
+            time: job.created_at,
+            tenant: None,
+            traceparent: None,
+            correlation: None,
+            replaces: None,
+        };
+        let data = serde_json::to_vec(&data).unwrap_or_default();
+        let record = self.writer.record(Topic::Inbound, &attributes, data.into());
+        let told = self.log.append(vec![record], Durability::Log).await;
+        if told.iter().all(crate::log::Outcome::is_durable) { Ok(()) } else { Err(Error("the log cannot take the erasure now".into())) }
+    }
+
+    /// Messages to and from the person leave the views, but for those that have not ended: their owner still needs them.
+    async fn forget_messages(&self, addresses: &[String]) -> Result<u64, Error> {
+        let channels = self.channels.get();
+        let conversation = |address: &String| -> Vec<_> {
+            let reaching = channels.by_id.values().filter(|c| c.reaches(address));
+            reaching.map(|c| values![format!("{}/{address}", c.id)]).collect()
+        };
+        let runs: Vec<_> = addresses.iter().flat_map(conversation).collect();
+        if runs.is_empty() {
+            return Ok(0);
+        }
+        let done = self.db.write(vec![Statement::each("DELETE FROM messages WHERE conversation = ?1 AND state >= 5", runs)]).await?;
+        Ok(done.iter().map(|d| d.changed).sum())
+    }
+}

@@ -1,0 +1,432 @@
+//! Hears what people say: a consumer of the log that turns words, blocks and provider codes into rows with evidence.
+//!
+//! Order of acts: what must be told is appended, then the rows are written, then answers are sent, then the position is kept.
+//! Each may be repeated: events, rows and answers have derived names.
+
+use std::{borrow::Cow, sync::Arc, time::Duration};
+
+use fairway_adapters::contract::event::{Consent as Body, ConsentState, Person};
+use fairway_adapters::contract::{Body as Event, Data, Raw, Time};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use super::answer::Heard;
+use super::record::Batch;
+use super::words::{self, Said};
+use super::{Ask, Consent, May, Suppression, Word};
+use crate::channels::Channel;
+use crate::envelope::{self, Attributes};
+use crate::ids;
+use crate::log::{Durability, Position, Record, Stored, Topic};
+use crate::people::{Put, address};
+use crate::store::Error;
+use crate::telemetry::{counter, names};
+
+/// The name of its position.
+const NAME: &str = "consent";
+const TOPICS: [Topic; 2] = [Topic::Inbound, Topic::Status];
+/// Records read at a time.
+const READ: usize = 512;
+/// What an append or a write that failed waits before it is tried again.
+const AGAIN: Duration = Duration::from_millis(500);
+/// What stands in the evidence of events whose rows are written by whoever appended them.
+pub(super) const RECORDED: &str = "recorded";
+
+/// What of an event matters here.
+#[derive(Deserialize)]
+struct Seen<'a> {
+    #[serde(borrow)]
+    channel: Cow<'a, str>,
+    #[serde(borrow)]
+    conversation: Cow<'a, str>,
+    received_at: Time,
+    #[serde(borrow)]
+    from: Option<From<'a>>,
+    #[serde(borrow)]
+    message: Option<Message<'a>>,
+    #[serde(borrow)]
+    state: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    scope: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    evidence: Option<&'a RawValue>,
+    #[serde(borrow)]
+    change: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    previous: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    current: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    extra: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<Failure<'a>>,
+    #[serde(borrow)]
+    message_id: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct From<'a> {
+    #[serde(borrow)]
+    address: Cow<'a, str>,
+    #[serde(borrow)]
+    kind: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(borrow, default)]
+    parts: Vec<Part<'a>>,
+    #[serde(default)]
+    history: bool,
+    #[serde(default)]
+    automatic: bool,
+    group: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Part<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    text: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Failure<'a> {
+    #[serde(borrow)]
+    class: Cow<'a, str>,
+    #[serde(borrow)]
+    code: Cow<'a, str>,
+}
+
+fn key(topic: Topic, partition: u32) -> u32 {
+    (topic as u32) << 16 | partition
+}
+
+/// Runs until the process ends.
+pub(super) async fn run(consent: Arc<Consent>) {
+    let log = Arc::clone(&consent.log);
+    let mut reader = log.reader();
+    for topic in TOPICS {
+        let (committed, begins) = loop {
+            match (log.committed(NAME).await, log.begins(topic).await) {
+                (Ok(committed), Ok(begins)) => break (committed, begins),
+                _ => tokio::time::sleep(Duration::from_secs(1)).await,
+            }
+        };
+        for partition in 0..log.partitions(topic) {
+            let begin = begins.get(&partition).copied().unwrap_or(0);
+            let offset = committed.get(&key(topic, partition)).copied().unwrap_or(begin).max(begin);
+            reader.assign(Position { topic, partition, offset });
+        }
+    }
+    let mut positions = log.committed(NAME).await.unwrap_or_default();
+    loop {
+        let records = match reader.next(READ).await {
+            Ok(records) => records,
+            Err(crate::log::ReadError::Expired(at, oldest)) => {
+                tracing::error!(topic = at.topic.name(), "events were deleted before consent could hear them; it goes on with the oldest");
+                reader.assign(Position { offset: oldest, ..at });
+                continue;
+            }
+            Err(e) => {
+                tracing::warn!(error = %e, "what people say cannot be read now");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                continue;
+            }
+        };
+        while let Err(e) = consent.hear(&records).await {
+            tracing::error!(error = %e, "what people say cannot be written down now; it is tried again");
+            tokio::time::sleep(AGAIN).await;
+        }
+        positions.extend(records.iter().map(|r| (key(r.at.topic, r.at.partition), r.at.offset + 1)));
+        if let Err(e) = log.commit(NAME, positions.clone()).await {
+            tracing::warn!(error = %e, "the position of consent cannot be kept; hearing twice changes nothing");
+        }
+    }
+}
+
+/// What a batch of records comes to.
+#[derive(Default)]
+struct Outcome {
+    batch: Batch,
+    tell: Vec<Record>,
+    heard: Vec<Heard>,
+}
+
+impl Consent {
+    /// Takes records in their order. May be repeated.
+    async fn hear(&self, records: &[Stored]) -> Result<(), Error> {
+        let mut out = Outcome::default();
+        for record in records {
+            self.take(record, &mut out).await?;
+        }
+        self.settle(&mut out).await
+    }
+
+    async fn settle(&self, out: &mut Outcome) -> Result<(), Error> {
+        let Outcome { batch, tell, heard } = std::mem::take(out);
+        self.tell(tell).await;
+        self.write(batch).await?;
+        for heard in heard {
+            self.answer(&heard).await?;
+        }
+        Ok(())
+    }
+
+    /// Appends events until they are durable.
+    pub(super) async fn tell(&self, mut records: Vec<Record>) {
+        while !records.is_empty() {
+            let outcomes = self.log.append(records.clone(), Durability::Log).await;
+            records = records.into_iter().zip(outcomes).filter(|(_, o)| !o.is_durable()).map(|(r, _)| r).collect();
+            if !records.is_empty() {
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    }
+
+    async fn take(&self, record: &Stored, out: &mut Outcome) -> Result<(), Error> {
+        if record.at.topic == Topic::Status && !contains(&record.value, b"\"opted_out\"") {
+            return Ok(()); // Of states only a refusal matters, and most are none.
+        }
+        let Some(event) = envelope::read(record) else { return Ok(()) };
+        let wanted = matches!(
+            &*event.kind,
+            "fairway.message.received"
+                | "fairway.message.status"
+                | "fairway.contact.consent"
+                | "fairway.contact.followed"
+                | "fairway.contact.unfollowed"
+                | "fairway.contact.updated"
+        );
+        if !wanted {
+            return Ok(());
+        }
+        let Ok(seen) = serde_json::from_str::<Seen<'_>>(event.data.get()) else { return Ok(()) };
+        match &*event.kind {
+            "fairway.message.received" => self.received(&event.id, &event.time, &seen, out).await?,
+            "fairway.message.status" => refused(&event.id, &seen, out),
+            "fairway.contact.consent" => consent(&event.id, &seen, out),
+            "fairway.contact.unfollowed" => {
+                if let Some(from) = &seen.from {
+                    suppress(&from.address, &seen, "block", out);
+                }
+            }
+            "fairway.contact.followed" => {
+                if let Some(from) = &seen.from {
+                    out.batch.lift(&address::normal(&from.address), &seen.channel, seen.received_at);
+                }
+            }
+            _ => self.updated(&seen, out).await?,
+        }
+        Ok(())
+    }
+
+    /// A person wrote. Their word may be one that counts; and who writes to us is reached again.
+    async fn received(&self, event: &str, time: &str, seen: &Seen<'_>, out: &mut Outcome) -> Result<(), Error> {
+        let (Some(from), Some(message)) = (&seen.from, &seen.message) else { return Ok(()) };
+        if message.history || message.automatic || message.group.is_some() || from.kind.as_deref() == Some("bot") {
+            return Ok(());
+        }
+        let person = address::normal(&from.address).into_owned();
+        let ask = Ask { address: &person, channel: &seen.channel, category: Default::default(), program: None };
+        if self.index.stands(&ask, false).is_some_and(|why| why.code == "suppressed") {
+            out.batch.lift(&person, &seen.channel, seen.received_at);
+        }
+        let channels = self.channels.get();
+        let Some(channel) = channels.by_id.get(&*seen.channel) else { return Ok(()) };
+        // An answer to a question of ours comes as a choice, and so is none of these words.
+        let [Part { kind, text: Some(text) }] = &message.parts[..] else { return Ok(()) };
+        if kind != "text" || !channel.opt_out.words.unwrap_or(self.rules().words) {
+            return Ok(());
+        }
+        let Some(said) = words::said(text) else { return Ok(()) };
+        if said == (Said::Start { also_answers: true }) {
+            // To anybody who has not opted out such a word is an answer. What stands before it in the batch counts.
+            self.settle(out).await?;
+            if !matches!(self.may(&ask), May::No(reason) if reason.code == "opted_out") {
+                return Ok(());
+            }
+        }
+        let heard = Heard { said, channel: seen.channel.to_string(), address: person, event: event.to_owned(), at: seen.received_at };
+        match said {
+            Said::Stop | Said::Start { .. } => {
+                let state = if said == Said::Stop { ConsentState::OptedOut } else { ConsentState::OptedIn };
+                let id = ids::fingerprint(&[b"consent-word", event.as_bytes()]);
+                let word = Word {
+                    event: envelope::id_text(id),
+                    address: heard.address.clone(),
+                    channel: heard.channel.clone(),
+                    scope: "all".into(),
+                    state,
+                    at: seen.received_at,
+                    how: "word".into(),
+                    evidence: serde_json::json!({ "text": text, "message_id": message.id, "event": event, "said_at": time }),
+                };
+                out.tell.extend(self.event(&word, id, &seen.conversation));
+                out.batch.say(&word);
+                counter(&names::CONSENTS, &[&seen.channel, if said == Said::Stop { "opted_out" } else { "opted_in" }]).increment(1);
+            }
+            Said::Probably => {
+                counter(&names::CONSENTS, &[&seen.channel, "review"]).increment(1);
+                out.batch.review(&heard.address, &seen.channel, event, seen.received_at, text);
+            }
+            Said::Help => {}
+        }
+        out.heard.push(heard);
+        Ok(())
+    }
+
+    /// An address is gone, took another's place, or came.
+    async fn updated(&self, seen: &Seen<'_>, out: &mut Outcome) -> Result<(), Error> {
+        match (seen.change.as_deref(), &seen.previous, &seen.current) {
+            (Some("address_gone"), Some(previous), _) => {
+                suppress(previous, seen, "address_gone", out);
+                self.people.address_changed(previous, None).await?;
+            }
+            (Some("address_replaced"), Some(previous), Some(current)) => {
+                suppress(previous, seen, "address_gone", out);
+                let current = address::normal(current);
+                out.batch.follow(&address::normal(previous), &current);
+                out.batch.lift(&current, &seen.channel, seen.received_at);
+                self.people.address_changed(previous, Some(&current)).await?;
+            }
+            (Some("address_added"), _, Some(current)) => {
+                out.batch.lift(&address::normal(current), &seen.channel, seen.received_at);
+                let extra: serde_json::Value = seen.extra.and_then(|e| serde_json::from_str(e.get()).ok()).unwrap_or_default();
+                if let Some(contact) = extra["contact"].as_str() {
+                    let put = Put { id: Some(contact.to_owned()), addresses: vec![current.to_string()], ..Put::default() };
+                    if let Some(Err(refused)) = self.people.put(vec![put]).await?.first() {
+                        tracing::info!(code = refused.code, "a device is not linked to its contact: {}", refused.reason);
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The event that tells a word of which the rows are written here.
+    fn event(&self, word: &Word, id: ids::Fingerprint, conversation: &str) -> Option<Record> {
+        let channels = self.channels.get();
+        let channel = channels.by_id.get(&word.channel)?;
+        let mut evidence = word.evidence.clone();
+        if let Some(evidence) = evidence.as_object_mut() {
+            evidence.insert("how".into(), word.how.as_str().into());
+            evidence.insert(RECORDED.into(), true.into());
+        }
+        let body = Event::Consent(Body {
+            from: Some(Person { address: word.address.as_str().into(), ..Person::default() }),
+            state: word.state,
+            scope: word.scope.as_str().into(),
+            evidence: Some(Raw::of(&evidence)),
+        });
+        let data = envelope::data(&Data {
+            channel: word.channel.as_str().into(),
+            provider: channel.facts().id.into(),
+            medium: medium(channel, &word.address).into(),
+            conversation: conversation.into(),
+            received_at: word.at,
+            body: &body,
+        });
+        let attributes = Attributes {
+            id,
+            kind: body.kind(),
+            channel: &word.channel,
+            conversation,
+            time: word.at,
+            tenant: channel.tenant.as_deref(),
+            traceparent: None,
+            correlation: None,
+            replaces: None,
+        };
+        Some(self.writer.record(Topic::Inbound, &attributes, data))
+    }
+
+    /// Records words that came to us another way than through a channel: told in the log first, then written.
+    pub async fn record(&self, words: &[Word]) -> Result<(), Error> {
+        let channels = self.channels.get();
+        let mut records = Vec::new();
+        for word in words {
+            let named = ids::read_fingerprint(&word.event).unwrap_or_else(ids::random);
+            // A word for every channel is told on each that reaches the address.
+            for channel in channels.by_id.values().filter(|c| c.reaches(&word.address)) {
+                if !word.channel.is_empty() && word.channel != *channel.id {
+                    continue;
+                }
+                let id = ids::fingerprint(&[&named.to_be_bytes(), channel.id.as_bytes()]);
+                let told = Word { channel: channel.id.to_string(), ..word.clone() };
+                records.extend(self.event(&told, id, &format!("{}/{}", channel.id, word.address)));
+            }
+        }
+        self.tell(records).await;
+        self.say(words).await
+    }
+}
+
+/// What the person uses: the provider's medium that has the address's scheme as its name, else its usual one.
+fn medium(channel: &Channel, to: &str) -> &'static str {
+    let mediums = channel.facts().mediums;
+    mediums.iter().find(|m| **m == address::scheme(to)).or(mediums.first()).copied().unwrap_or("unknown")
+}
+
+fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
+    bytes.windows(wanted.len()).any(|w| w == wanted)
+}
+
+fn suppress(person: &str, seen: &Seen<'_>, reason: &str, out: &mut Outcome) {
+    out.batch.suppress(&Suppression::new(address::normal(person).into_owned(), &seen.channel, reason, seen.received_at));
+    counter(&names::CONSENTS, &[&seen.channel, reason]).increment(1);
+}
+
+/// A provider told what a person said to it, or one of us recorded a word.
+fn consent(event: &str, seen: &Seen<'_>, out: &mut Outcome) {
+    let peer = seen.conversation.split_once('/').map(|(_, peer)| peer.split('#').next().unwrap_or(peer));
+    let Some(person) = seen.from.as_ref().map(|f| &*f.address).or(peer) else { return };
+    let person = address::normal(person).into_owned();
+    let evidence: serde_json::Value = seen.evidence.and_then(|e| serde_json::from_str(e.get()).ok()).unwrap_or_default();
+    if evidence[RECORDED] == true {
+        return out.batch.look_at(&person);
+    }
+    let state = if seen.state.as_deref() == Some("opted_in") { ConsentState::OptedIn } else { ConsentState::OptedOut };
+    counter(&names::CONSENTS, &[&seen.channel, if state == ConsentState::OptedIn { "opted_in" } else { "opted_out" }]).increment(1);
+    out.batch.say(&Word {
+        event: event.to_owned(),
+        address: person,
+        channel: seen.channel.to_string(),
+        scope: seen.scope.as_deref().unwrap_or("all").to_owned(),
+        state,
+        at: seen.received_at,
+        how: "provider".into(),
+        evidence,
+    });
+}
+
+/// A send was refused because the person does not want it: by their word, or because they cannot be reached until they act.
+fn refused(event: &str, seen: &Seen<'_>, out: &mut Outcome) {
+    let (Some("failed"), Some(error)) = (seen.state.as_deref(), &seen.error) else { return };
+    let Some((_, peer)) = seen.conversation.split_once('/') else { return };
+    if error.class != "opted_out" {
+        return;
+    }
+    let person = peer.split('#').next().unwrap_or(peer);
+    let scope = match &*error.code {
+        "stopped" => "all",
+        "marketing_stopped" => "marketing",
+        _ => return suppress(person, seen, "refused", out),
+    };
+    counter(&names::CONSENTS, &[&seen.channel, "opted_out"]).increment(1);
+    out.batch.say(&Word {
+        event: event.to_owned(),
+        address: address::normal(person).into_owned(),
+        channel: seen.channel.to_string(),
+        scope: scope.into(),
+        state: ConsentState::OptedOut,
+        at: seen.received_at,
+        how: "refused".into(),
+        evidence: serde_json::json!({ "message_id": seen.message_id, "code": error.code, "event": event }),
+    });
+}

@@ -1,0 +1,80 @@
+//! What marketing waits for: quiet hours and caps, asked in batch when messages are loaded.
+
+use fairway_adapters::contract::{Category, Time};
+
+use super::Consent;
+use super::caps::Use;
+use super::quiet::{Quiet, Whereabouts};
+use crate::people::address;
+use crate::store::Error;
+
+/// A message about to be loaded.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// Its id.
+    pub message: String,
+    /// The person's address.
+    pub address: String,
+    /// Its channel.
+    pub channel: String,
+    /// What kind it is.
+    pub category: Category,
+}
+
+/// What becomes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may go until then; later it is asked again.
+    Go(Time),
+    /// It waits until then, and why.
+    Hold(Time, String),
+}
+
+impl Consent {
+    /// Whether anything may hold messages of a channel: else nobody need ask.
+    pub fn may_hold(&self, channel: &str) -> bool {
+        let rules = self.rules();
+        !rules.caps.is_empty() || rules.hours.are_kept(self.own_hours(channel))
+    }
+
+    fn own_hours(&self, channel: &str) -> Option<crate::config::consent::Hours> {
+        self.channels.get().by_id.get(channel).and_then(|c| c.quiet_hours)
+    }
+
+    /// What quiet hours say about marketing to a person at a time. Counts nothing: for forecasts.
+    pub fn quiet(&self, channel: &str, at: &Whereabouts, now: Time) -> Quiet {
+        self.rules().hours.ask(self.own_hours(channel), at, now)
+    }
+
+    /// Asks quiet hours, then caps, for messages in their order. What may go is counted against its person's caps.
+    pub async fn hold(&self, candidates: &[Candidate], now: Time) -> Result<Vec<Verdict>, Error> {
+        let marketing: Vec<&Candidate> = candidates.iter().filter(|c| c.category == Category::Marketing).collect();
+        let addresses: Vec<String> = marketing.iter().map(|c| c.address.clone()).collect();
+        let people = self.people.by_addresses(&addresses).await?;
+        let mut uses = Vec::new();
+        let mut verdicts: Vec<Verdict> = Vec::with_capacity(candidates.len());
+        for candidate in candidates {
+            if candidate.category != Category::Marketing {
+                verdicts.push(Verdict::Go(Time(i64::MAX)));
+                continue;
+            }
+            let contact = people.get(&candidate.address);
+            let at = Whereabouts::of(&candidate.address, contact);
+            verdicts.push(match self.quiet(&candidate.channel, &at, now) {
+                Quiet::Closed(until, rule) => Verdict::Hold(until, rule),
+                Quiet::Open(until) => {
+                    let person = contact.map_or_else(|| address::normal(&candidate.address).into_owned(), |c| c.id.clone());
+                    uses.push((verdicts.len(), Use { message: candidate.message.clone(), person }));
+                    Verdict::Go(until)
+                }
+            });
+        }
+        let (places, uses): (Vec<usize>, Vec<Use>) = uses.into_iter().unzip();
+        for (place, over) in places.into_iter().zip(self.reserve(&uses, now).await?) {
+            if let Some((until, cap)) = over {
+                verdicts[place] = Verdict::Hold(until, cap);
+            }
+        }
+        Ok(verdicts)
+    }
+}
