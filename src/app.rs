@@ -28,8 +28,9 @@ use crate::ingress::{self, Ingress, claims::Claims, listener, remember::Remember
 use crate::log::{self, EventLog, Position, Positions, Topic};
 use crate::media::{blobs::Blobs, fetch, links::Links};
 use crate::outbound::{accept::Acceptor, fallback, owner, projector, unit};
+use crate::proactive::{self, campaigns};
 use crate::seal::Seal;
-use crate::store::{self, Store, tables::Tables};
+use crate::store::{self, Store, db::Database, tables::Tables};
 use crate::transport::Transport;
 use crate::{clock, console, sandbox, telemetry, webchat};
 
@@ -70,6 +71,7 @@ impl App {
         let stage = if config.sandbox.enabled { Some(sandbox::Sandbox::open(&mut config).await.map_err(wrong)?) } else { None };
         let channels = Live::new(Channels::bind(&config).map_err(wrong)?);
         let database = store::open(&config.store.url).await.map_err(wrong)?;
+        let proactive_db = proactive_db(&config, &database).map_err(wrong)?;
         let store: Arc<dyn Store> = Arc::new(Tables::open(database).await.map_err(wrong)?);
         let log = log::open(&config.log, &config.retention).await.map_err(wrong)?;
         let keys = Keys::open(Arc::clone(&store), config.is_loopback(), &config.server.public_url, config.api.rate, seed_key)
@@ -99,6 +101,11 @@ impl App {
         let (stop_units, units_stopping) = watch::channel(false);
 
         let seal = Arc::new(Seal::new(&secret_setting(&*store, "seal_key").await.map_err(wrong)?));
+        // Known before any unit runs: what was paused stays paused over a restart.
+        let link_key = secret_setting(&*store, "link_key").await.map_err(wrong)?;
+        let linker = || proactive::links::Linker::new(&config.server.public_url, &link_key);
+        let board = campaigns::board::Board::open(&*proactive_db, channels.clone(), linker()).await;
+        let board = board.map_err(|e| wrong(format!("the campaigns cannot be read: {e:?}")))?;
         let (fallbacks, due_fallbacks) = mpsc::unbounded_channel();
         let parts = Arc::new(unit::Parts {
             log: Arc::clone(&log),
@@ -110,6 +117,7 @@ impl App {
             writer: writer.clone(),
             public_url: config.server.public_url.clone(),
             links: links.of(&blobs),
+            campaigns: Arc::<campaigns::board::Board>::clone(&board),
         });
         let units = owner::Units::default();
         let owner = tokio::spawn(owner::run(Arc::clone(&parts), units.clone(), units_stopping));
@@ -117,6 +125,19 @@ impl App {
         let feed = Feed::open(Arc::clone(&log), secret_setting(&*store, "cursor_key").await.map_err(wrong)?).await.map_err(wrong)?;
         tokio::spawn(Arc::clone(&feed).run());
         let acceptor = Acceptor::new(Arc::clone(&parts), units.clone());
+        let proactive = proactive::Parts {
+            db: proactive_db,
+            log: Arc::clone(&log),
+            store: Arc::clone(&store),
+            channels: channels.clone(),
+            board,
+            links: linker(),
+            prices: proactive::prices::Prices::path(&config.path),
+            acceptor: acceptor.clone(),
+            units: units.clone(),
+        };
+        let proactive = proactive::Room::open(proactive);
+        proactive.run();
         tokio::spawn(fallback::run(parts, acceptor.clone(), due_fallbacks));
 
         let (owed, owed_calls) = mpsc::unbounded_channel();
@@ -201,9 +222,11 @@ impl App {
             stopping: stopping.clone(),
             replayer,
             webhooks,
+            proactive,
             media: api::media::Room { blobs: blobs.clone(), links },
             transport: transport.clone(),
         });
+        let visitors = api::visitors(Arc::clone(&shared));
         let mut router = api::router(shared);
         if let Some(stage) = &stage {
             router = router.merge(stage.router());
@@ -231,7 +254,7 @@ impl App {
         };
         let (main, separate) = (config.server.listen, config.api.listen);
         // Visitors come to the public address, wherever the API is.
-        let main_router = if separate.is_some() { chat } else { router.clone() };
+        let main_router = if separate.is_some() { chat.merge(visitors) } else { router.clone() };
         let (address, mut servers) = serve(main, Some(ingress), main_router, &options, &stopping)?;
         let mut api_address = None;
         if let Some(listen) = separate {
@@ -352,6 +375,15 @@ fn serve(
         threads.push(thread.map_err(named)?);
     }
     Ok((address, threads))
+}
+
+/// Where audiences and campaigns lie: in a file of their own beside the store's, so that a million rows of an upload hold up
+/// nobody's idempotency key; with a server they are in its database.
+fn proactive_db(config: &Config, shared: &Arc<dyn Database>) -> Result<Arc<dyn Database>, store::Error> {
+    match config.store.url.strip_prefix("sqlite:") {
+        Some(path) => Ok(Arc::new(store::sqlite::Sqlite::open(&PathBuf::from(path).with_extension("proactive.db"))?)),
+        None => Ok(Arc::clone(shared)),
+    }
 }
 
 /// Where ids are remembered: on this node's own disk, beside the store's file or the spool.

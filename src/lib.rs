@@ -16,6 +16,7 @@ pub mod media;
 pub mod notify;
 pub mod orders;
 pub mod outbound;
+pub mod proactive;
 pub mod sandbox;
 pub mod schemas;
 pub mod seal;

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 pub use openapi::openapi;
 
 use fairway_adapters::contract::event::{
-    Comment, Consent, ContactUpdated, Created, Deleted, Edited, Follow, GroupUpdated, Notice, ProviderEvent, Reaction, Received, Signal,
-    Tracked, Unparsed,
+    Comment, Consent, ContactUpdated, Created, Deleted, Edited, Follow, GroupUpdated, LinkClicked, Notice, ProviderEvent, Reaction,
+    Received, Signal, Tracked, Unparsed,
 };
 use fairway_adapters::contract::{Data, SendRequest, Status};
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
@@ -34,6 +34,7 @@ const EVENTS: &[(&str, Topic, fn() -> Value)] = &[
     ("fairway.contact.updated", Topic::Inbound, of::<Data<'static, ContactUpdated<'static>>>),
     ("fairway.contact.consent", Topic::Inbound, of::<Data<'static, Consent<'static>>>),
     ("fairway.contact.tracked", Topic::Inbound, of::<Data<'static, Tracked<'static>>>),
+    ("fairway.link.clicked", Topic::Inbound, of::<Data<'static, LinkClicked<'static>>>),
     ("fairway.group.updated", Topic::Inbound, of::<Data<'static, GroupUpdated<'static>>>),
     ("fairway.comment.received", Topic::Inbound, of::<Data<'static, Comment<'static>>>),
     ("fairway.provider.event", Topic::Inbound, of::<Data<'static, ProviderEvent<'static>>>),

@@ -37,6 +37,8 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("api", "outbound", "the API is the way into accept, and asks owners how channels stand"),
     ("media", "channels", "the adapter says how a handle is fetched"),
     ("media", "transport", "what is fetched comes by the one HTTP client"),
+    ("api", "proactive", "the API is the way into campaigns and what they need"),
+    ("proactive", "outbound", "all of it only produces messages for outbound, and answers its gate"),
     ("api", "delivery", "the API serves the feed"),
 ];
 
