@@ -32,8 +32,9 @@ use crate::log::{self, EventLog, Position, Positions, Topic};
 use crate::media::{blobs::Blobs, fetch, links::Links};
 use crate::outbound::{accept::Acceptor, fallback, owner, projector, unit};
 use crate::people::{People, jobs::Jobs};
+use crate::proactive::{self, campaigns};
 use crate::seal::Seal;
-use crate::store::{self, Store, tables::Tables};
+use crate::store::{self, Store, db::Database, tables::Tables};
 use crate::transport::Transport;
 use crate::{clock, console, sandbox, telemetry, webchat};
 
@@ -78,6 +79,7 @@ impl App {
         let stage = if config.sandbox.enabled { Some(sandbox::Sandbox::open(&mut config).await.map_err(wrong)?) } else { None };
         let channels = Live::new(Channels::bind(&config).map_err(wrong)?);
         let database = store::open(&config.store.url).await.map_err(wrong)?;
+        let proactive_db = proactive_db(&config, &database).map_err(wrong)?;
         let store: Arc<dyn Store> = Arc::new(Tables::open(Arc::clone(&database)).await.map_err(wrong)?);
         let log = log::open(&config.log, &config.retention).await.map_err(wrong)?;
         let keys = Keys::open(Arc::clone(&store), config.is_loopback(), &config.server.public_url, config.api.rate, seed_key)
@@ -119,6 +121,11 @@ impl App {
             secret: secret_setting(&*store, "person_key").await.map_err(wrong)?,
         };
         let consent = Consent::open(consent_parts, &config).await.map_err(wrong)?;
+        // Known before any unit runs: what was paused stays paused over a restart.
+        let link_key = secret_setting(&*store, "link_key").await.map_err(wrong)?;
+        let linker = || proactive::links::Linker::new(&config.server.public_url, &link_key);
+        let board = campaigns::board::Board::open(&*proactive_db, channels.clone(), linker()).await;
+        let board = board.map_err(|e| wrong(format!("the campaigns cannot be read: {e:?}")))?;
         let (fallbacks, due_fallbacks) = mpsc::unbounded_channel();
         let parts = Arc::new(unit::Parts {
             log: Arc::clone(&log),
@@ -131,6 +138,7 @@ impl App {
             writer: writer.clone(),
             public_url: config.server.public_url.clone(),
             links: links.of(&blobs),
+            campaigns: Arc::<campaigns::board::Board>::clone(&board),
         });
         let units = owner::Units::default();
         let owner = tokio::spawn(owner::run(Arc::clone(&parts), units.clone(), units_stopping));
@@ -138,6 +146,19 @@ impl App {
         let feed = Feed::open(Arc::clone(&log), secret_setting(&*store, "cursor_key").await.map_err(wrong)?).await.map_err(wrong)?;
         tokio::spawn(Arc::clone(&feed).run());
         let acceptor = Acceptor::new(Arc::clone(&parts), units.clone());
+        let proactive = proactive::Parts {
+            db: proactive_db,
+            log: Arc::clone(&log),
+            store: Arc::clone(&store),
+            channels: channels.clone(),
+            board,
+            links: linker(),
+            prices: proactive::prices::Prices::path(&config.path),
+            acceptor: acceptor.clone(),
+            units: units.clone(),
+        };
+        let proactive = proactive::Room::open(proactive);
+        proactive.run();
         tokio::spawn(fallback::run(parts, acceptor.clone(), due_fallbacks));
         tokio::spawn(answers::run(acceptor.clone(), answers_owed));
         tokio::spawn(Arc::clone(&consent).watch());
@@ -247,6 +268,7 @@ impl App {
             stopping: stopping.clone(),
             replayer,
             webhooks,
+            proactive,
             media: api::media::Room { blobs: blobs.clone(), links },
             transport: transport.clone(),
         });
@@ -437,6 +459,15 @@ fn serve(
         threads.push(thread.map_err(named)?);
     }
     Ok((address, threads))
+}
+
+/// Where audiences and campaigns lie: in a file of their own beside the store's, so that a million rows of an upload hold up
+/// nobody's idempotency key; with a server they are in its database.
+fn proactive_db(config: &Config, shared: &Arc<dyn Database>) -> Result<Arc<dyn Database>, store::Error> {
+    match config.store.url.strip_prefix("sqlite:") {
+        Some(path) => Ok(Arc::new(store::sqlite::Sqlite::open(&PathBuf::from(path).with_extension("proactive.db"))?)),
+        None => Ok(Arc::clone(shared)),
+    }
 }
 
 /// Where ids are remembered: on this node's own disk, beside the store's file or the spool.

@@ -18,6 +18,7 @@ pub mod notify;
 pub mod orders;
 pub mod outbound;
 pub mod people;
+pub mod proactive;
 pub mod sandbox;
 pub mod schemas;
 pub mod seal;

@@ -60,6 +60,8 @@ pub enum Body<'a> {
     Consent(Consent<'a>),
     /// Something a person did that a page or app tracked.
     Tracked(Tracked<'a>),
+    /// A person opened a short link of ours.
+    LinkClicked(LinkClicked<'a>),
     /// A group changed.
     GroupUpdated(GroupUpdated<'a>),
     /// A public post or mention.
@@ -87,6 +89,7 @@ impl Body<'_> {
             Self::ContactUpdated(_) => "fairway.contact.updated",
             Self::Consent(_) => "fairway.contact.consent",
             Self::Tracked(_) => "fairway.contact.tracked",
+            Self::LinkClicked(_) => "fairway.link.clicked",
             Self::GroupUpdated(_) => "fairway.group.updated",
             Self::Comment(_) => "fairway.comment.received",
             Self::Provider(_) => "fairway.provider.event",
@@ -765,6 +768,20 @@ pub struct Tracked<'a> {
     pub name: Text<'a>,
     /// Details.
     pub properties: Option<Raw<'a>>,
+}
+
+/// `fairway.link.clicked`
+#[skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LinkClicked<'a> {
+    /// Who it was sent to. Whoever opened it had the link; that need not be the same person.
+    pub from: Option<Person<'a>>,
+    /// The message it stood in.
+    pub message_id: Option<Text<'a>>,
+    /// Where it leads.
+    pub url: Text<'a>,
+    /// The campaign.
+    pub campaign: Option<Text<'a>>,
 }
 
 /// `fairway.group.updated`

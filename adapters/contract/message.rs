@@ -86,6 +86,31 @@ pub struct Fallback {
     pub template: Option<Template>,
 }
 
+/// What the engine itself made a message for. Only the engine sets it: in a request of anybody else it is refused.
+#[skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Mark {
+    /// The campaign.
+    pub campaign: Option<String>,
+    /// The reminder.
+    pub reminder: Option<String>,
+    /// The trigger.
+    pub trigger: Option<String>,
+    /// The person's number in the campaign's frozen audience.
+    pub person: Option<u64>,
+    /// The variant the person got.
+    pub variant: Option<String>,
+    /// Which edition of the campaign it was written from: it is written anew at the gate when there is a newer one.
+    #[serde(default)]
+    pub edition: u32,
+    /// The person's time zone (IANA), for windows in local time.
+    pub zone: Option<String>,
+    /// What is known about the person, for writing it anew. Not kept in the views.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub about: serde_json::Map<String, serde_json::Value>,
+}
+
 /// The body of `POST /v1/messages`, and the value of a record on `{prefix}.send`.
 #[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -125,6 +150,8 @@ pub struct SendRequest {
     /// Goes into the provider request as it is.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub native: serde_json::Map<String, serde_json::Value>,
+    /// What the engine made it for; only the engine sets it.
+    pub mark: Option<Mark>,
     /// The key that makes repeating this line harmless (batch and `send` topic).
     pub idempotency_key: Option<String>,
     /// Where it came from; only the engine sets it.

@@ -16,7 +16,7 @@ pub use adapter::{Ack, Adapter, Device, Downgrade, Fetched, Handle, Parsed, Regi
 pub use call::{BodyError, Call, CallBody, Field, Finish, Piece, Reply, Scope, Step, Verdict};
 pub use event::{Body, Data, ErrorClass, Event, Extra, Message, Person, Reason, Receipt, Received, State, Status};
 pub use facts::{Abilities, Facts, Pace, Redelivery, Support, TextLimit, Unit};
-pub use message::{Category, Outbound, Priority, SendRequest, Template};
+pub use message::{Category, Mark, Outbound, Priority, SendRequest, Template};
 pub use part::{Media, MediaPart, MediaRef, Money, Part, Raw, Text, TextPart};
 pub use secret::{Secret, Secrets};
 pub use settings::{Settings, SettingsError};

@@ -187,9 +187,10 @@ impl Keys {
         {
             return no("no other site may ask");
         }
+        // None of these can be sent by another page without asking first.
         let json = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).is_some_and(|v| {
             let v = v.split(';').next().unwrap_or_default().trim();
-            matches!(v, "application/json" | "application/x-ndjson" | "application/jsonl")
+            matches!(v, "application/json" | "application/x-ndjson" | "application/jsonl" | "text/csv")
         });
         let empty = headers.get(header::CONTENT_LENGTH).is_none_or(|v| v == "0") && !headers.contains_key(header::TRANSFER_ENCODING);
         if post && !json && !empty {

@@ -1,6 +1,8 @@
 //! The HTTP API. Errors are problems, lists are pages, ids and times are text; what a build does not do is refused by name.
 
+pub mod audiences;
 pub mod auth;
+pub mod campaigns;
 pub mod channels;
 pub mod consents;
 pub mod contacts;
@@ -16,6 +18,9 @@ pub mod operations;
 pub mod page;
 pub mod preferences;
 pub mod problem;
+pub mod reminders;
+pub mod templates;
+pub mod triggers;
 pub mod webhooks;
 
 use std::sync::Arc;
@@ -74,6 +79,8 @@ pub struct Shared {
     pub webhooks: Arc<crate::delivery::webhooks::Webhooks>,
     /// Media: bytes and links.
     pub media: media::Room,
+    /// Templates, audiences, campaigns.
+    pub proactive: Arc<crate::proactive::Room>,
 }
 
 /// The API's state.
@@ -124,6 +131,27 @@ pub fn router(api: Api) -> Router {
         .route("/v1/media", post(media::upload))
         .route("/v1/media/{id}", get(media::show))
         .route("/v1/media/{id}/link", post(media::link))
+        .route("/v1/templates", get(templates::list).post(templates::put))
+        .route("/v1/templates/{name}", get(templates::show).delete(templates::remove))
+        .route("/v1/templates/{name}/lint", post(templates::lint))
+        .route("/v1/audiences", get(audiences::list).post(audiences::upload))
+        .route("/v1/audiences/{id}", get(audiences::show).delete(audiences::remove))
+        .route("/v1/campaigns", get(campaigns::list).post(campaigns::create))
+        .route("/v1/campaigns/{id}", get(campaigns::show).put(campaigns::edit).delete(campaigns::remove))
+        .route("/v1/campaigns/{id}/forecast", post(campaigns::forecast))
+        .route("/v1/campaigns/{id}/test", post(campaigns::test))
+        .route("/v1/campaigns/{id}/launch", post(campaigns::launch))
+        .route("/v1/campaigns/{id}/pause", post(campaigns::pause))
+        .route("/v1/campaigns/{id}/resume", post(campaigns::resume))
+        .route("/v1/campaigns/{id}/cancel", post(campaigns::cancel))
+        .route("/v1/campaigns/{id}/report", get(campaigns::report))
+        .route("/v1/campaigns/{id}/recipients", get(campaigns::recipients))
+        .route("/v1/reminders", get(reminders::list).post(reminders::put))
+        .route("/v1/reminders/{anchor}", get(reminders::show).delete(reminders::remove))
+        .route("/v1/triggers", get(triggers::list).post(triggers::create))
+        .route("/v1/triggers/{id}", get(triggers::show).put(triggers::edit).delete(triggers::remove))
+        .route("/v1/triggers/{id}/messages", get(triggers::messages))
+        .route("/v1/track", post(triggers::track))
         .route("/v1/replay", post(operations::replay))
         .route("/v1/status", get(operations::status))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), auth::guard));
@@ -147,7 +175,10 @@ pub fn links(api: Api) -> Router {
 }
 
 fn public() -> Router<Api> {
-    Router::new().route("/p/{token}", get(preferences::show).post(preferences::choose)).route("/m/{id}", get(media::public))
+    Router::new()
+        .route("/p/{token}", get(preferences::show).post(preferences::choose))
+        .route("/m/{id}", get(media::public))
+        .route("/l/{code}", get(campaigns::follow_link))
 }
 
 /// A JSON body whose errors are problems that name the place.

@@ -1,6 +1,7 @@
 //! The command line. `serve`, `check` and `schema` work on files; everything else goes through the HTTP API.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what a command prints is its result")]
 
+mod campaign;
 mod client;
 mod remote;
 mod serve;
@@ -153,9 +154,17 @@ enum LetterCommand {
 #[derive(Subcommand)]
 enum CampaignCommand {
     /// Print the difference in people and messages.
-    Plan,
-    /// Schedule it.
-    Apply,
+    Plan {
+        /// Where the files are: one campaign a file, as `POST /v1/campaigns` takes it, in TOML.
+        #[arg(long, default_value = "config/campaigns")]
+        folder: PathBuf,
+    },
+    /// Launch what is new, edit what has changed.
+    Apply {
+        /// Where the files are.
+        #[arg(long, default_value = "config/campaigns")]
+        folder: PathBuf,
+    },
 }
 
 #[derive(Subcommand)]
@@ -209,7 +218,12 @@ pub fn main() -> ExitCode {
             serve::check(&cli.config).and_then(|()| remote::run(&cli.remote, |c| Box::pin(c.check_live())))
         }
         Some(Command::Schema { part, out }) => schema(part, out),
-        Some(Command::Campaign(_)) => Err("this build has no campaigns yet".into()),
+        Some(Command::Campaign(CampaignCommand::Plan { folder })) => {
+            campaign::read(&folder).and_then(|files| remote::run(&cli.remote, move |c| Box::pin(c.plan_campaigns(files.clone()))))
+        }
+        Some(Command::Campaign(CampaignCommand::Apply { folder })) => {
+            campaign::read(&folder).and_then(|files| remote::run(&cli.remote, move |c| Box::pin(c.apply_campaigns(files.clone()))))
+        }
         Some(Command::Status) => remote::run(&cli.remote, |c| Box::pin(c.status())),
         Some(Command::Channel(ChannelCommand::List)) => remote::run(&cli.remote, |c| Box::pin(c.channels())),
         Some(Command::Channel(ChannelCommand::Setup { name })) => {

@@ -99,6 +99,9 @@ impl Acceptor {
         traceparent: Option<&str>,
     ) -> Result<Ready, Refused> {
         let now = clock::now();
+        if request.mark.is_some() && !matches!(origin, Origin::Campaign | Origin::Reminder | Origin::Trigger) {
+            return Err(Refused::new("#/mark", "field_reserved", "leave it out: only the gateway sets it"));
+        }
         check(&request, now)?;
         let (channel, to, thread) = self.address(&request)?;
         let reply_to = self.reply_to(request.reply_to.as_deref()).await?;

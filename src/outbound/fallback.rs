@@ -9,7 +9,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use fairway_adapters::contract::event::Origin;
 use fairway_adapters::contract::message::Fallback;
 use fairway_adapters::contract::{SendRequest, State, Time};
 use tokio::sync::{mpsc, oneshot};
@@ -118,7 +117,7 @@ async fn prepare(acceptor: &Acceptor, due: &Due, send_at: Option<Time>, when: &[
     let request = next(&due.message, step, send_at);
     let id = due.message.id.bytes();
     let act: [&[u8]; 3] = [b"fallback", &id, when];
-    match acceptor.prepare(request, Origin::Api, Act::Named(&act), due.message.traceparent.as_deref()).await {
+    match acceptor.prepare(request, due.message.origin, Act::Named(&act), due.message.traceparent.as_deref()).await {
         Ok(ready) => Some(ready),
         Err(e) => {
             // It was checked when the message was accepted; since then the channel may have gone, or its time.

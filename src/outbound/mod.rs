@@ -2,6 +2,7 @@
 
 pub mod accept;
 pub mod accepted;
+pub mod campaigns;
 pub mod control;
 pub mod fallback;
 pub mod lane;

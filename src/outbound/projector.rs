@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fairway_adapters::contract::{Reason, State, Status, Time};
+use fairway_adapters::contract::{Mark, Reason, SendRequest, State, Status, Time};
 use serde::Deserialize;
 
 use super::accepted::Accepted;
@@ -106,7 +106,7 @@ fn learn(changes: &mut HashMap<MessageId, Change>, record: &Stored) {
             change.lines.push(line(message.accepted_at, "accepted", format!("Accepted for {}.", message.channel)));
             change.intake.get_or_insert_with(|| Intake {
                 conversation: message.conversation(),
-                request: serde_json::to_string(&message.request).unwrap_or_default(),
+                request: viewed(&message.request),
                 channel: message.channel,
                 to: message.to,
                 accepted_at: message.accepted_at,
@@ -129,6 +129,15 @@ fn learn(changes: &mut HashMap<MessageId, Change>, record: &Stored) {
         }
         _ => {}
     }
+}
+
+/// A request as the views keep it: without what was known about the person when it was written.
+fn viewed(request: &SendRequest) -> String {
+    let bare = request.mark.as_ref().filter(|m| !m.about.is_empty()).map(|mark| {
+        let mark = Mark { about: Default::default(), ..mark.clone() };
+        SendRequest { mark: Some(mark), ..request.clone() }
+    });
+    serde_json::to_string(bare.as_ref().unwrap_or(request)).unwrap_or_default()
 }
 
 fn learn_entry(changes: &mut HashMap<MessageId, Change>, entry: Entry) {

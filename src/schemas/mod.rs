@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 pub use openapi::openapi;
 
 use fairway_adapters::contract::event::{
-    Comment, Consent, ContactUpdated, Created, Deleted, Edited, Erased, Follow, GroupUpdated, Notice, ProviderEvent, Reaction, Received,
-    Signal, Tracked, Unparsed,
+    Comment, Consent, ContactUpdated, Created, Deleted, Edited, Erased, Follow, GroupUpdated, LinkClicked, Notice, ProviderEvent, Reaction,
+    Received, Signal, Tracked, Unparsed,
 };
 use fairway_adapters::contract::{Data, SendRequest, Status};
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
@@ -35,6 +35,7 @@ const EVENTS: &[(&str, Topic, fn() -> Value)] = &[
     ("fairway.contact.consent", Topic::Inbound, of::<Data<'static, Consent<'static>>>),
     ("fairway.contact.erased", Topic::Inbound, of::<Data<'static, Erased<'static>>>),
     ("fairway.contact.tracked", Topic::Inbound, of::<Data<'static, Tracked<'static>>>),
+    ("fairway.link.clicked", Topic::Inbound, of::<Data<'static, LinkClicked<'static>>>),
     ("fairway.group.updated", Topic::Inbound, of::<Data<'static, GroupUpdated<'static>>>),
     ("fairway.comment.received", Topic::Inbound, of::<Data<'static, Comment<'static>>>),
     ("fairway.provider.event", Topic::Inbound, of::<Data<'static, ProviderEvent<'static>>>),

@@ -39,6 +39,8 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("media", "channels", "the adapter says how a handle is fetched"),
     ("media", "transport", "what is fetched comes by the one HTTP client"),
     ("consent", "channels", "the channel says what its marketing needs and what a STOP is answered"),
+    ("api", "proactive", "the API is the way into campaigns and what they need"),
+    ("proactive", "outbound", "all of it only produces messages for outbound, and answers its gate"),
     ("api", "delivery", "the API serves the feed"),
 ];
 

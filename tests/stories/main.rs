@@ -2,6 +2,7 @@
 #![allow(missing_docs, reason = "tests")]
 
 mod bad_input;
+mod campaign;
 mod cluster;
 mod consent;
 mod crash;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ids;
+use crate::outbound::campaigns::Word;
 use crate::outbound::lane::{Gate, Next};
 use crate::transport::Error;
 use fairway_adapters::contract::{Call, Context, ErrorClass, Outbound, Reason, RenderError, State, Step, Verdict};
@@ -59,6 +60,10 @@ impl Unit {
             return None;
         }
         let entry = item.entry.clone();
+        if !self.campaign_agrees(number) {
+            return None;
+        }
+        let item = self.items.get(&number)?;
         if item.allowed_until <= clock::now() {
             self.lanes.unarm(&entry); // The answer queues it again.
             self.ask_again(number);
@@ -118,6 +123,30 @@ impl Unit {
         Some(entry.record(self.unit))
     }
 
+    /// Asks the campaign of a message, if it has one; false when it does not go now. What was begun is finished.
+    fn campaign_agrees(&mut self, number: Number) -> bool {
+        let Some(item) = self.items.get_mut(&number).filter(|i| i.calls == 0) else { return true };
+        let Some(mark) = &item.message.request.mark else { return true };
+        match self.parts.campaigns.ask(mark, &item.message.request, clock::now()) {
+            Word::Go => true,
+            Word::Changed(request) => {
+                let changed = Accepted { request: *request, ..(*item.message).clone() };
+                (item.message, item.rendered) = (Arc::new(changed), None);
+                true
+            }
+            Word::Hold(until, why) => {
+                let entry = item.entry.clone();
+                self.lanes.unarm(&entry);
+                self.park_apart(number, until, why);
+                false
+            }
+            Word::End(state, reason) => {
+                self.end_unsent(number, state, Some(reason));
+                false
+            }
+        }
+    }
+
     /// The ledger has answered: what is durable is confirmed (where our own partition is read back: once it came by).
     pub(super) fn confirmed(&mut self, outcomes: Vec<(Number, Outcome)>) {
         for (number, outcome) in outcomes {
@@ -175,7 +204,8 @@ impl Unit {
             let Some(Phase::Armed(since)) = self.items.get(&number).map(|i| i.phase) else { continue };
             let ask_again = self.must_ask_again(number);
             let Some(item) = self.items.get_mut(&number) else { continue };
-            if item.cancel || ask_again || now - since > (ledger::LEAVE_WITHIN - 200) * 1000 {
+            let stands = item.message.request.mark.as_ref().is_none_or(|m| item.calls > 0 || self.parts.campaigns.stands(m));
+            if item.cancel || !stands || ask_again || now - since > (ledger::LEAVE_WITHIN - 200) * 1000 {
                 self.release(number, now);
                 continue;
             }
@@ -213,6 +243,9 @@ impl Unit {
         item.phase = Phase::Waiting;
         if item.calls == 0 {
             item.attempt = item.attempt.saturating_sub(1);
+            if item.message.request.mark.is_some() {
+                item.rendered = None; // Its campaign may say it in other words when it comes back.
+            }
         }
         let entry = item.entry.clone();
         self.lanes.disarm(&entry, now);

@@ -133,6 +133,7 @@ impl Unit {
             Event::RowWritten(number, row) => self.row_written(number, &row),
             Event::RowsGone(rows, done) => self.rows_gone(rows, done),
             Event::CancelRow(row) => self.cancel_loaded(&row),
+            Event::WakeRow(row) => self.load_early(&row),
             Event::LoggedIn(channel, token) => self.logged_in(&channel, token),
             Event::StoreFailed(what, e) => self.store_failed(what, &e),
         }
@@ -255,6 +256,10 @@ impl Unit {
             None => {}
         }
         if let (Some((round, due)), Source::Lane(_)) = (told.parked, source) {
+            // Who waits for a time of his own, or for his campaign, still holds nobody behind him.
+            if message.request.send_at == Some(due) || message.request.mark.is_some() {
+                self.items.entry(number).and_modify(|item| item.scheduled = true);
+            }
             // Marketing waits for its person: it holds nobody behind it.
             if message.request.category == fairway_adapters::contract::Category::Marketing
                 && let Some(item) = self.items.get_mut(&number)
@@ -364,6 +369,7 @@ impl Unit {
                 }
                 self.lanes.pause(&channel, until.map(clock::steady_at));
             }
+            Ask::Wake(id) => self.wake_row(id),
             Ask::Throttle(channel, rate, until) => {
                 if let Some(standing) = self.channels.get_mut(channel.as_str()) {
                     standing.throttled = rate.map(|rate| (rate, until));

@@ -64,6 +64,8 @@ pub struct Parts {
     pub writer: Writer,
     /// `server.public_url`.
     pub public_url: String,
+    /// Whether messages of ours still go, and in which words.
+    pub campaigns: Arc<dyn super::campaigns::Campaigns>,
     /// Turns media of the gateway into links a provider can fetch.
     pub links: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
 }
@@ -86,6 +88,8 @@ pub enum Ask {
     },
     /// Hold a channel until then; `None` lets it go.
     Pause(String, Option<Time>),
+    /// A message that waits in the schedule for its campaign: look at it now.
+    Wake(MessageId),
     /// Another limit for a channel's sender, now, until then; `None` gives the configured one back.
     Throttle(String, Option<Rate>, Option<Time>),
 }
@@ -204,6 +208,7 @@ enum Event {
     RowWritten(Number, Box<Row>),
     RowsGone(Vec<(MessageId, u16)>, bool),
     CancelRow(Box<Row>),
+    WakeRow(Box<Row>),
     LoggedIn(Arc<str>, Option<(fairway_adapters::contract::Secret, u64)>),
     StoreFailed(&'static str, String),
 }

@@ -408,13 +408,29 @@ impl Unit {
         if let Some(number) = self.by_id.get(&row.id).copied() {
             return self.cancel(number);
         }
-        let Ok(message) = serde_json::from_slice::<Accepted>(&row.body) else { return };
-        self.schedule.loaded_early(row);
-        let id = message.id;
-        self.enter(Arc::new(message), Source::Schedule(row.round));
-        if let Some(number) = self.by_id.get(&id).copied() {
+        self.load_early(row);
+        if let Some(number) = self.by_id.get(&row.id).copied() {
             self.cancel(number);
         }
+    }
+
+    /// Loads a message that waits for its campaign: it asks again.
+    pub(super) fn wake_row(&mut self, id: MessageId) {
+        let (store, events) = (Arc::clone(&self.parts.store), self.events.clone());
+        tokio::spawn(async move {
+            if let Ok(Some(row)) = store.parked(id).await {
+                let _ = events.send(Event::WakeRow(Box::new(row)));
+            }
+        });
+    }
+
+    pub(super) fn load_early(&mut self, row: &Row) {
+        if self.by_id.contains_key(&row.id) || self.schedule.has(row.id) {
+            return;
+        }
+        let Ok(message) = serde_json::from_slice::<Accepted>(&row.body) else { return };
+        self.schedule.loaded_early(row);
+        self.enter(Arc::new(message), Source::Schedule(row.round));
     }
 }
 

@@ -9,6 +9,9 @@ use fairway_adapters::contract::State;
 /// Rows loaded at a time.
 const LOAD: usize = 256;
 
+/// Why a message waits that was told its time.
+const SCHEDULED: &str = "scheduled";
+
 /// What of the unit lies in the schedule.
 #[derive(Default)]
 pub(super) struct Schedule {
@@ -47,7 +50,8 @@ impl Schedule {
         rows.next = Some(rows.next.map_or(row.due, |n| n.min(row.due)));
         if !row.scheduled {
             let held = self.held.entry(row.conversation.as_str().into()).or_insert((0, row.due));
-            *held = (held.0 + 1, held.1.max(row.due));
+            // What was counted before a restart is unknown, and stands there as the largest number.
+            *held = (held.0.saturating_add(1), held.1.max(row.due));
         }
     }
 
@@ -123,7 +127,15 @@ impl Unit {
         if let Some(item) = self.items.get_mut(&number) {
             item.scheduled = true;
         }
-        self.park(number, at, "scheduled", None);
+        self.park(number, at, SCHEDULED, None);
+    }
+
+    /// Parks a message that waits for its campaign: unlike one that waits for its turn, it holds nobody behind it.
+    pub(super) fn park_apart(&mut self, number: Number, until: Time, why: &str) {
+        if let Some(item) = self.items.get_mut(&number) {
+            item.scheduled = true;
+        }
+        self.park(number, until, why, None);
     }
 
     /// Parks a message. `round` repeats a parking the ledger knows already.
@@ -134,7 +146,7 @@ impl Unit {
         let due = due.max(Time(0)).min(item.message.deadline);
         item.parked_why = why.to_owned();
         let parked = ledger::Entry::Parked { id: item.message.id, round: item.round, due };
-        let state = if item.scheduled { State::Scheduled } else { State::Held };
+        let state = if why == SCHEDULED { State::Scheduled } else { State::Held };
         // It waits for its next attempt, and that is what its state stands for.
         let next = if item.attempt > 0 { item.attempt + 1 } else { 0 };
         let (id, attempt, message) = (item.message.id, next, Arc::clone(&item.message));

@@ -67,6 +67,10 @@ impl Unit {
 
     /// A published state of any message of this unit.
     pub(super) fn status(&self, message: &Accepted, status: Status<'_>, id: Fingerprint) -> Record {
+        let mark = message.request.mark.as_ref();
+        let campaign = mark.and_then(|m| m.campaign.as_deref()).map(Into::into);
+        let reminder = mark.and_then(|m| m.reminder.as_deref()).map(Into::into);
+        let status = Status { campaign, reminder, ..status };
         let data = Data {
             channel: message.channel.as_str().into(),
             provider: self.provider(&message.channel).into(),

@@ -1,0 +1,211 @@
+//! The follower: reads from the log what became of our messages and what people did, and writes it into the books.
+//!
+//! Its position is written in the same transaction as what it read, and every change only moves a row forward, so that reading
+//! something twice changes nothing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fairway_adapters::contract::event::{Consent, ConsentState, Follow, LinkClicked, Received, Tracked};
+use fairway_adapters::contract::{Status, Time};
+use serde::Deserialize;
+
+use super::{COLUMNS, Campaign};
+use crate::envelope;
+use crate::log::{Position, ReadError, Reader, Stored, Topic};
+use crate::proactive::{Failed, Room};
+use crate::store::db::{Statement, Value};
+use crate::store::rank;
+use crate::values;
+
+/// What it reads.
+const TOPICS: [Topic; 2] = [Topic::Status, Topic::Inbound];
+/// Records of one transaction.
+const BATCH: usize = 1000;
+/// The unit whose owner follows, so that one node does.
+const UNIT: u32 = 0;
+/// How long a batch waits for more.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// Milliseconds a campaign's goals are followed after its launch.
+const FOLLOWED: i64 = 100 * 86_400_000;
+/// How long the list of campaigns with goals is believed.
+const BELIEVED: Duration = Duration::from_secs(1);
+
+const STATE: &str = "UPDATE campaign_people SET state = ?2, level = ?3, reason = coalesce(?4, reason), class = coalesce(?5, class)
+    WHERE message = ?1 AND level < ?3";
+const DUE_STATE: &str = "UPDATE dues SET state = ?2, level = ?3, reason = coalesce(?4, reason) WHERE message = ?1 AND level < ?3";
+const OPTED_OUT: &str = "UPDATE campaign_people SET opted_out = 1 WHERE address = ?1 AND message IS NOT NULL";
+const GOAL: &str = "UPDATE campaign_people SET goal = ?3
+    WHERE address = ?1 AND campaign = ?2 AND goal IS NULL AND message IS NOT NULL AND sent_at >= ?4 AND sent_at <= ?5";
+
+/// The body of an event: its data without what all have in common.
+fn body<'a, T: Deserialize<'a>>(event: &envelope::Event<'a>) -> Option<T> {
+    serde_json::from_str(event.data.get()).ok()
+}
+
+/// What a batch changes.
+#[derive(Default)]
+struct Changes {
+    states: Vec<Vec<Value>>,
+    due_states: Vec<Vec<Value>>,
+    opted_out: Vec<Vec<Value>>,
+    goals: Vec<Vec<Value>>,
+    positions: HashMap<i64, u64>,
+}
+
+/// Goals of campaigns: campaign, event, milliseconds it counts.
+type Goals = Vec<(String, String, i64)>;
+
+/// Runs until the process ends.
+pub async fn run(room: Arc<Room>) {
+    loop {
+        if !room.parts.units.owns(UNIT) {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            continue;
+        }
+        if let Err(e) = room.follow().await {
+            tracing::error!(error = ?e, "the books of campaigns cannot be kept now; they catch up");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+}
+
+impl Room {
+    /// Follows as long as this node is the one to.
+    async fn follow(&self) -> Result<(), Failed> {
+        let mut reader = self.parts.log.reader();
+        self.assign_all(&mut *reader).await?;
+        let (mut goals, mut looked) = (Goals::new(), None::<tokio::time::Instant>);
+        while self.parts.units.owns(UNIT) {
+            let records = match tokio::time::timeout(Duration::from_millis(500), reader.next(BATCH)).await {
+                Err(_) => continue,
+                Ok(Ok(records)) => records,
+                Ok(Err(ReadError::Expired(at, oldest))) => {
+                    // What has been deleted tells nothing any more; the balance says what is missing.
+                    reader.assign(Position { offset: oldest, ..at });
+                    continue;
+                }
+                Ok(Err(e)) => return Err(crate::store::Error(e.to_string()).into()),
+            };
+            if looked.is_none_or(|at| at.elapsed() > BELIEVED) {
+                (goals, looked) = (self.goals().await?, Some(tokio::time::Instant::now()));
+            }
+            let mut changes = Changes::default();
+            let few = records.len() < BATCH / 4;
+            for record in &records {
+                changes.positions.insert(part(record.at.topic, record.at.partition), record.at.offset + 1);
+                learn(&mut changes, record, &goals);
+            }
+            self.write_changes(changes).await?;
+            if few {
+                tokio::time::sleep(PATIENCE).await; // One commit for what comes together.
+            }
+        }
+        Ok(())
+    }
+
+    async fn assign_all(&self, reader: &mut dyn Reader) -> Result<(), Failed> {
+        let away = |e: ReadError| crate::store::Error(e.to_string());
+        let rows = self.parts.db.read("SELECT part, next FROM proactive_positions WHERE name = 'follower'".into(), Vec::new()).await?;
+        let known: HashMap<i64, i64> = rows.iter().map(|r| Ok((r.int(0)?, r.int(1)?))).collect::<Result<_, crate::store::Error>>()?;
+        for topic in TOPICS {
+            let begins = self.parts.log.begins(topic).await.map_err(away)?;
+            for partition in 0..self.parts.log.partitions(topic) {
+                let begin = begins.get(&partition).copied().unwrap_or(0);
+                let next = known.get(&part(topic, partition)).map_or(begin, |n| *n as u64);
+                reader.assign(Position { topic, partition, offset: next.max(begin) });
+            }
+        }
+        Ok(())
+    }
+
+    async fn goals(&self) -> Result<Goals, Failed> {
+        let since = crate::clock::now().plus(-FOLLOWED);
+        let sql = format!("SELECT {COLUMNS} FROM campaigns WHERE launched_at > ?1");
+        let mut goals = Goals::new();
+        for row in self.parts.db.read(sql.into(), values![since.0]).await? {
+            let campaign = Campaign::read(&row)?;
+            let checked = campaign.plan.check()?;
+            goals.extend(checked.goals.into_iter().map(|(event, within)| (campaign.id.clone(), event, within)));
+        }
+        Ok(goals)
+    }
+
+    async fn write_changes(&self, changes: Changes) -> Result<(), Failed> {
+        let place = "INSERT INTO proactive_positions (name, part, next) VALUES ('follower', ?1, ?2)
+            ON CONFLICT (name, part) DO UPDATE SET next = excluded.next";
+        let places = changes.positions.into_iter().map(|(part, next)| values![part, next as i64]).collect();
+        let statements = [
+            (STATE, changes.states),
+            (DUE_STATE, changes.due_states),
+            (OPTED_OUT, changes.opted_out),
+            (GOAL, changes.goals),
+            (place, places),
+        ];
+        let statements = statements.into_iter().filter(|(_, runs)| !runs.is_empty()).map(|(sql, runs)| Statement::each(sql, runs));
+        self.parts.db.write(statements.collect()).await?;
+        Ok(())
+    }
+}
+
+fn part(topic: Topic, partition: u32) -> i64 {
+    i64::from((topic as u32) << 16 | partition)
+}
+
+fn learn(changes: &mut Changes, record: &Stored, goals: &Goals) {
+    let Some(event) = envelope::read(record) else { return };
+    match &*event.kind {
+        "fairway.message.status" => learn_state(changes, &event),
+        "fairway.contact.consent" => {
+            let consent: Option<Consent<'_>> = body(&event);
+            if let Some(Consent { from: Some(from), state: ConsentState::OptedOut, .. }) = consent {
+                changes.opted_out.push(values![&*from.address]);
+            }
+        }
+        "fairway.contact.unfollowed" => {
+            if let Some(follow) = body::<Follow<'_>>(&event) {
+                changes.opted_out.push(values![&*follow.from.address]);
+            }
+        }
+        "fairway.message.received" if goals.iter().any(|(_, name, _)| name == "answered") => {
+            if let Some(received) = body::<Received<'_>>(&event).filter(|r| r.message.history != Some(true)) {
+                learn_goal(changes, goals, "answered", &received.from.address, record.time);
+            }
+        }
+        "fairway.link.clicked" if goals.iter().any(|(_, name, _)| name == "clicked") => {
+            if let Some(LinkClicked { from: Some(from), .. }) = body(&event) {
+                learn_goal(changes, goals, "clicked", &from.address, record.time);
+            }
+        }
+        "fairway.contact.tracked" if !goals.is_empty() => {
+            if let Some(Tracked { from: Some(from), name, .. }) = body(&event) {
+                learn_goal(changes, goals, &name, &from.address, record.time);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn learn_state(changes: &mut Changes, event: &envelope::Event<'_>) {
+    let Some(status) = body::<Status<'_>>(event) else { return };
+    let attempt = u16::try_from(status.attempt.unwrap_or(0)).unwrap_or(u16::MAX);
+    // Planned and accepted are 0 and 1.
+    let level = 10 + rank(attempt, status.state);
+    let error = status.error.as_ref();
+    let reason = error.map(|e| format!("{}: {}", e.code, e.title)).or(status.reason.as_ref().map(|r| r.to_string()));
+    let class = error.map(|e| e.class.word());
+    let (id, state) = (&*status.message_id, status.state.word());
+    match status.campaign {
+        Some(_) => changes.states.push(values![id, state, level, reason, class]),
+        // Of a reminder, a trigger, or of none of ours: an index says which.
+        None => changes.due_states.push(values![id, state, level, reason]),
+    }
+}
+
+fn learn_goal(changes: &mut Changes, goals: &Goals, name: &str, address: &str, at: i64) {
+    for (campaign, _, within) in goals.iter().filter(|(_, event, _)| event == name) {
+        let Time(from) = Time(at).plus(-within);
+        changes.goals.push(values![address, campaign.as_str(), name, from, at]);
+    }
+}

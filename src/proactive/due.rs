@@ -1,0 +1,349 @@
+//! What is due at a time: the messages of reminders and triggers, in one table, taken out when their time has come.
+//!
+//! ```text
+//!   waiting ──due──▶ planned ──append──▶ accepted ──follower──▶ sent, delivered, ...
+//!      │                 └──── a crash leaves it planned: appended again under the same id, marked `again`
+//!      └──moved, stopped──▶ gone; what had been appended and has not left is recalled by a cancel to its owner
+//! ```
+//!
+//! Who made it is looked at in the same question that finds what is due, so a reminder that was moved a moment before its
+//! time does not go.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fairway_adapters::contract::{Mark, Priority, SendRequest, Template as Approved, Time, event::Origin};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::audiences::Person;
+use super::campaigns::Order;
+use super::templates::{Source, Writer};
+use super::{Failed, Room, Wrong, campaigns, prices};
+use crate::clock;
+use crate::ids::{self, MessageId};
+use crate::log::{Durability, Outcome};
+use crate::orders::Order as Telling;
+use crate::outbound::accept::{Act, Ready};
+use crate::store::db::{Row, Statement};
+use crate::telemetry::{self, names};
+use crate::values;
+
+/// Messages of one transaction.
+const BATCH: i64 = 500;
+/// How often it looks when nothing was due.
+const REST: Duration = Duration::from_millis(100);
+/// How long something that failed waits.
+const AGAIN: Duration = Duration::from_millis(500);
+/// The unit whose owner takes out what is due, so that one node does.
+const UNIT: u32 = 0;
+/// Writers kept at hand.
+const WRITERS: usize = 1000;
+
+/// Who made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A reminder: its id is the anchor's.
+    Reminder,
+    /// A trigger.
+    Trigger,
+}
+
+impl Kind {
+    /// The word in the tables.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Reminder => "reminder",
+            Self::Trigger => "trigger",
+        }
+    }
+
+    fn named(word: &str) -> Self {
+        if word == "trigger" { Self::Trigger } else { Self::Reminder }
+    }
+}
+
+/// A message whose time has come.
+pub(super) struct Due {
+    pub kind: Kind,
+    pub maker: String,
+    pub version: i64,
+    pub step: String,
+    pub due: Time,
+    pub address: String,
+    pub data: Map<String, Value>,
+    pub body: Value,
+    pub source: Source,
+    /// What was planned before a crash.
+    planned: Option<String>,
+    /// When its maker was last changed: which words.
+    edited: i64,
+}
+
+/// What goes out for it, before words.
+pub(super) struct Composed {
+    /// To whom.
+    pub person: Person,
+    /// What is known besides the person.
+    pub about: Map<String, Value>,
+    /// Through which channels.
+    pub channels: Vec<String>,
+    /// Everything but words and address.
+    pub request: SendRequest,
+}
+
+/// What the makers say alike.
+pub(super) fn check_words(template: Option<&Approved>, parts: &[Value], channels: &[String]) -> Result<(), Wrong> {
+    if channels.is_empty() {
+        return Err(Wrong::at("#/channels", "missing", "name at least one channel"));
+    }
+    if template.is_none() && parts.is_empty() {
+        return Err(Wrong::at("#/template", "missing", "say what to send: `template` or `parts`"));
+    }
+    Ok(())
+}
+
+/// Runs until the process ends.
+pub async fn run(room: Arc<Room>) {
+    let mut writers: HashMap<(Kind, String, i64), Arc<Writer>> = HashMap::new();
+    loop {
+        if !room.parts.units.owns(UNIT) {
+            tokio::time::sleep(REST).await;
+            continue;
+        }
+        match room.take_out(&mut writers).await {
+            Ok(true) => {}
+            Ok(false) => tokio::select! {
+                () = room.changed.notified() => {}
+                () = tokio::time::sleep(REST) => {}
+            },
+            Err(e) => {
+                tracing::error!(error = ?e, "what is due cannot be taken out now; it is tried again");
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+        if writers.len() > WRITERS {
+            writers.clear();
+        }
+    }
+}
+
+impl Room {
+    /// Takes out what is due; whether there was something.
+    async fn take_out(&self, writers: &mut HashMap<(Kind, String, i64), Arc<Writer>>) -> Result<bool, Failed> {
+        let mut worked = self.recall().await?;
+        worked |= self.extend_recurring().await?;
+        for (state, again) in [("planned", true), ("waiting", false)] {
+            let dues = self.dues(state).await?;
+            worked |= !dues.is_empty();
+            self.send_dues(writers, dues, again).await?;
+        }
+        Ok(worked)
+    }
+
+    async fn dues(&self, state: &'static str) -> Result<Vec<Due>, Failed> {
+        // A version that is not the newest is not looked for: who moves something leaves nothing waiting.
+        let sql = "SELECT d.kind, d.maker, d.version, d.step, d.due, d.address, d.data, m.body, m.source, d.message, m.changed_at
+            FROM dues d JOIN makers m ON m.kind = d.kind AND m.id = d.maker
+            WHERE d.state = ?1 AND d.due <= ?2 AND (d.state = 'planned' OR (m.version = d.version AND m.state = 'active'))
+            ORDER BY d.due LIMIT ?3";
+        let rows = self.parts.db.read(sql.into(), values![state, clock::now().0, BATCH]).await?;
+        let read = |row: &Row| {
+            Ok(Due {
+                kind: Kind::named(&row.text(0)?),
+                maker: row.text(1)?,
+                version: row.int(2)?,
+                step: row.text(3)?,
+                due: Time(row.int(4)?),
+                address: row.text(5)?,
+                data: row.json(6).unwrap_or_default(),
+                body: row.json(7).unwrap_or_default(),
+                source: row.json(8).unwrap_or_default(),
+                planned: row.maybe_text(9)?,
+                edited: row.int(10)?,
+            })
+        };
+        rows.iter().map(read).collect::<Result<_, crate::store::Error>>().map_err(Into::into)
+    }
+
+    async fn send_dues(&self, writers: &mut HashMap<(Kind, String, i64), Arc<Writer>>, dues: Vec<Due>, again: bool) -> Result<(), Failed> {
+        let (mut ready, mut planned, mut ended) = (Vec::new(), Vec::new(), Vec::new());
+        for due in dues {
+            let key = || values![due.kind.word(), due.maker.as_str(), due.version, due.step.as_str()];
+            match self.make_due(writers, &due).await? {
+                Ok(message) => {
+                    // Its channel went meanwhile and another would take it: the first may have it.
+                    if due.planned.as_ref().is_some_and(|id| *id != message.accepted.id.to_string()) {
+                        ended.push([key(), values!["failed", "its channel was changed while it was being sent"]].concat());
+                        continue;
+                    }
+                    let accepted = &message.accepted;
+                    planned.push([key(), values![accepted.id.to_string(), accepted.channel.as_str(), clock::now().0]].concat());
+                    ready.push(message);
+                }
+                Err((state, reason)) => ended.push([key(), values![state, reason]].concat()),
+            }
+        }
+        let accepted: Vec<_> = planned.iter().map(|row| row[..4].to_vec()).collect();
+        let of = "WHERE kind = ?1 AND maker = ?2 AND version = ?3 AND step = ?4";
+        // What was moved between the question and now is not waiting any more, and may not be appended.
+        let plan = format!(
+            "UPDATE dues SET state = 'planned', message = ?5, channel = ?6, sent_at = ?7 {of} AND level = 0 AND (state = 'planned' OR
+             (state = 'waiting' AND EXISTS (SELECT 1 FROM makers m WHERE m.kind = ?1 AND m.id = ?2 AND m.version = ?3 AND m.state = 'active')))
+             RETURNING message"
+        );
+        let end = format!("UPDATE dues SET state = ?5, level = 1, reason = ?6 {of} AND level = 0");
+        let done = self.parts.db.write(vec![Statement::each(plan, planned), Statement::each(end, ended)]).await?;
+        let named: Vec<String> = done.first().map_or(Ok(Vec::new()), |d| d.rows.iter().map(|r| r.text(0)).collect())?;
+        ready.retain(|r: &Ready| named.contains(&r.accepted.id.to_string()));
+        telemetry::counter(&names::DUE_MESSAGES, &[]).increment(ready.len() as u64);
+        while !ready.is_empty() {
+            let outcomes = self.parts.acceptor.append(&ready, again).await;
+            ready = ready.into_iter().zip(outcomes).filter(|(_, o)| !Outcome::is_durable(o)).map(|(r, _)| r).collect();
+            if !ready.is_empty() {
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+        let sql = format!("UPDATE dues SET state = 'accepted', level = 1 {of} AND level = 0 AND state = 'planned'");
+        self.parts.db.write(vec![Statement::each(sql, accepted)]).await?;
+        Ok(())
+    }
+
+    /// Writes the message of a due one, or says how it ends without.
+    async fn make_due(
+        &self,
+        writers: &mut HashMap<(Kind, String, i64), Arc<Writer>>,
+        due: &Due,
+    ) -> Result<Result<Ready, (&'static str, String)>, Failed> {
+        let composed = match due.kind {
+            Kind::Reminder => self.compose_reminder(due),
+            Kind::Trigger => self.compose_trigger(due).await?,
+        };
+        let Composed { person, mut about, channels, request } = match composed {
+            Ok(composed) => composed,
+            Err(end) => return Ok(Err(end)),
+        };
+        let bound = self.parts.channels.get();
+        let channels: Vec<_> = channels.iter().filter_map(|name| bound.by_id.get(name).cloned()).collect();
+        let chosen = campaigns::expand::choose(Order::Preferred, &channels, &prices::Prices::default(), &person);
+        let Some((channel, to)) = chosen else {
+            return Ok(Err(("unreachable", "none of its channels reaches any of the addresses".into())));
+        };
+        let key = (due.kind, due.maker.clone(), due.edited);
+        let writer = match writers.get(&key) {
+            Some(writer) => Arc::clone(writer),
+            None => {
+                let writer = Arc::new(Writer::new(due.source.clone(), false)?);
+                writers.insert(key, Arc::clone(&writer));
+                writer
+            }
+        };
+        about.extend(person.about());
+        let written = match writer.write(person.locale.as_deref(), &channel, &to, &about) {
+            Ok(written) => written,
+            Err(wrong) => return Ok(Err(("unreachable", format!("{}: {}", wrong.pointer, wrong.detail)))),
+        };
+        let mark = Mark {
+            reminder: (due.kind == Kind::Reminder).then(|| due.maker.clone()),
+            trigger: (due.kind == Kind::Trigger).then(|| due.maker.clone()),
+            edition: u32::try_from(due.version).unwrap_or(u32::MAX),
+            zone: person.time_zone.clone(),
+            ..Mark::default()
+        };
+        let request =
+            written.into_request(SendRequest { to: Some(to), channel: Some(channel.id.to_string()), mark: Some(mark), ..request });
+        let (origin, version) = match due.kind {
+            Kind::Reminder => (Origin::Reminder, due.version.to_le_bytes()),
+            Kind::Trigger => (Origin::Trigger, 0_i64.to_le_bytes()),
+        };
+        let act: [&[u8]; 4] = [due.kind.word().as_bytes(), due.maker.as_bytes(), &version, due.step.as_bytes()];
+        let prepared = self.parts.acceptor.prepare(request, origin, Act::Named(&act), None).await;
+        Ok(prepared.map_err(|refused| ("unreachable", format!("{}: {}", refused.pointer, refused.detail))))
+    }
+
+    /// Tells the owners of messages that are wanted back; whether there were any.
+    async fn recall(&self) -> Result<bool, Failed> {
+        let sql = "SELECT message FROM dues WHERE recall = 1 AND message IS NOT NULL LIMIT ?1";
+        let rows = self.parts.db.read(sql.into(), values![BATCH]).await?;
+        if rows.is_empty() {
+            return Ok(false);
+        }
+        let messages: Vec<String> = rows.iter().map(|r| r.text(0)).collect::<Result<_, _>>()?;
+        let cancel = |id: MessageId| Telling::Cancel { id }.record(u32::from(id.unit), ids::fingerprint(&[b"recall", &id.bytes()]));
+        let records: Vec<_> = messages.iter().filter_map(|id| id.parse().ok()).map(cancel).collect();
+        let outcomes = self.parts.log.append(records, Durability::Log).await;
+        if !outcomes.iter().all(Outcome::is_durable) {
+            return Err(crate::store::Error("the log cannot take cancels now".into()).into());
+        }
+        let runs = messages.into_iter().map(|id| values![id]).collect();
+        self.parts.db.write(vec![Statement::each("UPDATE dues SET recall = 0 WHERE message = ?1", runs)]).await?;
+        Ok(true)
+    }
+}
+
+/// Statements that take back everything of a maker below a version: what waits is over, what lies in a lane is recalled.
+pub(super) fn take_back(kind: Kind, maker: &str, below: i64, why: &str) -> Vec<Statement> {
+    let row = || values![kind.word(), maker, below, why];
+    let of = "WHERE kind = ?1 AND maker = ?2 AND version < ?3";
+    vec![
+        Statement::once(format!("UPDATE dues SET state = 'cancelled', level = 1, reason = ?4 {of} AND state = 'waiting'"), row()),
+        Statement::once(
+            format!("UPDATE dues SET recall = 1, reason = ?4 {of} AND state IN ('planned', 'accepted', 'scheduled', 'held')"),
+            row(),
+        ),
+    ]
+}
+
+/// One message of a reminder or trigger, as the API shows it.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = DueMessage)]
+pub struct Step {
+    /// The version it belongs to.
+    pub version: i64,
+    /// Which: an offset, with the occurrence where there are several; or the event.
+    pub step: String,
+    /// When it is or was due.
+    #[schema(value_type = String, format = "date-time")]
+    pub due: Time,
+    /// Where it stands: `waiting`, `missed`, `unreachable`, or a state of its message.
+    pub state: String,
+    /// The address.
+    pub address: String,
+    /// The channel.
+    pub channel: Option<String>,
+    /// The message.
+    pub message_id: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+impl Room {
+    /// The newest messages of a maker, by due time.
+    pub(super) async fn steps(&self, kind: Kind, maker: &str) -> Result<Vec<Step>, Failed> {
+        let sql = "SELECT version, step, due, state, address, channel, message, reason FROM dues
+            WHERE kind = ?1 AND maker = ?2 ORDER BY version DESC, due LIMIT 500";
+        let rows = self.parts.db.read(sql.into(), values![kind.word(), maker]).await?;
+        let read = |r: &Row| {
+            Ok(Step {
+                version: r.int(0)?,
+                step: r.text(1)?,
+                due: Time(r.int(2)?),
+                state: r.text(3)?,
+                address: r.text(4)?,
+                channel: r.maybe_text(5)?,
+                message_id: r.maybe_text(6)?,
+                reason: r.maybe_text(7)?,
+            })
+        };
+        rows.iter().map(read).collect::<Result<_, crate::store::Error>>().map_err(Into::into)
+    }
+}
+
+/// A request of ours before words: the lane and category that reminders and triggers have in common.
+pub(super) fn request(category: fairway_adapters::contract::Category, metadata: std::collections::BTreeMap<String, String>) -> SendRequest {
+    // Advertising goes behind everything else, whoever sends it.
+    let marketing = category == fairway_adapters::contract::Category::Marketing;
+    SendRequest { category, priority: if marketing { Priority::Bulk } else { Priority::Normal }, metadata, ..SendRequest::default() }
+}

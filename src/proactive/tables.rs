@@ -1,0 +1,45 @@
+//! The tables of this room: state of its own, to be backed up. Written in the SQL that both servers read (`store::db`).
+//!
+//! `people` rows of a campaign are its frozen audience and its books at once: every person has exactly one row, and exactly
+//! one state, so that the report adds up by counting.
+
+/// Name of the tables, and the steps that make them.
+pub const NAME: &str = "proactive";
+
+/// Run once each, in order; more may be appended, none changed.
+pub const STEPS: &[&str] = &[
+    "CREATE TABLE templates (name TEXT PRIMARY KEY, body TEXT NOT NULL, version BIGINT NOT NULL, updated_at BIGINT NOT NULL);
+     CREATE TABLE audiences (id TEXT PRIMARY KEY, name TEXT NOT NULL, state TEXT NOT NULL, good BIGINT NOT NULL, bad BIGINT NOT NULL,
+        attributes TEXT NOT NULL, created_at BIGINT NOT NULL);
+     CREATE TABLE audience_people (audience TEXT NOT NULL, number BIGINT NOT NULL, address TEXT NOT NULL, addresses TEXT NOT NULL,
+        name TEXT, locale TEXT, zone TEXT,
+        attributes TEXT NOT NULL, PRIMARY KEY (audience, number));
+     CREATE UNIQUE INDEX audience_addresses ON audience_people (audience, address);
+     CREATE TABLE audience_bad (audience TEXT NOT NULL, line BIGINT NOT NULL, field TEXT NOT NULL, reason TEXT NOT NULL,
+        PRIMARY KEY (audience, line));",
+    "CREATE TABLE campaigns (id TEXT PRIMARY KEY, body TEXT NOT NULL, state TEXT NOT NULL, phase TEXT NOT NULL, edition BIGINT NOT NULL,
+        reason TEXT, launched_at BIGINT, created_at BIGINT NOT NULL, until_at BIGINT, frozen BIGINT NOT NULL, spent BIGINT NOT NULL,
+        changed_at BIGINT NOT NULL, sources TEXT NOT NULL);
+     CREATE TABLE campaign_people (campaign TEXT NOT NULL, number BIGINT NOT NULL, due BIGINT NOT NULL, variant TEXT NOT NULL,
+        state TEXT NOT NULL, level BIGINT NOT NULL, address TEXT NOT NULL, channel TEXT, message TEXT, reason TEXT, class TEXT,
+        sent_at BIGINT, opted_out BIGINT NOT NULL, goal TEXT, PRIMARY KEY (campaign, number));
+     CREATE INDEX campaign_queue ON campaign_people (campaign, state, due, number);
+     CREATE INDEX campaign_messages ON campaign_people (message);
+     CREATE INDEX campaign_addresses ON campaign_people (address);
+     CREATE TABLE proactive_positions (name TEXT NOT NULL, part BIGINT NOT NULL, next BIGINT NOT NULL, PRIMARY KEY (name, part));",
+    "CREATE TABLE makers (kind TEXT NOT NULL, id TEXT NOT NULL, version BIGINT NOT NULL, body TEXT NOT NULL, source TEXT NOT NULL,
+        state TEXT NOT NULL, reason TEXT, extended_to BIGINT, created_at BIGINT NOT NULL, changed_at BIGINT NOT NULL,
+        PRIMARY KEY (kind, id));
+     CREATE INDEX makers_recurring ON makers (extended_to) WHERE extended_to IS NOT NULL;
+     CREATE TABLE maker_addresses (address TEXT NOT NULL, kind TEXT NOT NULL, maker TEXT NOT NULL, PRIMARY KEY (address, kind, maker));
+     CREATE TABLE dues (kind TEXT NOT NULL, maker TEXT NOT NULL, version BIGINT NOT NULL, step TEXT NOT NULL, due BIGINT NOT NULL,
+        state TEXT NOT NULL, level BIGINT NOT NULL, address TEXT NOT NULL, channel TEXT, message TEXT, reason TEXT, data TEXT NOT NULL,
+        recall BIGINT NOT NULL, sent_at BIGINT, PRIMARY KEY (kind, maker, version, step));
+     CREATE INDEX dues_queue ON dues (state, due);
+     CREATE INDEX dues_messages ON dues (message);
+     CREATE INDEX dues_addresses ON dues (address, kind, maker);
+     CREATE INDEX dues_recall ON dues (recall) WHERE recall = 1;",
+    "CREATE TABLE links (code TEXT PRIMARY KEY, url TEXT NOT NULL, campaign TEXT NOT NULL, number BIGINT NOT NULL,
+        created_at BIGINT NOT NULL);
+     CREATE INDEX links_by_time ON links (created_at);",
+];
