@@ -1,6 +1,6 @@
 //! PostgreSQL: one writer connection that commits all that waits together, a few readers, both made again when they are lost.
 //!
-//! While the server is away every call fails at once or after [`PATIENCE`]; whoever asks tries again. A write whose commit was
+//! While the server is away every call fails at once or after five seconds; whoever asks tries again. A write whose commit was
 //! not answered may have happened: all of the store's writes can be repeated.
 
 use std::{borrow::Cow, time::Duration};
