@@ -256,3 +256,22 @@ async fn a_mail_server_that_refuses_or_falls_silent() {
     let consent = world.events("fairway.contact.consent").await.remove(0);
     assert_eq!((&consent["data"]["state"], &consent["data"]["scope"]), (&json!("opted_out"), &json!("marketing")), "{consent:#}");
 }
+
+/// A newcomer without any account: the simulated service writes to us, takes our answer with a file, and says what became of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_works_in_the_sandbox() {
+    let world = World::start("").await;
+    let (status, said) =
+        world.post("/sandbox-control/email/act", &json!({ "person": "mailto:ana@example.org", "image": "Our boat" })).await;
+    assert_eq!(status, 200, "{said}");
+    world.until("the event", 10, async |w| w.events("fairway.message.received").await.len() == 1).await;
+    let event = world.events("fairway.message.received").await.remove(0);
+    let media = &event["data"]["message"]["parts"][1]["media"];
+    assert!(event["data"]["message"]["parts"][0]["text"] == "Our boat" && media["status"] == "ready", "{event:#}");
+    let reply = json!({ "conversation": event["data"]["conversation"], "reply_to": event["data"]["message"]["id"],
+        "parts": [{ "type": "text", "text": "Beautiful!" }, { "type": "image", "media": { "id": media["id"], "mime_type": "image/png" } }] });
+    let (status, accepted) = world.post("/v1/messages", &reply).await;
+    assert_eq!(status, 202, "{accepted}");
+    world.reaches(accepted["id"].as_str().expect("an id"), &["read"], 20).await;
+    assert_eq!(world.books("email").await["accepted"], 1);
+}
