@@ -1,6 +1,8 @@
 //! Puts the rooms together: opens log and store, binds the channels, runs every task, serves, and stops in order.
 
 mod chat;
+mod control;
+mod duties;
 mod errands;
 mod replay;
 mod retention;
@@ -15,6 +17,8 @@ use std::{
 
 use tokio::sync::{mpsc, watch};
 
+use duties::duty;
+
 use crate::api::{self, auth::Keys};
 use crate::channels::{Channels, Live};
 use crate::config::Config;
@@ -25,7 +29,7 @@ use crate::log::{self, EventLog, Position, Positions, Topic};
 use crate::media::{blobs::Blobs, fetch, links::Links};
 use crate::outbound::{accept::Acceptor, fallback, owner, projector, unit};
 use crate::seal::Seal;
-use crate::store::{Store, sqlite::Sqlite};
+use crate::store::{self, Store, tables::Tables};
 use crate::transport::Transport;
 use crate::{clock, console, sandbox, telemetry, webchat};
 
@@ -68,12 +72,14 @@ impl App {
         telemetry::install();
         let stage = if config.sandbox.enabled { Some(sandbox::Sandbox::open(&mut config).await.map_err(wrong)?) } else { None };
         let channels = Live::new(Channels::bind(&config).map_err(wrong)?);
-        let sqlite = config.store.url.strip_prefix("sqlite:").unwrap_or("data/fairway.db").to_owned();
-        let store: Arc<dyn Store> = Arc::new(Sqlite::open(Path::new(&sqlite)).map_err(wrong)?);
+        let database = store::open(&config.store.url).await.map_err(wrong)?;
+        let store: Arc<dyn Store> = Arc::new(Tables::open(database).await.map_err(wrong)?);
         let log = log::open(&config.log, &config.retention).await.map_err(wrong)?;
         let keys = Keys::open(Arc::clone(&store), config.is_loopback(), &config.server.public_url, config.api.rate, seed_key)
             .await
             .map_err(wrong)?;
+        let keys = Arc::new(keys);
+        tokio::spawn(Arc::clone(&keys).follow());
         if !config.is_loopback() {
             if config.sandbox.enabled {
                 return Err(wrong(
@@ -91,7 +97,7 @@ impl App {
         let transport = transport(&config, &blobs);
         let links = Links::open(&*store, &config.server.public_url).await.map_err(wrong)?;
         let writer = Writer::new(&*log, config.log.encoding, &config.server.public_url);
-        let (claims, remembered) = recall(&*log, &sqlite).await.map_err(wrong)?;
+        let (claims, remembered) = recall(&*log, &seen_path(&config)).await.map_err(wrong)?;
         let (stop, stopping) = watch::channel(false);
         let (stop_units, units_stopping) = watch::channel(false);
 
@@ -110,13 +116,11 @@ impl App {
         });
         let units = owner::Units::default();
         let owner = tokio::spawn(owner::run(Arc::clone(&parts), units.clone(), units_stopping));
-        tokio::spawn(retention::run(Arc::clone(&store), blobs.clone(), config.retention.clone()));
-        tokio::spawn(projector::run(Arc::clone(&log), Arc::clone(&store)));
+        tokio::spawn(control::follow(Arc::clone(&log), units.clone()));
         let feed = Feed::open(Arc::clone(&log), secret_setting(&*store, "cursor_key").await.map_err(wrong)?).await.map_err(wrong)?;
         tokio::spawn(Arc::clone(&feed).run());
         let acceptor = Acceptor::new(Arc::clone(&parts), units.clone());
         tokio::spawn(fallback::run(parts, acceptor.clone(), due_fallbacks));
-        tokio::spawn(send_topic::run(Arc::clone(&log), acceptor.clone(), writer.clone()));
 
         let (owed, owed_calls) = mpsc::unbounded_channel();
         let (wanted_keys, key_calls) = mpsc::unbounded_channel();
@@ -134,7 +138,7 @@ impl App {
         let ingress = Arc::new(Ingress::new(ingress_parts, &config));
         tokio::spawn(flush_claims(Arc::clone(&log), Arc::clone(&remembered)));
 
-        tokio::spawn(fetch::run(Arc::new(fetch::Parts {
+        let media = Arc::new(fetch::Parts {
             log: Arc::clone(&log),
             store: Arc::clone(&store),
             channels: channels.clone(),
@@ -142,7 +146,7 @@ impl App {
             blobs: blobs.clone(),
             public_url: config.server.public_url.clone(),
             max_size: config.media.max_size.0 as usize,
-        })));
+        });
         let replayer = Arc::new(replay::Replay {
             log: Arc::clone(&log),
             channels: channels.clone(),
@@ -151,8 +155,41 @@ impl App {
             blobs: blobs.clone(),
             public_url: config.server.public_url.clone(),
         });
-        let webhooks =
-            Webhooks::open(Arc::clone(&feed), Arc::clone(&store), transport.clone(), config.is_loopback()).await.map_err(wrong)?;
+        let webhooks = Webhooks::new(Arc::clone(&feed), Arc::clone(&store), transport.clone(), config.is_loopback());
+        tokio::spawn(duties::run(
+            units.clone(),
+            vec![
+                (
+                    "views",
+                    duty({
+                        let (log, store) = (Arc::clone(&log), Arc::clone(&store));
+                        move || projector::run(Arc::clone(&log), Arc::clone(&store))
+                    }),
+                ),
+                (
+                    "send",
+                    duty({
+                        let (log, acceptor, writer) = (Arc::clone(&log), acceptor.clone(), writer.clone());
+                        move || send_topic::run(Arc::clone(&log), acceptor.clone(), writer.clone())
+                    }),
+                ),
+                ("media", duty(move || fetch::run(Arc::clone(&media)))),
+                (
+                    "webhooks",
+                    duty({
+                        let webhooks = Arc::clone(&webhooks);
+                        move || Arc::clone(&webhooks).run()
+                    }),
+                ),
+                (
+                    "retention",
+                    duty({
+                        let (store, blobs, keep) = (Arc::clone(&store), blobs.clone(), config.retention.clone());
+                        move || retention::run(Arc::clone(&store), blobs.clone(), keep.clone())
+                    }),
+                ),
+            ],
+        ));
         let shared = Arc::new(api::Shared {
             config: config.clone(),
             log: Arc::clone(&log),
@@ -233,7 +270,7 @@ impl App {
                 self.config.log.brokers.clone().unwrap_or_default()
             }
         ));
-        text.push_str(&format!("  store: {}\n", self.config.store.url));
+        text.push_str(&format!("  store: {}\n", self.config.store.shown()));
         for channel in self.channels.get().by_id.values() {
             let simulated =
                 if self.config.sandbox.enabled && sandbox::is_simulated(&self.config, &channel.id) { "  (simulated)" } else { "" };
@@ -301,7 +338,10 @@ async fn serve_mail(
         max_message: wanted.max_message.0 as usize,
         max_connections: wanted.max_connections,
         require_tls: wanted.require_tls,
-        tls: options.tls.clone(),
+        tls: match &wanted.tls {
+            Some(own) => crate::tls::watch(Some(own)).map_err(wrong)?,
+            None => options.tls.clone(),
+        },
         patience: Duration::from_secs(300),
         mail_timeout: Duration::from_secs(600),
     };
@@ -354,10 +394,20 @@ fn serve(
     Ok((address, threads))
 }
 
+/// Where ids are remembered: on this node's own disk, beside the store's file or the spool.
+fn seen_path(config: &Config) -> PathBuf {
+    match config.store.url.strip_prefix("sqlite:") {
+        Some(path) => PathBuf::from(path).with_extension("seen.db"),
+        None => config.log.spool.with_file_name("fairway.seen.db"),
+    }
+}
+
 /// Opens what is remembered of ids and learns from the log what was taken since.
-async fn recall(log: &dyn EventLog, store: &str) -> Result<(Arc<Claims>, Arc<Remembered>), String> {
-    let path = PathBuf::from(store).with_extension("seen.db");
-    let (remembered, positions) = Remembered::open(&path).map_err(|e| format!("{} cannot be opened: {e}", path.display()))?;
+async fn recall(log: &dyn EventLog, path: &Path) -> Result<(Arc<Claims>, Arc<Remembered>), String> {
+    if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(|e| format!("{} cannot be made: {e}", folder.display()))?;
+    }
+    let (remembered, positions) = Remembered::open(path).map_err(|e| format!("{} cannot be opened: {e}", path.display()))?;
     let remembered = Arc::new(remembered);
     let claims = Arc::new(Claims::new(EXACT, Some(Arc::clone(&remembered))));
     for topic in [Topic::Inbound, Topic::Signals, Topic::Notices, Topic::Unparsed, Topic::Orders, Topic::Status] {

@@ -51,15 +51,15 @@ fn stamp(tls: &Tls) -> [Option<std::time::SystemTime>; 2] {
 fn load(tls: &Tls) -> Result<Arc<ServerConfig>, String> {
     let cert = tls.cert.display();
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&tls.cert)
-        .map_err(|e| format!("server.tls.cert {cert} cannot be read: {e}; name a PEM file"))?
+        .map_err(|e| format!("the certificate {cert} cannot be read: {e}; name a PEM file"))?
         .collect::<Result<_, _>>()
-        .map_err(|e| format!("server.tls.cert {cert} is not PEM: {e}"))?;
+        .map_err(|e| format!("the certificate {cert} is not PEM: {e}"))?;
     let key = PrivateKeyDer::from_pem_file(&tls.key)
-        .map_err(|e| format!("server.tls.key {} cannot be read: {e}; name a PEM file", tls.key.display()))?;
+        .map_err(|e| format!("the key {} cannot be read: {e}; name a PEM file", tls.key.display()))?;
     let mut config = ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(chain, key)
-        .map_err(|e| format!("server.tls: certificate and key do not fit: {e}"))?;
+        .map_err(|e| format!("the certificate {cert} and its key do not fit: {e}"))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every test, on a fresh machine too: installs what it needs, checks the code, starts a real Kafka, runs everything.
+# Every test, on a fresh machine too: installs what it needs, checks the code, starts a real Kafka and a real PostgreSQL, runs everything.
 # Two cores need about half an hour, most of it building. Longer runs are commands of their own: see the README.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,10 +11,11 @@ missing=()
 command -v mvn >/dev/null || missing+=(maven)
 command -v java >/dev/null || missing+=(openjdk-17-jre-headless)
 command -v kcat >/dev/null || missing+=(kcat)
-command -v swaks >/dev/null || missing+=(swaks)
+command -v swaks >/dev/null || missing+=(swaks libnet-ssleay-perl)
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 command -v cc >/dev/null || missing+=(build-essential)
 command -v make >/dev/null || missing+=(make)
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)
 if [ -d tests/browser ]; then
   [ -x /usr/bin/chromium ] || missing+=(chromium)
   command -v npm >/dev/null || missing+=(npm)
@@ -37,19 +38,22 @@ cargo clippy --workspace --all-targets --quiet -- -D warnings
 say "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 
-say "a real Kafka"
-kafka=$(mktemp -d)
-trap 'tests/kafka.sh stop "$kafka" || true; rm -rf "$kafka"' EXIT
-export "$(tests/kafka.sh start "$kafka")"
+say "a real Kafka and a real PostgreSQL"
+servers=$(mktemp -d)
+chmod 755 "$servers"
+trap 'tests/kafka.sh stop "$servers/kafka" || true; tests/postgres.sh stop "$servers/postgres" || true; rm -rf "$servers"' EXIT
+mkdir "$servers/kafka"
+export "$(tests/kafka.sh start "$servers/kafka")"
+export "$(tests/postgres.sh start "$servers/postgres")"
 
-say "unit tests, laws of every adapter, laws of both logs"
+say "unit tests, laws of every adapter, laws of both logs and both stores"
 cargo test --workspace --quiet --lib --bins
 
 # The outage story is among them: it stops a Kafka of its own, whatever the others run on.
 say "stories on the embedded log"
 cargo test --quiet --test stories -- --test-threads=2
 
-say "the same stories on Kafka"
+say "the same stories on Kafka and PostgreSQL"
 FAIRWAY_STORY_LOG=kafka cargo test --quiet --test stories -- --test-threads=2 --skip house:: --skip outage::
 
 if [ -x tests/browser.sh ]; then

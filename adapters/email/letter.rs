@@ -78,7 +78,41 @@ pub(super) fn events(channel: &Channel, incoming: Incoming) -> Vec<Event<'static
     if let Some(events) = report::events(channel, &mail, &incoming) {
         return events;
     }
-    received(channel, &mail, &incoming).into_iter().collect()
+    received(channel, &mail, &incoming).map(|event| reacted(&mail, event)).into_iter().collect()
+}
+
+/// What some mail programs send for an emoji under a mail: a mail with a part that says so.
+fn reacted(mail: &Mail<'_>, event: Event<'static>) -> Event<'static> {
+    let part = mail.parts.iter().find(|part| part.is_content_type("text", "vnd.google.email-reaction+json"));
+    let said: Option<Value> = part.and_then(|part| serde_json::from_slice(part.contents()).ok());
+    let emoji = said.as_ref().and_then(|said| said["emoji"].as_str()).map(str::to_owned);
+    let Body::Received(Received { from, message: Message { reply_to: Some(ReplyTo { id: Some(id), .. }), .. }, .. }) = &event.body else {
+        return event;
+    };
+    match emoji {
+        Some(emoji) => {
+            let reaction = Reaction { from: from.clone(), message_id: id.clone(), reaction: Some(emoji.into()), action: ReactionAction::Added };
+            Event { body: Body::Reaction(reaction), ..event }
+        }
+        None => event,
+    }
+}
+
+/// What a relay of ours found out about the sender (RFC 8601).
+fn authenticated(channel: &Channel, mail: &Mail<'_>) -> Option<Authentication<'static>> {
+    let trusted = channel.settings.trusted_authserv_id.as_deref()?;
+    let values = mail.headers().iter().filter(|h| h.name().eq_ignore_ascii_case("Authentication-Results"));
+    let mut texts = values.filter_map(|h| std::str::from_utf8(mail.raw_message.get(h.offset_start() as usize..h.offset_end() as usize)?).ok());
+    // The topmost is the last that was written.
+    let found = texts.find(|text| {
+        let id = text.split(';').next().unwrap_or_default().split_whitespace().next().unwrap_or_default();
+        id.eq_ignore_ascii_case(trusted)
+    })?;
+    let result = |method: &str| {
+        let said = found.split(';').skip(1).find_map(|said| said.trim_start().strip_prefix(method)?.trim_start().strip_prefix('='))?;
+        said.split(|c: char| !c.is_ascii_alphanumeric()).find(|word| !word.is_empty()).map(|word| word.to_ascii_lowercase().into())
+    };
+    Some(Authentication { spf: result("spf"), dkim: result("dkim"), dmarc: result("dmarc") })
 }
 
 fn received(channel: &Channel, mail: &Mail<'_>, incoming: &Incoming) -> Option<Event<'static>> {
@@ -107,7 +141,7 @@ fn received(channel: &Channel, mail: &Mail<'_>, incoming: &Incoming) -> Option<E
         cc: mail.cc().map(|cc| cc.iter().filter_map(|a| Some(mailto(a.address.as_deref()?).into())).collect()).unwrap_or_default(),
         headers: Some(Raw::of(&kept(mail))),
         automatic: automatic(channel, mail, incoming).then_some(true),
-        authentication: incoming.authentication.clone(),
+        authentication: incoming.authentication.clone().or_else(|| authenticated(channel, mail)),
         ..Message::default()
     };
     let name = sender.and_then(|a| a.name.as_deref()).filter(|n| !n.is_empty()).map(|n| n.to_owned().into());

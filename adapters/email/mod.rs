@@ -77,6 +77,8 @@ pub struct Settings {
     pub subject: Option<String>,
     /// The domain of our message ids, and Mailgun's sending domain; that of `from` when absent.
     pub domain: Option<String>,
+    /// The name under which a relay of yours in front of our listener writes `Authentication-Results`; nobody else's are believed.
+    pub trusted_authserv_id: Option<String>,
     /// An address that unsubscribes whoever writes to it, named beside the link.
     pub unsubscribe_mailto: Option<String>,
     /// SMTP: the server.

@@ -19,7 +19,12 @@ pub(super) fn fresh(text: &str) -> &str {
 
 /// Whether the history begins with this line.
 fn begins(line: &str, next: &str, rest: &[&str]) -> bool {
-    introduces(line) || introduces(&format!("{line} {next}")) && opens(line) || divides(line) || block(line, rest) || quoted_to_the_end(rest)
+    signs(rest) || introduces(line) || introduces(&format!("{line} {next}")) && opens(line) || divides(line) || block(line, rest) || quoted_to_the_end(rest)
+}
+
+/// Dash, dash, space: the signature follows (RFC 3676, section 4.3).
+fn signs(rest: &[&str]) -> bool {
+    rest.first().is_some_and(|line| line.trim_end_matches(['\r', '\n']) == "-- ")
 }
 
 /// How mail programs introduce what they quote, in the languages people write to us in.
@@ -66,6 +71,8 @@ mod tests {
             ("Fine\n\nFrom: Acme <a@acme.example>\nSent: Friday\nTo: Ann\nSubject: x\n\nHi", "Fine"),
             ("> Which size?\nForty-two\n> Which colour?\nRed", "> Which size?\nForty-two\n> Which colour?\nRed"),
             ("> only a quote", "> only a quote"),
+            ("Fine\n-- \nAnn, Example Ltd", "Fine"),
+            ("Fine\n--\nno signature", "Fine\n--\nno signature"),
             ("From: here to there", "From: here to there"),
             ("", ""),
         ];

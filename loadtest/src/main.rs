@@ -49,6 +49,9 @@ pub struct Load {
     /// Outbound: how many messages.
     #[arg(long, default_value_t = 20_000)]
     messages: u64,
+    /// Outbound with a rate: as many more to one person, who may be written to once in six seconds and must hold nobody else.
+    #[arg(long, default_value_t = 0)]
+    eager: u64,
     /// The provider whose twin is played.
     #[arg(long, default_value = "whatsapp")]
     provider: String,
@@ -74,6 +77,7 @@ fn bounded(load: Load) -> Result<Load, String> {
     Ok(Load {
         seconds: load.seconds.clamp(1, 300),
         messages: load.messages.clamp(1, 10_000_000),
+        eager: load.eager.min(100_000),
         connections: load.connections.clamp(1, 4096),
         ..load
     })

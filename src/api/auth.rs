@@ -92,6 +92,17 @@ impl Keys {
         Ok(Self { store, keys: RwLock::new(keys), loopback, host, limiter: RateLimiter::keyed(quota), rate })
     }
 
+    /// Keys made or revoked on another node hold here within seconds. Runs until the process ends.
+    pub async fn follow(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+            match self.store.api_keys().await {
+                Ok(keys) => *self.keys.write() = keys,
+                Err(e) => tracing::debug!(error = %e, "keys cannot be read now"),
+            }
+        }
+    }
+
     /// Whether there is a key in force.
     pub fn any(&self) -> bool {
         self.keys.read().iter().any(|k| k.revoked_at.is_none())
@@ -119,7 +130,11 @@ impl Keys {
             revoked_at: None,
         };
         self.store.put_api_key(key.clone()).await?;
-        self.keys.write().push(key.clone());
+        let mut keys = self.keys.write();
+        if !keys.iter().any(|k| k.id == key.id) {
+            keys.push(key.clone());
+        }
+        drop(keys);
         Ok((key, secret))
     }
 

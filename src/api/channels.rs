@@ -14,7 +14,7 @@ use super::{Api, Body};
 use crate::channels::Channel;
 use crate::clock;
 use crate::config::units::Rate;
-use crate::outbound::unit::pause_setting;
+use crate::outbound::control::Command;
 use crate::outbound::unit::{Ask, ChannelView};
 
 /// A channel as the API shows it.
@@ -124,8 +124,7 @@ pub async fn pause(
     };
     let Pause { until } = super::parse(value)?;
     let until = until.unwrap_or(Time(253_402_300_799_000));
-    api.store.put_setting(&pause_setting(&name), until.0.to_string()).await?;
-    api.units.ask(channel.unit, Ask::Pause(name, Some(until)));
+    command(&api, Command::Pause { channel: name, unit: channel.unit, until: Some(until) }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -135,18 +134,24 @@ pub async fn pause(
 pub async fn resume(Extract(api): Extract<Api>, caller: Caller, Path(name): Path<String>) -> Result<StatusCode, Problem> {
     caller.may("admin")?;
     let channel = named(&api, &caller, &name)?;
-    api.store.put_setting(&pause_setting(&name), String::new()).await?;
-    api.units.ask(channel.unit, Ask::Pause(name, None));
+    command(&api, Command::Pause { channel: name, unit: channel.unit, until: None }).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn command(api: &Api, command: Command) -> Result<(), Problem> {
+    Ok(command.give(&*api.store, &*api.log, &api.units).await?)
 }
 
 /// Another limit, now.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Throttle {
-    /// Such as `80/s`.
-    #[schema(value_type = String)]
-    rate: Rate,
+    /// Such as `80/s`; absent or null gives the configured one back.
+    #[schema(value_type = Option<String>)]
+    rate: Option<Rate>,
+    /// Until then; for good when absent.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    until: Option<Time>,
 }
 
 /// Changes a limit, now.
@@ -160,7 +165,7 @@ pub async fn throttle(
 ) -> Result<StatusCode, Problem> {
     caller.may("admin")?;
     let channel = named(&api, &caller, &name)?;
-    api.units.ask(channel.unit, Ask::Throttle(name, new.rate));
+    command(&api, Command::Throttle { channel: name, unit: channel.unit, rate: new.rate, until: new.until }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -53,7 +53,7 @@ pub struct Shared {
     /// Events.
     pub feed: Arc<Feed>,
     /// API keys.
-    pub keys: auth::Keys,
+    pub keys: Arc<auth::Keys>,
     /// Turns true when the process is to stop.
     pub stopping: watch::Receiver<bool>,
     /// The client, for calls beside the lanes.

@@ -58,7 +58,7 @@ impl From<Error> for Problem {
 #[utoipa::path(get, path = "/v1/webhooks", operation_id = "listWebhooks", tag = "webhooks", responses((status = 200, body = Page<Endpoint>)))]
 pub async fn list(Extract(api): Extract<Api>, caller: Caller) -> Result<Json<Page<Endpoint>>, Problem> {
     caller.may("admin")?;
-    Ok(Json(Page::whole(api.webhooks.list())))
+    Ok(Json(Page::whole(api.webhooks.list().await?)))
 }
 
 /// Makes an endpoint. Its secret is shown this once.

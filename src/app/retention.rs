@@ -49,13 +49,14 @@ pub async fn once(store: &dyn Store, blobs: &Blobs, retention: &Retention) -> Re
 mod tests {
     use super::*;
     use crate::config::units::Span;
-    use crate::store::{Media, sqlite::Sqlite};
+    use crate::store::{self, Media, tables::Tables};
     use fairway_adapters::contract::Time;
 
     #[tokio::test]
     async fn media_go_when_they_are_too_old_and_shared_bytes_with_the_last() {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = Sqlite::open(&folder.path().join("store.db")).expect("a store");
+        let database = store::open(&format!("sqlite:{}", folder.path().join("store.db").display())).await.expect("a file");
+        let store = Tables::open(database).await.expect("a store");
         let blobs = Blobs::open(&folder.path().join("media")).expect("a folder");
         let (alone, shared) = (blobs.put(b"alone").expect("kept"), blobs.put(b"shared").expect("kept"));
         let now = clock::now();

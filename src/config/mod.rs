@@ -87,7 +87,9 @@ pub struct Smtp {
     /// Connections at a time.
     #[serde(default = "Smtp::connections")]
     pub max_connections: usize,
-    /// Whether mail is taken over TLS only (with the certificate of `server.tls`).
+    /// The certificate for STARTTLS, when it is not that of `server.tls`.
+    pub tls: Option<Tls>,
+    /// Whether mail is taken over TLS only.
     #[serde(default)]
     pub require_tls: bool,
 }
@@ -127,8 +129,21 @@ pub struct Api {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Store {
-    /// `sqlite:PATH`.
+    /// `sqlite:PATH`, or `postgres://USER:PASSWORD@HOST/DATABASE` when there is more than one node.
     pub url: String,
+}
+
+impl Store {
+    /// Where it is, without the password.
+    pub fn shown(&self) -> String {
+        match url::Url::parse(&self.url) {
+            Ok(mut url) if url.password().is_some() => {
+                let _ = url.set_password(Some("***"));
+                url.into()
+            }
+            _ => self.url.clone(),
+        }
+    }
 }
 
 /// `[media]`
@@ -335,15 +350,15 @@ impl Reading<'_> {
         if log.kind == crate::log::config::Kind::Kafka && log.brokers.as_deref().unwrap_or_default().is_empty() {
             self.wrong("log.brokers", "missing; `kind = \"kafka\"` needs `brokers = \"host:9092\"`");
         }
-        if server.smtp.as_ref().is_some_and(|smtp| smtp.require_tls) && server.tls.is_none() {
-            self.wrong("server.smtp.require_tls", "there is no certificate; set `server.tls`, or leave this out");
+        if server.smtp.as_ref().is_some_and(|smtp| smtp.require_tls && smtp.tls.is_none()) && server.tls.is_none() {
+            self.wrong("server.smtp.require_tls", "there is no certificate; set `server.smtp.tls` or `server.tls`, or leave this out");
         }
         let boxes = channels.iter().find(|(_, channel)| !channel.mailboxes.is_empty() && server.smtp.is_none());
         if let Some((name, _)) = boxes {
             self.wrong(&format!("channels.{name}.mailboxes"), "nothing takes mail; add `[server.smtp]` with `listen = \"0.0.0.0:25\"`");
         }
-        if !store.url.starts_with("sqlite:") {
-            self.wrong("store.url", "this build stores in SQLite only; write `sqlite:PATH`");
+        if !["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| store.url.starts_with(scheme)) {
+            self.wrong("store.url", "is neither kind of store; write `sqlite:PATH` or `postgres://USER:PASSWORD@HOST/DATABASE`");
         }
         Some(Config {
             server,

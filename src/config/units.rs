@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
 
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A span of time: `500ms`, `10s`, `5m`, `24h`, `7d`, `5y`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,6 +92,12 @@ impl fmt::Display for Rate {
             _ if ms.is_multiple_of(1000) => write!(f, "{}/{}s", self.count, ms / 1000),
             _ => write!(f, "{}/{ms}ms", self.count),
         }
+    }
+}
+
+impl Serialize for Rate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

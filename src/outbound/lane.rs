@@ -77,17 +77,33 @@ pub struct Paused {
     pub until: Option<Micros>,
 }
 
+/// The messages of one conversation. Its head is in the ring, in the heap, armed, or in flight.
 struct Queue {
     waiting: VecDeque<Entry>,
-    /// Whether its head is armed or in flight, in the ring, or in the heap.
-    busy: bool,
+    /// Tells this queue from an earlier one of the same conversation.
+    ticket: u64,
+    in_ring: bool,
 }
 
 #[derive(Default)]
 struct Lane {
     queues: HashMap<Arc<str>, Queue>,
-    ready: VecDeque<Arc<str>>,
+    /// Conversations whose head may be armed, with the ticket of their queue. One whose queue is gone is passed over.
+    ready: VecDeque<(Arc<str>, u64)>,
+    tickets: u64,
     depth: usize,
+}
+
+impl Lane {
+    /// Puts a conversation at the end of the ring, once.
+    fn ring(&mut self, conversation: &Arc<str>) {
+        if let Some(queue) = self.queues.get_mut(conversation)
+            && !queue.in_ring
+        {
+            queue.in_ring = true;
+            self.ready.push_back((Arc::clone(conversation), queue.ticket));
+        }
+    }
 }
 
 struct Outlet {
@@ -199,11 +215,14 @@ impl Lanes {
     }
 
     /// Replaces the sender's limit of a channel at once (`PUT /v1/channels/{name}/throttle`).
-    pub fn replace_sender(&mut self, channel: &str, limit: Limit) {
-        if let Some(outlet) = self.outlets.get_mut(channel) {
-            outlet.sender.retain(|(s, _)| *s != Scope::Sender);
-            outlet.sender.push((Scope::Sender, limit));
-        }
+    pub fn replace_sender(&mut self, channel: &str, limit: Limit, now: Micros) {
+        let Some(outlet) = self.outlets.get_mut(channel) else { return };
+        let limit = match outlet.sender.iter().find(|(s, _)| *s == Scope::Sender) {
+            Some((_, old)) => limit.instead_of(old, now),
+            None => limit,
+        };
+        outlet.sender.retain(|(s, _)| *s != Scope::Sender);
+        outlet.sender.push((Scope::Sender, limit));
     }
 
     /// Whether the channel is known here.
@@ -217,12 +236,12 @@ impl Lanes {
         let lane = &mut outlet.lanes[index(entry.lane)];
         lane.depth += 1;
         let conversation = Arc::clone(&entry.conversation);
-        let queue = lane.queues.entry(Arc::clone(&conversation)).or_insert_with(|| Queue { waiting: VecDeque::new(), busy: false });
-        queue.waiting.push_back(entry);
-        if !queue.busy {
-            queue.busy = true;
-            lane.ready.push_back(conversation);
+        if let Some(queue) = lane.queues.get_mut(&conversation) {
+            return queue.waiting.push_back(entry);
         }
+        lane.tickets += 1;
+        lane.queues.insert(Arc::clone(&conversation), Queue { waiting: [entry].into(), ticket: lane.tickets, in_ring: false });
+        lane.ring(&conversation);
     }
 
     /// What to arm now.
@@ -257,7 +276,7 @@ impl Lanes {
             if let Some((channel, lane, conversation)) = self.heads.remove(&number)
                 && let Some(outlet) = self.outlets.get_mut(&channel)
             {
-                outlet.lanes[index(lane)].ready.push_back(conversation);
+                outlet.lanes[index(lane)].ring(&conversation);
             }
         }
     }
@@ -309,8 +328,9 @@ impl Lanes {
                 highest
             };
             let lane = &mut outlet.lanes[chosen];
-            let Some(conversation) = lane.ready.pop_front() else { return Err(None) };
-            let Some(queue) = lane.queues.get_mut(&conversation) else { continue };
+            let Some((conversation, ticket)) = lane.ready.pop_front() else { return Err(None) };
+            let Some(queue) = lane.queues.get_mut(&conversation).filter(|q| q.ticket == ticket) else { continue };
+            queue.in_ring = false;
             let Some(entry) = queue.waiting.front() else {
                 lane.queues.remove(&conversation);
                 continue;
@@ -449,9 +469,8 @@ impl Lanes {
         self.held.remove(&entry.number);
         if queue.waiting.is_empty() {
             lane.queues.remove(&entry.conversation);
-            lane.ready.retain(|c| *c != entry.conversation);
-        } else if !lane.ready.contains(&entry.conversation) {
-            lane.ready.push_back(Arc::clone(&entry.conversation));
+        } else {
+            lane.ring(&entry.conversation);
         }
     }
 

@@ -61,6 +61,17 @@ impl Limit {
         Self::new(rate.count, rate.window.as_micros() as Micros, 1)
     }
 
+    /// This limit in place of another: what left under that one is not forgotten, nor what the provider said.
+    pub fn instead_of(mut self, old: &Self, now: Micros) -> Self {
+        self.frozen = old.frozen;
+        self.due = old.due.max(now);
+        if self.count as i64 * old.window < old.count as i64 * self.window {
+            // Slower than before: what left at the old pace leaves the window first.
+            self.due = self.due.max(now + self.window.min(1_000_000) + self.tolerance);
+        }
+        self
+    }
+
     /// The earliest time something may leave; in the past when it may leave now.
     pub fn peek(&self) -> Micros {
         (self.due - self.tolerance).max(self.frozen)
@@ -175,6 +186,30 @@ mod tests {
         fn no_window_is_over_with_any_jitter(count in 1_u32..200, seed in any::<u64>()) {
             let (fullest, _) = run(count, 1_000_000, |i| (seed.rotate_left((i % 64) as u32) % 15_000) as Micros);
             prop_assert!(fullest <= count as usize);
+        }
+    }
+
+    #[test]
+    fn a_changed_limit_holds_from_its_first_window_on() {
+        for (before, after) in [(80, 20), (20, 80), (80, 80)] {
+            let (mut limit, mut now, mut times) = (Limit::new(before, 1_000_000, 1), 1_000_000, Vec::new());
+            for changed in [false, true] {
+                if changed {
+                    limit = Limit::new(after, 1_000_000, 1).instead_of(&limit, now);
+                    times.retain(|at| now - at < 1_000_000);
+                }
+                let end = now + 3_000_000;
+                while now < end {
+                    now = now.max(limit.peek());
+                    limit.charge(now, 1);
+                    times.push(now);
+                }
+            }
+            let from = times.len() - after as usize;
+            let fullest = (0..=from).filter(|i| times[*i + after as usize - 1] - times[*i] < 1_000_000);
+            let over =
+                fullest.filter(|i| times.get(i + after as usize).is_some_and(|t| t - times[*i] < 1_000_000 && times[*i] > 4_000_000));
+            assert_eq!(over.count(), 0, "{before} to {after}");
         }
     }
 

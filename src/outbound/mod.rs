@@ -2,6 +2,7 @@
 
 pub mod accept;
 pub mod accepted;
+pub mod control;
 pub mod fallback;
 pub mod lane;
 pub mod ledger;

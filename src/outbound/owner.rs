@@ -7,7 +7,6 @@ use std::{
 };
 
 use fairway_adapters::contract::{State, Time};
-use parking_lot::RwLock;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -106,18 +105,41 @@ impl Replay {
 }
 
 /// The units this node runs, for whoever wants to ask their owner.
-#[derive(Clone, Default)]
-pub struct Units(Arc<RwLock<BTreeMap<u32, mpsc::UnboundedSender<Ask>>>>);
+#[derive(Clone)]
+pub struct Units(watch::Sender<Owners>);
+
+type Owners = BTreeMap<u32, mpsc::UnboundedSender<Ask>>;
+
+impl Default for Units {
+    fn default() -> Self {
+        Self(watch::Sender::new(Owners::new()))
+    }
+}
 
 impl Units {
     /// Asks the owner of a unit, if this node is it.
     pub fn ask(&self, unit: u32, ask: Ask) -> bool {
-        self.0.read().get(&unit).is_some_and(|owner| owner.send(ask).is_ok())
+        self.0.borrow().get(&unit).is_some_and(|owner| owner.send(ask).is_ok())
+    }
+
+    /// Whether this node owns a unit.
+    pub fn owns(&self, unit: u32) -> bool {
+        self.0.borrow().contains_key(&unit)
     }
 
     /// How many units this node owns.
     pub fn count(&self) -> usize {
-        self.0.read().len()
+        self.0.borrow().len()
+    }
+
+    /// Waits until units come or go, at most so long.
+    pub async fn changed(&self, within: Duration) {
+        let mut changes = self.0.subscribe();
+        let _ = tokio::time::timeout(within, changes.changed()).await;
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Owners)) {
+        self.0.send_modify(change);
     }
 }
 
@@ -141,7 +163,7 @@ pub async fn run(parts: Arc<unit::Parts>, units: Units, mut stop: watch::Receive
                 Tenure::Gained(unit) => gained.push(unit),
                 Tenure::Lost(unit) => {
                     gained.retain(|u| *u != unit);
-                    units.0.write().remove(&unit);
+                    units.change(|owners| drop(owners.remove(&unit)));
                     if let Some((stop, task)) = running.remove(&unit) {
                         let _ = stop.send(true);
                         // What it would still write would stand behind the next owner's record, and so be void.
@@ -165,14 +187,14 @@ pub async fn run(parts: Arc<unit::Parts>, units: Units, mut stop: watch::Receive
             for (unit, replay) in replays {
                 let (stop_unit, stopped) = watch::channel(false);
                 let (asks, inbox) = mpsc::unbounded_channel();
-                units.0.write().insert(unit, asks);
+                units.change(|owners| drop(owners.insert(unit, asks)));
                 let task = tokio::spawn(unit::run(Arc::clone(&parts), feeder.clone(), unit, replay, inbox, stopped));
                 running.insert(unit, (stop_unit, task));
             }
         }
         gauge.set(running.len() as f64);
     }
-    units.0.write().clear();
+    units.change(Owners::clear);
     for (stop, _) in running.values() {
         let _ = stop.send(true);
     }

@@ -15,14 +15,12 @@ use serde::Deserialize;
 use super::accepted::Accepted;
 use super::ledger::{Entry, Outcome};
 use crate::clock;
-use crate::ids::MessageId;
+use crate::ids::{self, MessageId};
 use crate::log::{EventLog, Position, Positions, Stored, Topic};
 use crate::store::{Change, Intake, Line, Store, rank};
 use crate::telemetry::{self, names};
 
 const TOPICS: [Topic; 5] = [Topic::OutUrgent, Topic::OutNormal, Topic::OutBulk, Topic::Ledger, Topic::Status];
-/// The name of its position.
-const NAME: &str = "views";
 /// A batch is written when it is this large or this old.
 const BATCH: usize = 4000;
 const PATIENCE: Duration = Duration::from_millis(150);
@@ -32,10 +30,11 @@ fn key(topic: Topic, partition: u32) -> u32 {
     (topic as u32) << 16 | partition
 }
 
-/// Runs until the process ends.
+/// Runs until another node begins. Only one writes: each write depends on its tenure.
 pub async fn run(log: Arc<dyn EventLog>, store: Arc<dyn Store>) {
+    let tenure = ids::random() as u64;
     let mut positions = loop {
-        match store.position(NAME).await {
+        match store.begin_views(tenure).await {
             Ok(positions) => break positions,
             Err(e) => {
                 tracing::error!(error = %e, "views wait for the store");
@@ -78,7 +77,10 @@ pub async fn run(log: Arc<dyn EventLog>, store: Arc<dyn Store>) {
             }
         }
         let batch: Vec<(MessageId, Change)> = changes.into_iter().collect();
-        while let Err(e) = store.project(batch.clone(), (NAME.to_owned(), moved.clone())).await {
+        while let Err(e) = store.project(batch.clone(), moved.clone(), tenure).await {
+            if e.is_guarded() {
+                return tracing::info!("another node writes the views now");
+            }
             tracing::error!(error = %e, "views cannot be written now");
             tokio::time::sleep(Duration::from_secs(1)).await;
         }

@@ -5,16 +5,35 @@
 //! - State of its own (schedule, keys, idempotency, endpoints, media) is what a backup must hold.
 //! - Every method resolves when its change is durable. Methods of one caller take effect in the order of their calls.
 //! - Losing the store stops what needs it and nothing else: the log goes on, views catch up.
+//!
+//! The SQL is written once ([`tables`]) over a seam ([`db`]) that SQLite and PostgreSQL both implement; `laws` runs for both.
 
+pub mod db;
+pub mod postgres;
 pub mod sqlite;
+pub mod tables;
 
-use std::{collections::BTreeMap, future::Future, pin::Pin};
+#[cfg(test)]
+mod laws;
+
+use std::{collections::BTreeMap, future::Future, path::Path, pin::Pin, sync::Arc};
 
 use fairway_adapters::contract::{MediaRef, Priority, State, Time};
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
 use crate::ids::MessageId;
+
+/// Opens the database that `store.url` names.
+///
+/// # Errors
+/// When it cannot be opened or reached; the sentence names the remedy.
+pub async fn open(url: &str) -> Result<Arc<dyn db::Database>, Error> {
+    match url.strip_prefix("sqlite:") {
+        Some(path) => Ok(Arc::new(sqlite::Sqlite::open(Path::new(path))?)),
+        None => Ok(Arc::new(postgres::Postgres::open(url).await?)),
+    }
+}
 
 /// For each partition of the log, the offset of the next record wanted.
 pub type Positions = BTreeMap<u32, u64>;
@@ -23,6 +42,20 @@ pub type Positions = BTreeMap<u32, u64>;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the store: {0}")]
 pub struct Error(pub String);
+
+impl Error {
+    const GUARD: &str = "what this write depends on has changed meanwhile";
+
+    /// A write was undone because its guard found nothing to change.
+    pub fn guarded() -> Self {
+        Self(Self::GUARD.into())
+    }
+
+    /// Whether it is that.
+    pub fn is_guarded(&self) -> bool {
+        self.0 == Self::GUARD
+    }
+}
 
 /// What every method answers.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
@@ -251,6 +284,10 @@ pub struct Endpoint {
     pub secrets: Vec<String>,
     /// Why it is switched off.
     pub disabled: Option<String>,
+    /// How often it was replayed: each time begins a place of its own.
+    #[serde(default)]
+    #[schema(required = false)]
+    pub generation: u32,
     /// When it was made.
     #[schema(value_type = String, format = "date-time")]
     pub created_at: Time,
@@ -291,10 +328,11 @@ pub trait Store: Send + Sync + 'static {
     /// One row.
     fn parked(&self, id: MessageId) -> Answer<'_, Option<Row>>;
 
-    /// Writes what the projector learned, with the positions it has read up to.
-    fn project(&self, changes: Vec<(MessageId, Change)>, position: (String, Positions)) -> Answer<'_, ()>;
-    /// The positions written under a name.
-    fn position(&self, name: &str) -> Answer<'_, Positions>;
+    /// Begins a tenure of the projector and answers the positions written so far: from now on only its holder writes.
+    fn begin_views(&self, tenure: u64) -> Answer<'_, Positions>;
+    /// Writes what the projector learned, with the positions it has read up to. [`Error::is_guarded`] when another has begun a
+    /// tenure since; then nothing was written.
+    fn project(&self, changes: Vec<(MessageId, Change)>, positions: Positions, tenure: u64) -> Answer<'_, ()>;
     /// A message with its timeline.
     fn message(&self, id: MessageId) -> Answer<'_, Option<Message>>;
     /// Messages, newest first, without timelines.
@@ -308,6 +346,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Keeps a receipt that came before its message, for 24 h.
     fn keep_receipt(&self, channel: &str, provider_id: &str, receipt: Vec<u8>, at: Time) -> Answer<'_, ()>;
+    /// Provider ids of a channel that kept receipts wait for.
+    fn awaited_receipts(&self, channel: &str) -> Answer<'_, Vec<String>>;
     /// Takes the receipts kept for a provider's id.
     fn take_receipts(&self, channel: &str, provider_id: &str) -> Answer<'_, Vec<Vec<u8>>>;
 
@@ -344,6 +384,8 @@ pub trait Store: Send + Sync + 'static {
     fn put_endpoint(&self, endpoint: Endpoint) -> Answer<'_, ()>;
     /// Removes an endpoint; whether it was there.
     fn remove_endpoint(&self, id: &str) -> Answer<'_, bool>;
+    /// An endpoint.
+    fn endpoint(&self, id: &str) -> Answer<'_, Option<Endpoint>>;
     /// All endpoints.
     fn endpoints(&self) -> Answer<'_, Vec<Endpoint>>;
 

@@ -47,6 +47,7 @@ async fn a_hundred_deliveries_of_one_webhook_give_one_event() {
             count("accepted") + count("duplicate") == 100
         })
         .await;
+    world.until("the event", 10, async |w| !w.events("fairway.message.received").await.is_empty()).await;
     assert_eq!(world.events("fairway.message.received").await.len(), 1);
 }
 

@@ -11,14 +11,27 @@ use fairway_adapters::contract::{Call, Reply};
 use http::Method;
 use serde_json::{Value, json};
 
-/// The log a story runs on: `FAIRWAY_STORY_LOG=kafka` runs them all against the broker of `FAIRWAY_TEST_KAFKA`.
+/// What a story runs on: `FAIRWAY_STORY_LOG=kafka` runs them all against the broker of `FAIRWAY_TEST_KAFKA` and the PostgreSQL of
+/// `FAIRWAY_TEST_POSTGRES`.
+fn on_servers() -> bool {
+    std::env::var("FAIRWAY_STORY_LOG").as_deref() == Ok("kafka")
+}
+
+/// A database of this name on the server of the tests.
+pub async fn database(name: &str) -> String {
+    let server = std::env::var("FAIRWAY_TEST_POSTGRES").expect("FAIRWAY_TEST_POSTGRES names the server; tests/run.sh starts one");
+    let (client, connection) = tokio_postgres::connect(&format!("{server}/postgres"), tokio_postgres::NoTls).await.expect("a server");
+    tokio::spawn(connection);
+    client.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("a database");
+    format!("{server}/{name}")
+}
+
 fn log_section(folder: &std::path::Path) -> String {
-    match std::env::var("FAIRWAY_STORY_LOG").as_deref() {
-        Ok("kafka") => {
-            let brokers = std::env::var("FAIRWAY_TEST_KAFKA").expect("FAIRWAY_TEST_KAFKA names the broker; tests/run.sh starts one");
-            kafka_section(folder, &brokers)
-        }
-        _ => format!("[log]\npath = \"{}\"\n", folder.join("log").display()),
+    if on_servers() {
+        let brokers = std::env::var("FAIRWAY_TEST_KAFKA").expect("FAIRWAY_TEST_KAFKA names the broker; tests/run.sh starts one");
+        kafka_section(folder, &brokers)
+    } else {
+        format!("[log]\npath = \"{}\"\n", folder.join("log").display())
     }
 }
 
@@ -57,10 +70,13 @@ impl World {
         fairway::tls::install_provider();
         let folder = tempfile::tempdir().expect("a folder");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+        let store = match on_servers() {
+            true => database(&topic_prefix(folder.path()).to_lowercase()).await,
+            false => format!("sqlite:{}", folder.path().join("fairway.db").display()),
+        };
         let text = format!(
-            "[server]\nlisten = \"127.0.0.1:{port}\"\npublic_url = \"http://127.0.0.1:{port}\"\n{}[store]\nurl = \"sqlite:{}\"\n[media]\npath = \"{}\"\n[sandbox]\nenabled = true\n{more}",
+            "[server]\nlisten = \"127.0.0.1:{port}\"\npublic_url = \"http://127.0.0.1:{port}\"\n{}[store]\nurl = \"{store}\"\n[media]\npath = \"{}\"\n[sandbox]\nenabled = true\n{more}",
             log(folder.path()),
-            folder.path().join("fairway.db").display(),
             folder.path().join("media").display(),
         );
         std::fs::write(folder.path().join("fairway.toml"), text).expect("a writable folder");

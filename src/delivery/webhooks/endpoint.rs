@@ -33,9 +33,12 @@ const BREATH: Duration = Duration::from_secs(2);
 /// The state is written this often; a crash repeats what was delivered since.
 const SAVE: Duration = Duration::from_millis(500);
 
-/// The setting that holds an endpoint's state.
-pub(super) fn setting(id: &str) -> String {
-    format!("webhook/{id}")
+/// The setting that holds an endpoint's state, a new one after each replay: whoever still runs the old one writes beside it.
+pub(super) fn setting(id: &str, generation: u32) -> String {
+    match generation {
+        0 => format!("webhook/{id}"),
+        n => format!("webhook/{id}/{n}"),
+    }
 }
 
 /// Topic, partition, offset, tries so far, when to try next.
@@ -51,9 +54,9 @@ struct State {
 }
 
 /// Puts an endpoint at a place, with nothing held.
-pub(super) async fn place(store: &dyn Store, id: &str, after: &str) -> Result<(), crate::store::Error> {
+pub(super) async fn place(store: &dyn Store, id: &str, generation: u32, after: &str) -> Result<(), crate::store::Error> {
     let state = State { after: after.to_owned(), held: Vec::new() };
-    store.put_setting(&setting(id), serde_json::to_string(&state).unwrap_or_default()).await
+    store.put_setting(&setting(id, generation), serde_json::to_string(&state).unwrap_or_default()).await
 }
 
 struct Item {
@@ -113,7 +116,7 @@ impl Runner {
     /// Goes back to where the last process was.
     async fn restore(&mut self) {
         let text = loop {
-            match self.hub.store.setting(&setting(&self.endpoint.id)).await {
+            match self.hub.store.setting(&setting(&self.endpoint.id, self.endpoint.generation)).await {
                 Ok(text) => break text.unwrap_or_default(),
                 Err(e) => {
                     tracing::error!(error = %e, "a webhook endpoint waits for the store");
@@ -269,7 +272,7 @@ impl Runner {
         let held: Vec<Held> = self.queues.values().flat_map(|q| q.items.iter().map(held)).collect();
         let state = State { after: self.hub.feed.text(&self.place), held };
         let text = serde_json::to_string(&state).unwrap_or_default();
-        match self.hub.store.put_setting(&setting(&self.endpoint.id), text).await {
+        match self.hub.store.put_setting(&setting(&self.endpoint.id, self.endpoint.generation), text).await {
             Ok(()) => self.changed = false,
             Err(e) => tracing::warn!(error = %e, "the place of a webhook endpoint cannot be kept now; a restart would repeat"),
         }

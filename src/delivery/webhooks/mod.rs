@@ -12,8 +12,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 use fairway_adapters::contract::{Call, Time};
 use http::{Method, header};
-use parking_lot::RwLock;
-use tokio::{runtime::Handle, task::JoinHandle};
+use tokio::{sync::Notify, task::JoinHandle};
 
 use super::cursor::Vector;
 use super::feed::Feed;
@@ -59,6 +58,9 @@ pub enum Answer {
     },
 }
 
+/// How soon an endpoint made or changed on another node is noticed here.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// All endpoints.
 pub struct Webhooks {
     feed: Arc<Feed>,
@@ -66,43 +68,58 @@ pub struct Webhooks {
     transport: Transport,
     /// Whether loopback addresses are allowed: the gateway is itself on loopback.
     local: bool,
-    /// Tasks live on the engine's threads, not on those of the listener that a request came in by.
-    runtime: Handle,
-    endpoints: RwLock<BTreeMap<String, Endpoint>>,
-    tasks: tokio::sync::Mutex<BTreeMap<String, JoinHandle<()>>>,
+    changed: Notify,
+}
+
+/// A task that ends with its handle.
+struct Task(JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Webhooks {
-    /// Opens the endpoints of the store and goes on delivering.
-    pub async fn open(feed: Arc<Feed>, store: Arc<dyn Store>, transport: Transport, local: bool) -> Result<Arc<Self>, crate::store::Error> {
-        let endpoints: BTreeMap<String, Endpoint> = store.endpoints().await?.into_iter().map(|e| (e.id.clone(), e)).collect();
-        let live: Vec<Endpoint> = endpoints.values().filter(|e| e.disabled.is_none()).cloned().collect();
-        let hub = Arc::new(Self {
-            feed,
-            store,
-            transport,
-            local,
-            runtime: Handle::current(),
-            endpoints: RwLock::new(endpoints),
-            tasks: tokio::sync::Mutex::default(),
-        });
-        for endpoint in live {
-            hub.begin(endpoint).await;
+    /// The endpoints of the store; nothing is delivered until [`Webhooks::run`].
+    pub fn new(feed: Arc<Feed>, store: Arc<dyn Store>, transport: Transport, local: bool) -> Arc<Self> {
+        Arc::new(Self { feed, store, transport, local, changed: Notify::new() })
+    }
+
+    /// Delivers to all endpoints, each from where the last run of it was, until this future is dropped.
+    pub async fn run(self: Arc<Self>) {
+        let mut tasks: BTreeMap<String, (u32, Task)> = BTreeMap::new();
+        loop {
+            match self.store.endpoints().await {
+                Ok(endpoints) => {
+                    let live: BTreeMap<String, Endpoint> =
+                        endpoints.into_iter().filter(|e| e.disabled.is_none()).map(|e| (e.id.clone(), e)).collect();
+                    tasks.retain(|id, (generation, task)| {
+                        live.get(id).is_some_and(|e| e.generation == *generation) && !task.0.is_finished()
+                    });
+                    for (id, endpoint) in live {
+                        tasks
+                            .entry(id)
+                            .or_insert_with(|| (endpoint.generation, Task(tokio::spawn(endpoint::run(Arc::clone(&self), endpoint)))));
+                    }
+                }
+                Err(e) => tracing::warn!(error = %e, "webhook endpoints cannot be read now"),
+            }
+            let _ = tokio::time::timeout(LOOK, self.changed.notified()).await;
         }
-        Ok(hub)
     }
 
     /// All endpoints, without their secrets.
-    pub fn list(&self) -> Vec<Endpoint> {
-        self.endpoints.read().values().map(|e| Endpoint { secrets: Vec::new(), ..e.clone() }).collect()
+    pub async fn list(&self) -> Result<Vec<Endpoint>, Error> {
+        Ok(self.store.endpoints().await?.into_iter().map(|e| Endpoint { secrets: Vec::new(), ..e }).collect())
     }
 
-    fn get(&self, id: &str) -> Result<Endpoint, Error> {
-        self.endpoints.read().get(id).cloned().ok_or(Error::Unknown)
+    async fn get(&self, id: &str) -> Result<Endpoint, Error> {
+        self.store.endpoint(id).await?.ok_or(Error::Unknown)
     }
 
     /// Makes an endpoint; the answer alone shows its secret. It gets what happens from now on.
-    pub async fn create(self: &Arc<Self>, url: String, types: Vec<String>, channels: Vec<String>) -> Result<Endpoint, Error> {
+    pub async fn create(&self, url: String, types: Vec<String>, channels: Vec<String>) -> Result<Endpoint, Error> {
         self.check(&url)?;
         let endpoint = Endpoint {
             id: ids::text("whk_", ids::random()),
@@ -111,28 +128,27 @@ impl Webhooks {
             channels,
             secrets: vec![sign::new_secret().map_err(|_| Error::Random)?],
             disabled: None,
+            generation: 0,
             created_at: clock::now(),
         };
         // The place first: what happens before a crash right after the answer is delivered too.
-        endpoint::place(&*self.store, &endpoint.id, &self.feed.text(&self.feed.now())).await?;
+        endpoint::place(&*self.store, &endpoint.id, 0, &self.feed.text(&self.feed.now())).await?;
         self.store.put_endpoint(endpoint.clone()).await?;
-        self.endpoints.write().insert(endpoint.id.clone(), endpoint.clone());
-        self.begin(endpoint.clone()).await;
+        self.changed.notify_one();
         Ok(endpoint)
     }
 
     /// Removes an endpoint and what waits for it.
     pub async fn remove(&self, id: &str) -> Result<(), Error> {
-        self.get(id)?;
-        self.end(id).await;
-        self.endpoints.write().remove(id);
+        let endpoint = self.get(id).await?;
         self.store.remove_endpoint(id).await?;
-        Ok(self.store.put_setting(&endpoint::setting(id), String::new()).await?)
+        self.changed.notify_one();
+        Ok(self.store.put_setting(&endpoint::setting(id, endpoint.generation), String::new()).await?)
     }
 
     /// Sends a made-up event at once and says what came of it. It is not tried again.
     pub async fn test(&self, id: &str) -> Result<Answer, Error> {
-        let endpoint = self.get(id)?;
+        let endpoint = self.get(id).await?;
         let event = ids::text("evt_", ids::random());
         let body = serde_json::json!({
             "specversion": "1.0", "id": event, "source": format!("/webhooks/{id}"), "type": "fairway.webhook.test",
@@ -142,41 +158,32 @@ impl Webhooks {
     }
 
     /// Delivers again from a place on; an endpoint that was switched off is on again.
-    pub async fn replay(self: &Arc<Self>, id: &str, from: &Vector) -> Result<Endpoint, Error> {
-        let endpoint = Endpoint { disabled: None, ..self.get(id)? };
-        self.end(id).await;
-        endpoint::place(&*self.store, id, &self.feed.text(from)).await?;
+    pub async fn replay(&self, id: &str, from: &Vector) -> Result<Endpoint, Error> {
+        let old = self.get(id).await?;
+        let endpoint = Endpoint { disabled: None, generation: old.generation + 1, ..old.clone() };
+        endpoint::place(&*self.store, id, endpoint.generation, &self.feed.text(from)).await?;
         self.store.put_endpoint(endpoint.clone()).await?;
-        self.endpoints.write().insert(id.to_owned(), endpoint.clone());
-        self.begin(endpoint.clone()).await;
+        self.store.put_setting(&endpoint::setting(id, old.generation), String::new()).await?;
+        self.changed.notify_one();
         Ok(Endpoint { secrets: Vec::new(), ..endpoint })
     }
 
-    /// Switches an endpoint off, with the reason its owner reads.
-    async fn disable(&self, mut endpoint: Endpoint, why: String) {
+    /// Switches an endpoint off, with the reason its owner reads; not one that was replayed meanwhile.
+    async fn disable(&self, endpoint: Endpoint, why: String) {
         tracing::warn!(webhook = endpoint.id, why, "a webhook endpoint was switched off; `replay` switches it on again");
-        endpoint.disabled = Some(why);
-        self.endpoints.write().insert(endpoint.id.clone(), endpoint.clone());
-        while let Err(e) = self.store.put_endpoint(endpoint.clone()).await {
-            tracing::error!(error = %e, "a webhook endpoint cannot be switched off now");
+        loop {
+            let switched = match self.store.endpoint(&endpoint.id).await {
+                Ok(Some(now)) if now.generation == endpoint.generation => {
+                    self.store.put_endpoint(Endpoint { disabled: Some(why.clone()), ..now }).await
+                }
+                Ok(_) => Ok(()),
+                Err(e) => Err(e),
+            };
+            match switched {
+                Ok(()) => return,
+                Err(e) => tracing::error!(error = %e, "a webhook endpoint cannot be switched off now"),
+            }
             tokio::time::sleep(Duration::from_secs(5)).await;
-        }
-    }
-
-    async fn begin(self: &Arc<Self>, endpoint: Endpoint) {
-        let id = endpoint.id.clone();
-        let task = self.runtime.spawn(endpoint::run(Arc::clone(self), endpoint));
-        if let Some(old) = self.tasks.lock().await.insert(id, task) {
-            old.abort();
-        }
-    }
-
-    /// Ends an endpoint's task; when this returns it writes no more.
-    async fn end(&self, id: &str) {
-        let task = self.tasks.lock().await.remove(id);
-        if let Some(task) = task {
-            task.abort();
-            let _ = task.await;
         }
     }
 

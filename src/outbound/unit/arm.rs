@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::ids;
-use crate::log::Durability;
 use crate::outbound::lane::{Gate, Next};
 use crate::transport::Error;
 use fairway_adapters::contract::{Call, Context, ErrorClass, Outbound, Reason, RenderError, State, Step, Verdict};
@@ -21,7 +20,6 @@ impl Unit {
     pub(super) fn step(&mut self) -> Option<Micros> {
         let now = clock::steady();
         let gate = self.pass_gate(now);
-        let mut batch = Vec::new();
         let mut looked_at = 0;
         let wake = loop {
             looked_at += 1;
@@ -31,16 +29,13 @@ impl Unit {
             match self.lanes.next(now) {
                 Next::Arm(number) => {
                     if let Some(record) = self.arm(number, now) {
-                        batch.push((number, record));
+                        self.append_sending(number, record);
                     }
                 }
                 Next::Wait(at) => break Some(at),
                 Next::Idle => break None,
             }
         };
-        if !batch.is_empty() {
-            self.append_sending(batch);
-        }
         gate.into_iter().chain(wake).min()
     }
 
@@ -112,20 +107,10 @@ impl Unit {
         Some(entry.record(self.unit))
     }
 
-    fn append_sending(&mut self, batch: Vec<(Number, crate::log::Record)>) {
-        let (numbers, records): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-        let pending = self.parts.log.append(records, Durability::Log);
-        let events = self.events.clone();
-        tokio::spawn(async move {
-            let outcomes = pending.await;
-            let _ = events.send(Event::Confirmed(numbers, outcomes));
-        });
-    }
-
     /// The ledger has answered: what is durable is confirmed (where our own partition is read back: once it came by).
-    pub(super) fn confirmed(&mut self, numbers: &[Number], outcomes: Vec<Outcome>) {
-        for (number, outcome) in numbers.iter().zip(outcomes) {
-            let Some(item) = self.items.get_mut(number) else { continue };
+    pub(super) fn confirmed(&mut self, outcomes: Vec<(Number, Outcome)>) {
+        for (number, outcome) in outcomes {
+            let Some(item) = self.items.get_mut(&number) else { continue };
             match outcome {
                 Outcome::Durable(Some(offset)) => {
                     self.progress.ledger_at(offset);
@@ -137,9 +122,9 @@ impl Unit {
                         }
                     }
                     if self.read_back.is_some_and(|read| offset >= read) {
-                        self.unconfirmed.insert(offset, *number);
+                        self.unconfirmed.insert(offset, number);
                     } else {
-                        self.arm_confirmed(*number);
+                        self.arm_confirmed(number);
                     }
                 }
                 // Not in the ledger, so nothing leaves. An unknown one may stand there: a next owner would call it in doubt,
@@ -233,7 +218,7 @@ impl Unit {
 
     /// Whether nothing is under way.
     pub(super) fn is_quiet(&self) -> bool {
-        self.pending_writes() == 0 && !self.items.values().any(|i| matches!(i.phase, Phase::InFlight | Phase::Closing | Phase::Arming(_)))
+        !self.is_writing() && !self.items.values().any(|i| matches!(i.phase, Phase::InFlight | Phase::Closing | Phase::Arming(_)))
     }
 
     /// The call leaves.

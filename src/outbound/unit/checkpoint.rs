@@ -134,7 +134,7 @@ impl Unit {
         let unit = self.unit;
         tokio::spawn(async move {
             let offset = write(&*parts.log, unit, now).await;
-            let _ = events.send(Event::Written(Written::Checkpoint(offset)));
+            let _ = events.send(Event::Written(vec![Written::Checkpoint(offset)]));
         });
     }
 

@@ -34,8 +34,7 @@ impl Unit {
             receipts: orders::Receipts::default(),
             handles: handles::Handles::default(),
             channels: HashMap::new(),
-            writes: Arc::default(),
-            kept_receipts: true,
+            outbox: outbox::Outbox::default(),
             lost: false,
         }
     }
@@ -43,7 +42,8 @@ impl Unit {
     /// Reads what waits, then starts reading lanes and orders.
     pub(super) async fn begin(&mut self) {
         self.load_schedule_summary().await;
-        self.load_pauses().await;
+        self.load_commands().await;
+        self.load_awaited_receipts().await;
         for (topic, offset) in
             [(Topic::OutUrgent, 0), (Topic::OutNormal, 1), (Topic::OutBulk, 2)].map(|(t, i)| (t, self.progress.lane_next(i)))
         {
@@ -56,21 +56,43 @@ impl Unit {
         self.refill_limits();
     }
 
-    /// Pauses given by hand hold over a restart.
-    async fn load_pauses(&mut self) {
+    /// Pauses and limits given by hand hold over a restart, and with another owner.
+    async fn load_commands(&mut self) {
         let channels: Vec<String> = self.channels.keys().map(|c| c.to_string()).collect();
         for channel in channels {
-            let until = loop {
-                match self.parts.store.setting(&pause_setting(&channel)).await {
-                    Ok(until) => break until,
+            let until = self.setting(&pause_setting(&channel)).await.parse().ok().map(Time).filter(|until| *until > clock::now());
+            if until.is_some() {
+                self.answer(Ask::Pause(channel.clone(), until));
+            }
+            if let Ok((rate, until)) = serde_json::from_str(&self.setting(&throttle_setting(&channel)).await) {
+                self.answer(Ask::Throttle(channel, Some(rate), until));
+                self.end_throttles();
+            }
+        }
+    }
+
+    async fn load_awaited_receipts(&mut self) {
+        for channel in self.channels.keys().cloned().collect::<Vec<_>>() {
+            loop {
+                match self.parts.store.awaited_receipts(&channel).await {
+                    Ok(ids) => break ids.iter().for_each(|id| self.receipts.kept_for(&channel, id)),
                     Err(e) => {
-                        self.store_failed("a pause cannot be read; outbound waits", &e.to_string());
+                        self.store_failed("early receipts cannot be read; outbound waits", &e.to_string());
                         tokio::time::sleep(Duration::from_secs(1)).await;
                     }
                 }
-            };
-            if let Some(until) = until.and_then(|text| text.parse().ok()).map(Time).filter(|until| *until > clock::now()) {
-                self.answer(Ask::Pause(channel, Some(until)));
+            }
+        }
+    }
+
+    async fn setting(&mut self, name: &str) -> String {
+        loop {
+            match self.parts.store.setting(name).await {
+                Ok(value) => return value.unwrap_or_default(),
+                Err(e) => {
+                    self.store_failed("a setting cannot be read; outbound waits", &e.to_string());
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
             }
         }
     }
@@ -100,9 +122,9 @@ impl Unit {
     pub(super) fn on(&mut self, event: Event) {
         match event {
             Event::Fed(records) => records.into_iter().for_each(|r| self.fed(r)),
-            Event::Confirmed(numbers, outcomes) => self.confirmed(&numbers, outcomes),
+            Event::Confirmed(outcomes) => self.confirmed(outcomes),
             Event::Landed(number, landing) => self.landed(number, landing),
-            Event::Written(written) => self.written(written),
+            Event::Written(written) => written.into_iter().for_each(|w| self.written(w)),
             Event::Due(channel, lane, rows) => self.loaded(&channel, lane, rows),
             Event::Found(lookup, message) => self.found(*lookup, message),
             Event::Handle(number, conversation, handle) => self.handle_found(number, conversation, handle),
@@ -276,6 +298,7 @@ impl Unit {
         let channels = self.parts.channels.get();
         let mine: Vec<Arc<Channel>> = channels.by_id.values().filter(|c| c.unit == self.unit).cloned().collect();
         self.channels.retain(|id, _| mine.iter().any(|c| c.id == *id));
+        let mut by_hand = Vec::new();
         for channel in mine {
             self.lanes.limits(&channel.id, limits(&channel));
             match self.channels.get_mut(&channel.id) {
@@ -283,6 +306,9 @@ impl Unit {
                     // A reload may have mended what suspended it.
                     standing.channel = Arc::clone(&channel);
                     standing.login = None;
+                    if standing.throttled.is_some() {
+                        by_hand.push(Arc::clone(&channel.id));
+                    }
                     if standing.suspended.take().is_some() {
                         let until = standing.paused_until.map(clock::steady_at);
                         self.lanes.pause(&channel.id, until);
@@ -293,6 +319,7 @@ impl Unit {
                 }
             }
         }
+        by_hand.iter().for_each(|channel| self.put_limit_in_force(channel));
     }
 
     pub(super) fn answer(&mut self, ask: Ask) {
@@ -314,7 +341,31 @@ impl Unit {
                 }
                 self.lanes.pause(&channel, until.map(clock::steady_at));
             }
-            Ask::Throttle(channel, rate) => self.lanes.replace_sender(&channel, Limit::of_rate(rate)),
+            Ask::Throttle(channel, rate, until) => {
+                if let Some(standing) = self.channels.get_mut(channel.as_str()) {
+                    standing.throttled = rate.map(|rate| (rate, until));
+                    self.put_limit_in_force(&channel);
+                }
+            }
+        }
+    }
+
+    /// The limit given by hand while it holds, else the configured one.
+    fn put_limit_in_force(&mut self, channel: &str) {
+        let Some(standing) = self.channels.get(channel) else { return };
+        let configured = || limits(&standing.channel).own.into_iter().find(|(scope, _)| *scope == Scope::Sender).map(|(_, limit)| limit);
+        if let Some(limit) = standing.throttled.map(|(rate, _)| Limit::of_rate(rate)).or_else(configured) {
+            self.lanes.replace_sender(channel, limit, clock::steady());
+        }
+    }
+
+    /// Limits given by hand end.
+    pub(super) fn end_throttles(&mut self) {
+        let now = clock::now();
+        let is_over = |s: &Standing| s.throttled.is_some_and(|(_, until)| until.is_some_and(|until| until <= now));
+        let over: Vec<Arc<str>> = self.channels.iter().filter(|(_, s)| is_over(s)).map(|(id, _)| Arc::clone(id)).collect();
+        for channel in over {
+            self.answer(Ask::Throttle(channel.to_string(), None, None));
         }
     }
 
@@ -393,6 +444,7 @@ impl Standing {
             channel,
             suspended: None,
             paused_until: None,
+            throttled: None,
             last_error: None,
             login: None,
             logging_in: false,

@@ -34,15 +34,15 @@ impl Unit {
     }
 
     fn write_handle(&mut self, conversation: Arc<str>, handle: store::Handle, then: Written) {
-        self.writes.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let (store, events, writes) = (Arc::clone(&self.parts.store), self.events.clone(), Arc::clone(&self.writes));
+        self.outbox.pending.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let (store, events, writes) = (Arc::clone(&self.parts.store), self.events.clone(), Arc::clone(&self.outbox.pending));
         tokio::spawn(async move {
             while let Err(e) = store.keep_handle(&conversation, handle.clone()).await {
                 let _ = events.send(Event::StoreFailed("what a person can be answered with is not kept", e.to_string()));
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
             writes.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
-            let _ = events.send(Event::Written(then));
+            let _ = events.send(Event::Written(vec![then]));
         });
     }
 

@@ -12,6 +12,7 @@ mod feeder;
 mod handles;
 mod land;
 mod orders;
+mod outbox;
 mod park;
 mod publish;
 
@@ -31,6 +32,7 @@ use super::limit::{Limit, Micros, View};
 use super::owner::Replay;
 use crate::channels::{Channel, Live};
 use crate::clock;
+use crate::config::units::Rate;
 use crate::envelope::Writer;
 use crate::ids::MessageId;
 use crate::log::{EventLog, Outcome, Position, Stored, Topic};
@@ -81,8 +83,8 @@ pub enum Ask {
     },
     /// Hold a channel until then; `None` lets it go.
     Pause(String, Option<Time>),
-    /// Another limit for a channel's sender, now.
-    Throttle(String, crate::config::units::Rate),
+    /// Another limit for a channel's sender, now, until then; `None` gives the configured one back.
+    Throttle(String, Option<Rate>, Option<Time>),
 }
 
 /// How a channel stands, as its owner sees it. Another node than the owner shows nothing of it.
@@ -115,6 +117,11 @@ pub struct ChannelView {
 /// The setting that keeps a pause over a restart: until when, in milliseconds of the wall clock; empty when there is none.
 pub fn pause_setting(channel: &str) -> String {
     format!("pause/{channel}")
+}
+
+/// The setting that keeps a limit given by hand: the rate and until when, as JSON; empty when there is none.
+pub fn throttle_setting(channel: &str) -> String {
+    format!("throttle/{channel}")
 }
 
 /// How long a graceful stop waits for calls in flight.
@@ -174,9 +181,9 @@ struct Item {
 /// What comes back from work beside the task.
 enum Event {
     Fed(Vec<Stored>),
-    Confirmed(Vec<Number>, Vec<Outcome>),
+    Confirmed(Vec<(Number, Outcome)>),
     Landed(Number, Landing),
-    Written(Written),
+    Written(Vec<Written>),
     Due(Arc<str>, Priority, Vec<(Cursor, Row)>),
     Found(Box<orders::Lookup>, Option<Message>),
     Handle(Number, Arc<str>, Option<store::Handle>),
@@ -248,9 +255,7 @@ struct Unit {
     receipts: orders::Receipts,
     handles: handles::Handles,
     channels: HashMap<Arc<str>, Standing>,
-    writes: Arc<std::sync::atomic::AtomicUsize>,
-    /// Whether receipts may lie in the store that wait for their message.
-    kept_receipts: bool,
+    outbox: outbox::Outbox,
     lost: bool,
 }
 
@@ -259,6 +264,8 @@ struct Standing {
     channel: Arc<Channel>,
     suspended: Option<String>,
     paused_until: Option<Time>,
+    /// A limit given by hand, and until when.
+    throttled: Option<(Rate, Option<Time>)>,
     last_error: Option<String>,
     login: Option<(fairway_adapters::contract::Secret, Micros)>,
     logging_in: bool,
@@ -300,6 +307,7 @@ pub async fn run(
             None => state.step(),
             Some(_) => Some(clock::steady() + 20_000),
         };
+        let wake = wake.into_iter().chain(state.flush(clock::steady())).min();
         if state.lost || stopping.is_some_and(|until| state.is_quiet() || clock::steady() > until) {
             break;
         }

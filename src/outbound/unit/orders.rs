@@ -19,6 +19,13 @@ pub(super) struct Receipts {
     by_conversation: HashMap<Arc<str>, Vec<MessageId>>,
     order: VecDeque<MessageId>,
     early: HashMap<String, Vec<(u64, Receipt<'static>)>>,
+    /// Channel and provider id (hashed) for which receipts lie in the store. What is older than a day there is gone; asking for
+    /// it once more costs little.
+    kept: HashSet<u64>,
+}
+
+fn kept_key(channel: &str, provider_id: &str) -> u64 {
+    crate::ids::fingerprint(&[channel.as_bytes(), provider_id.as_bytes()]) as u64
 }
 
 /// A look-up in the store, and what it is for.
@@ -34,6 +41,11 @@ pub(super) enum Lookup {
 }
 
 impl Receipts {
+    /// Receipts of this provider id lie in the store.
+    pub(super) fn kept_for(&mut self, channel: &str, provider_id: &str) {
+        self.kept.insert(kept_key(channel, provider_id));
+    }
+
     pub(super) fn knows(&self, id: MessageId) -> bool {
         self.known.contains_key(&id)
     }
@@ -105,7 +117,7 @@ impl Unit {
         tokio::spawn(async move {
             // Not dealt with: the process stops, and the next owner reads the order again.
             if sent.is_ok() && dealt.await.is_ok() {
-                let _ = events.send(Event::Written(Written::Order(offset)));
+                let _ = events.send(Event::Written(vec![Written::Order(offset)]));
             }
         });
     }
@@ -225,15 +237,16 @@ impl Unit {
                 self.apply(Some(offset), item.message.id, &receipt);
             }
         }
-        if self.kept_receipts {
-            self.take_kept_receipts(item);
+        let channel = &item.message.channel;
+        let kept: Vec<String> = item.provider_ids.iter().filter(|id| self.receipts.kept.remove(&kept_key(channel, id))).cloned().collect();
+        if !kept.is_empty() {
+            self.take_kept_receipts(channel.clone(), kept);
         }
     }
 
     /// Receipts that came before a restart and before their message.
-    fn take_kept_receipts(&self, item: &Item) {
+    fn take_kept_receipts(&self, channel: String, ids: Vec<String>) {
         let (store, log, unit) = (Arc::clone(&self.parts.store), Arc::clone(&self.parts.log), self.unit);
-        let (channel, ids) = (item.message.channel.clone(), item.provider_ids.clone());
         tokio::spawn(async move {
             for provider_id in ids {
                 let Ok(kept) = store.take_receipts(&channel, &provider_id).await else { continue };
@@ -337,8 +350,8 @@ impl Unit {
             return self.keep_early(offset, &provider_id, receipt);
         }
         // Nobody's, for now: kept for a day, and tried when a message with its id is accepted.
-        self.kept_receipts = true;
         let provider_id = receipt.provider_message_id.to_string();
+        self.receipts.kept_for(&channel, &provider_id);
         let order = Order::Receipt { channel: channel.clone(), peer: String::new(), received_at: clock::now(), receipt };
         let (store, events) = (Arc::clone(&self.parts.store), self.events.clone());
         tokio::spawn(async move {
@@ -346,7 +359,7 @@ impl Unit {
             while store.keep_receipt(&channel, &provider_id, bytes.clone(), clock::now()).await.is_err() {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
-            let _ = events.send(Event::Written(Written::Order(offset)));
+            let _ = events.send(Event::Written(vec![Written::Order(offset)]));
         });
     }
 

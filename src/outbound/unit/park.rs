@@ -192,8 +192,8 @@ impl Unit {
             body: serde_json::to_vec(&*item.message).unwrap_or_default(),
         };
         let (store, events) = (Arc::clone(&self.parts.store), self.events.clone());
-        self.writes.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let writes = Arc::clone(&self.writes);
+        self.outbox.pending.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let writes = Arc::clone(&self.outbox.pending);
         tokio::spawn(async move {
             while let Err(e) = store.park(vec![row.clone()]).await {
                 let _ = events.send(Event::StoreFailed("a message cannot be parked", e.to_string()));
@@ -356,6 +356,7 @@ impl Unit {
         self.load_due();
         self.delete_rows();
         self.resume_feeds();
+        self.end_throttles();
         self.checkpoint();
         self.meter(now);
     }

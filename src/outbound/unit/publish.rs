@@ -3,13 +3,10 @@
 use super::*;
 use crate::envelope::{Attributes, partition};
 use crate::ids::{self, Fingerprint};
-use crate::log::{Durability, Headers, Record};
+use crate::log::{Headers, Record};
 use crate::orders::Order;
 use fairway_adapters::contract::event::{Change, ContactUpdated, Created, Notice, ReplyTo, Severity};
 use fairway_adapters::contract::{Body, Data, ErrorClass, Message as Content, Part, Raw, Reason, State, Status, Text};
-
-/// How long an append that failed waits before it is tried again.
-const AGAIN: Duration = Duration::from_millis(500);
 
 /// The reason when a message's channel is not configured.
 pub(super) fn no_channel(channel: &str) -> Reason {
@@ -218,31 +215,6 @@ impl Unit {
             replaces: None,
         };
         self.parts.writer.record(Topic::Notices, &attributes, data)
-    }
-
-    /// Appends until all of it is durable, then reports. What is durable already is not appended again.
-    pub(super) fn persist(&mut self, records: Vec<Record>, then: Written) {
-        self.writes.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let first = self.parts.log.append(records.clone(), Durability::Log);
-        let (log, events, writes) = (Arc::clone(&self.parts.log), self.events.clone(), Arc::clone(&self.writes));
-        tokio::spawn(async move {
-            let mut left = records;
-            let mut outcomes = first.await;
-            loop {
-                left = left.into_iter().zip(&outcomes).filter(|(_, o)| !o.is_durable()).map(|(r, _)| r).collect();
-                if left.is_empty() {
-                    break;
-                }
-                tokio::time::sleep(AGAIN).await;
-                outcomes = log.append(left.clone(), Durability::Log).await;
-            }
-            writes.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
-            let _ = events.send(Event::Written(then));
-        });
-    }
-
-    pub(super) fn pending_writes(&self) -> usize {
-        self.writes.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     pub(super) fn written(&mut self, written: Written) {
