@@ -123,7 +123,7 @@ fn all(found: [Option<String>; 3]) -> Option<[String; 3]> {
 
 /// The object a body begins with.
 pub(super) fn first_object(text: &str) -> Option<Object<'_>> {
-    serde_json::Deserializer::from_str(text).into_iter::<Object<'_>>().next()?.ok()
+    Object::first(text)
 }
 
 /// Amazon SNS: RSA over the named fields, with a certificate of Amazon's.

@@ -18,6 +18,11 @@ impl<'a> Object<'a> {
         serde_json::from_str(text).ok()
     }
 
+    /// Reads the object a text begins with, whatever follows it.
+    pub fn first(text: &'a str) -> Option<Self> {
+        serde_json::Deserializer::from_str(text).into_iter::<Self>().next()?.ok()
+    }
+
     /// A field as it came; `None` when absent or null.
     pub fn raw(&self, name: &str) -> Option<&'a RawValue> {
         self.0.iter().find(|(n, _)| n == name).map(|(_, raw)| *raw).filter(|raw| raw.get() != "null")
