@@ -169,6 +169,8 @@ impl Place {
     async fn says(&self, key: u8, text: &str) {
         let message = json!({ "id": format!("m{key}"), "parts": [{ "type": "text", "text": text }] });
         self.happens(key, "fairway.message.received", json!({ "from": { "address": "telegram:1" }, "message": message })).await;
+        // Words of one millisecond have no order.
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
