@@ -143,6 +143,8 @@ impl App {
         let units = owner::Units::default();
         let owner = tokio::spawn(owner::run(Arc::clone(&parts), units.clone(), units_stopping));
         tokio::spawn(control::follow(Arc::clone(&log), units.clone()));
+        // Views are wanted before the first unit is owned; whoever then owns unit 0 takes them over by a tenure of his own.
+        tokio::spawn(projector::run(Arc::clone(&log), Arc::clone(&store)));
         let feed = Feed::open(Arc::clone(&log), secret_setting(&*store, "cursor_key").await.map_err(wrong)?).await.map_err(wrong)?;
         tokio::spawn(Arc::clone(&feed).run());
         let acceptor = Acceptor::new(Arc::clone(&parts), units.clone());

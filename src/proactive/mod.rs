@@ -111,12 +111,14 @@ pub struct Room {
     stirred: Notify,
     /// A reminder or trigger was changed by hand: what is due is looked at at once.
     changed: Notify,
+    /// When this process began.
+    opened_at: fairway_adapters::contract::Time,
 }
 
 impl Room {
     /// Opens the room; its tables are there (see [`open_tables`]).
     pub fn open(parts: Parts) -> Arc<Self> {
-        Arc::new(Self { parts, stirred: Notify::new(), changed: Notify::new() })
+        Arc::new(Self { parts, stirred: Notify::new(), changed: Notify::new(), opened_at: crate::clock::now() })
     }
 
     /// Runs until the process ends: the gate's board, the runner, the follower.

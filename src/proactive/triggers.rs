@@ -262,9 +262,9 @@ impl Room {
         let away = |e: ReadError| crate::store::Error(e.to_string());
         let rows = self.parts.db.read("SELECT part, next FROM proactive_positions WHERE name = 'watcher'".into(), Vec::new()).await?;
         let known: HashMap<i64, i64> = rows.iter().map(|r| Ok((r.int(0)?, r.int(1)?))).collect::<Result<_, crate::store::Error>>()?;
-        // A watcher that was never there before begins with what comes, not with a week of the past.
-        let (begins, ends) =
-            (self.parts.log.begins(Topic::Inbound).await.map_err(away)?, self.parts.log.ends(Topic::Inbound).await.map_err(away)?);
+        // A watcher that was never there before begins with what came since this process runs, not with a week of the past.
+        let begins = self.parts.log.begins(Topic::Inbound).await.map_err(away)?;
+        let ends = self.parts.log.since(Topic::Inbound, self.opened_at.0).await.map_err(away)?;
         for partition in 0..self.parts.log.partitions(Topic::Inbound) {
             let begin = begins.get(&partition).copied().unwrap_or(0);
             let end = ends.get(&partition).copied().unwrap_or(begin);

@@ -17,6 +17,11 @@ fn on_servers() -> bool {
     std::env::var("FAIRWAY_STORY_LOG").as_deref() == Ok("kafka")
 }
 
+/// How long a story waits for what it calls that many seconds: servers of others, and a machine with other things to do, take theirs.
+fn patience(seconds: u64) -> Duration {
+    Duration::from_secs(seconds * if on_servers() { 6 } else { 3 })
+}
+
 /// A database of this name on the server of the tests.
 pub async fn database(name: &str) -> String {
     let server = std::env::var("FAIRWAY_TEST_POSTGRES").expect("FAIRWAY_TEST_POSTGRES names the server; tests/run.sh starts one");
@@ -224,20 +229,28 @@ impl World {
 
     /// Waits until something is true.
     pub async fn until(&self, what: &str, seconds: u64, mut holds: impl AsyncFnMut(&Self) -> bool) {
-        let until = Instant::now() + Duration::from_secs(seconds);
+        let until = Instant::now() + patience(seconds);
         while !holds(self).await {
             assert!(Instant::now() < until, "{what} did not happen in {seconds} s\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
+    /// A message, once the views have it.
     pub async fn message(&self, id: &str) -> Value {
-        self.get(&format!("/v1/messages/{id}")).await
+        let until = Instant::now() + patience(5);
+        loop {
+            let reply = self.ask("GET", &format!("/v1/messages/{id}"), None).await.expect("an answer");
+            if reply.status.is_success() {
+                return serde_json::from_slice(&reply.body).expect("JSON");
+            }
+            assert!(reply.status == 404 && Instant::now() < until, "{id}: {}\n{}", reply.status, self.log());
+        }
     }
 
     /// Waits until a message is in one of these states.
     pub async fn reaches(&self, id: &str, states: &[&str], seconds: u64) -> Value {
-        let until = Instant::now() + Duration::from_secs(seconds);
+        let until = Instant::now() + patience(seconds);
         loop {
             let message = self.message(id).await;
             if states.contains(&message["state"].as_str().unwrap_or_default()) {
