@@ -1,6 +1,13 @@
 //! Who may ask: API keys with scopes, hashed at rest; without any key, loopback alone.
 
-use std::{net::SocketAddr, num::NonZeroU32, sync::Arc};
+use std::{
+    net::SocketAddr,
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State as Extract};
 use axum::middleware::Next;
@@ -56,6 +63,8 @@ impl Caller {
 pub struct Keys {
     store: Arc<dyn Store>,
     keys: RwLock<Vec<ApiKey>>,
+    /// Grows with every change made on this node, under the lock.
+    changes: AtomicU64,
     loopback: bool,
     host: String,
     limiter: DefaultKeyedRateLimiter<String>,
@@ -89,15 +98,22 @@ impl Keys {
             .unwrap_or(Quota::per_second(NonZeroU32::MIN))
             .allow_burst(NonZeroU32::new(rate.count).unwrap_or(NonZeroU32::MIN));
         let host = url::Url::parse(public_url).ok().and_then(|u| u.host_str().map(str::to_owned)).unwrap_or_default();
-        Ok(Self { store, keys: RwLock::new(keys), loopback, host, limiter: RateLimiter::keyed(quota), rate })
+        Ok(Self { store, keys: RwLock::new(keys), changes: AtomicU64::new(0), loopback, host, limiter: RateLimiter::keyed(quota), rate })
     }
 
     /// Keys made or revoked on another node hold here within seconds. Runs until the process ends.
     pub async fn follow(self: Arc<Self>) {
         loop {
             tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+            let changes = self.changes.load(Ordering::Acquire);
             match self.store.api_keys().await {
-                Ok(keys) => *self.keys.write() = keys,
+                Ok(read) => {
+                    let mut keys = self.keys.write();
+                    // What was changed here while it was read is not undone by what was read.
+                    if self.changes.load(Ordering::Acquire) == changes {
+                        *keys = read;
+                    }
+                }
                 Err(e) => tracing::debug!(error = %e, "keys cannot be read now"),
             }
         }
@@ -134,6 +150,7 @@ impl Keys {
         if !keys.iter().any(|k| k.id == key.id) {
             keys.push(key.clone());
         }
+        self.changes.fetch_add(1, Ordering::AcqRel);
         drop(keys);
         Ok((key, secret))
     }
@@ -143,9 +160,12 @@ impl Keys {
         let Some(mut key) = self.keys.read().iter().find(|k| k.id == id).cloned() else { return Ok(false) };
         key.revoked_at = Some(clock::now());
         self.store.put_api_key(key.clone()).await?;
-        if let Some(old) = self.keys.write().iter_mut().find(|k| k.id == id) {
+        let mut keys = self.keys.write();
+        if let Some(old) = keys.iter_mut().find(|k| k.id == id) {
             *old = key;
         }
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        drop(keys);
         Ok(true)
     }
 

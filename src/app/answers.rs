@@ -1,13 +1,10 @@
 //! Sends what people who said a word are owed: through the lanes, like everything else.
 
-use std::time::Duration;
-
 use fairway_adapters::contract::event::Origin;
 use fairway_adapters::contract::{Category, Part, SendRequest, part};
 use tokio::sync::mpsc;
 
 use crate::consent::Owed;
-use crate::log::Outcome;
 use crate::outbound::accept::{Acceptor, Act};
 
 /// Runs until the process ends. An answer is named by the word it answers, so that it goes once.
@@ -27,11 +24,7 @@ pub(super) async fn run(acceptor: Acceptor, mut owed: mpsc::UnboundedReceiver<Ow
             acceptor.prepare(request, Origin::AutoReply, act, None).await
         };
         match ready {
-            Ok(ready) => {
-                while !acceptor.append(std::slice::from_ref(&ready), true).await.iter().all(Outcome::is_durable) {
-                    tokio::time::sleep(Duration::from_millis(500)).await;
-                }
-            }
+            Ok(ready) => acceptor.append_all(vec![ready], true).await,
             Err(e) => tracing::warn!(channel = answer.channel, code = e.code, "a word cannot be answered: {}", e.detail),
         }
         let _ = answer.done.send(());

@@ -50,13 +50,7 @@ pub async fn run(log: Arc<dyn EventLog>, acceptor: Acceptor, writer: Writer) {
                 Err(e) => refused.push(refusal(&writer, record, &e)),
             }
         }
-        while !ready.is_empty() {
-            let outcomes = acceptor.append(&ready, again).await;
-            ready = ready.into_iter().zip(outcomes).filter(|(_, o)| !o.is_durable()).map(|(r, _)| r).collect();
-            if !ready.is_empty() {
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
-        }
+        acceptor.append_all(ready, again).await;
         while !refused.is_empty() {
             let outcomes = log.append(refused.clone(), Durability::Log).await;
             refused = refused.into_iter().zip(outcomes).filter(|(_, o)| !o.is_durable()).map(|(r, _)| r).collect();

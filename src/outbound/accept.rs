@@ -21,6 +21,8 @@ use crate::telemetry::{self, names};
 
 /// How long trying goes on when the sender names no end.
 const TRY_FOR: i64 = 24 * 3_600_000;
+/// How long an append that failed waits before it is tried again.
+const AGAIN: std::time::Duration = std::time::Duration::from_millis(500);
 /// How far ahead a message may be scheduled.
 const AHEAD: i64 = 366 * 86_400_000;
 
@@ -163,6 +165,19 @@ impl Acceptor {
             telemetry::counter(&names::ACCEPTED, &[&ready.channel.id, ready.accepted.request.priority.word()]).increment(1);
         }
         outcomes
+    }
+
+    /// Makes messages durable in their lanes, however long that takes. What an attempt left open is marked as a repeat: it may be
+    /// there.
+    pub async fn append_all(&self, mut ready: Vec<Ready>, mut again: bool) {
+        while !ready.is_empty() {
+            let outcomes = self.append(&ready, again).await;
+            ready = ready.into_iter().zip(outcomes).filter(|(_, o)| !o.is_durable()).map(|(r, _)| r).collect();
+            if !ready.is_empty() {
+                again = true;
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
     }
 
     /// When a message will leave as far as the limits tell, and what holds it.

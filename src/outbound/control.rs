@@ -75,8 +75,9 @@ impl Command {
             headers: Headers::default(),
             value: Some(serde_json::to_vec(&self).unwrap_or_default().into()),
         };
-        let told = log.append(vec![record], Durability::Log).await;
+        // The owner here need not wait for a log that is slow.
         self.tell(units);
+        let told = log.append(vec![record], Durability::Log).await;
         if !told.iter().all(Outcome::is_durable) {
             tracing::warn!("a command was not told to the other nodes now; they find it when they next own the channel");
         }

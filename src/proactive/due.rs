@@ -19,6 +19,7 @@ use serde_json::{Map, Value};
 
 use super::audiences::Person;
 use super::campaigns::Order;
+use super::reading::UNIT;
 use super::templates::{Source, Writer};
 use super::{Failed, Room, Wrong, campaigns, prices};
 use crate::clock;
@@ -36,8 +37,6 @@ const BATCH: i64 = 500;
 const REST: Duration = Duration::from_millis(100);
 /// How long something that failed waits.
 const AGAIN: Duration = Duration::from_millis(500);
-/// The unit whose owner takes out what is due, so that one node does.
-const UNIT: u32 = 0;
 /// Writers kept at hand.
 const WRITERS: usize = 1000;
 
@@ -198,13 +197,7 @@ impl Room {
         let named: Vec<String> = done.first().map_or(Ok(Vec::new()), |d| d.rows.iter().map(|r| r.text(0)).collect())?;
         ready.retain(|r: &Ready| named.contains(&r.accepted.id.to_string()));
         telemetry::counter(&names::DUE_MESSAGES, &[]).increment(ready.len() as u64);
-        while !ready.is_empty() {
-            let outcomes = self.parts.acceptor.append(&ready, again).await;
-            ready = ready.into_iter().zip(outcomes).filter(|(_, o)| !Outcome::is_durable(o)).map(|(r, _)| r).collect();
-            if !ready.is_empty() {
-                tokio::time::sleep(AGAIN).await;
-            }
-        }
+        self.parts.acceptor.append_all(ready, again).await;
         let sql = format!("UPDATE dues SET state = 'accepted', level = 1 {of} AND level = 0 AND state = 'planned'");
         self.parts.db.write(vec![Statement::each(sql, accepted)]).await?;
         Ok(())

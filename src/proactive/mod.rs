@@ -17,6 +17,7 @@ pub mod due;
 pub mod links;
 pub mod lint;
 pub mod prices;
+mod reading;
 pub mod reminders;
 pub mod tables;
 pub mod templates;

@@ -4,7 +4,6 @@
 //! person's rows back. Both are written together with the position in the log, so that no event counts twice and none is
 //! forgotten.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,18 +16,17 @@ use serde_with::skip_serializing_none;
 use super::audiences::Person;
 use super::content::Condition;
 use super::due::{self, Composed, Due, Kind, Step};
+use super::reading::UNIT;
 use super::{Failed, Room, Wrong, when};
 use crate::clock;
 use crate::envelope;
 use crate::ids;
-use crate::log::{Position, ReadError, Reader, Stored, Topic};
+use crate::log::{Stored, Topic};
 use crate::store::db::Statement;
 use crate::values;
 
 /// Records of one transaction.
 const BATCH: usize = 1000;
-/// The unit whose owner watches, so that one node does.
-const UNIT: u32 = 0;
 /// How long the list of triggers is believed.
 const BELIEVED: Duration = Duration::from_millis(500);
 /// How long a batch waits for more.
@@ -232,59 +230,31 @@ impl Room {
 
     /// Watches as long as this node is the one to.
     async fn watch(&self) -> Result<(), Failed> {
-        let mut reader = self.parts.log.reader();
-        self.assign_watcher(&mut *reader).await?;
+        // Where it was never there before it begins with what came since this process runs, not with a week of the past.
+        let mut reading = self.reading("watcher", &[Topic::Inbound], Some(self.opened_at)).await?;
         let (mut watching, mut looked) = (Vec::new(), None::<tokio::time::Instant>);
-        while self.parts.units.owns(UNIT) {
-            let records = match tokio::time::timeout(Duration::from_millis(500), reader.next(BATCH)).await {
-                Err(_) => continue,
-                Ok(Ok(records)) => records,
-                Ok(Err(ReadError::Expired(at, oldest))) => {
-                    reader.assign(Position { offset: oldest, ..at });
-                    continue;
-                }
-                Ok(Err(e)) => return Err(crate::store::Error(e.to_string()).into()),
-            };
-            if looked.is_none_or(|at| at.elapsed() > BELIEVED) {
+        while let Some(records) = reading.next(BATCH).await? {
+            if !records.is_empty() && looked.is_none_or(|at| at.elapsed() > BELIEVED) {
                 (watching, looked) = (self.watching().await?, Some(tokio::time::Instant::now()));
             }
-            let few = records.len() < BATCH / 4;
-            let statements = self.react(&records, &watching).await?;
-            self.parts.db.write(statements).await?;
-            if few {
+            let mut statements = self.react(&records, &watching).await?;
+            statements.extend(reading.place(!statements.is_empty()));
+            if !statements.is_empty() {
+                self.parts.db.write(statements).await?;
+            }
+            if !records.is_empty() && records.len() < BATCH / 4 {
                 tokio::time::sleep(PATIENCE).await;
             }
         }
         Ok(())
     }
 
-    async fn assign_watcher(&self, reader: &mut dyn Reader) -> Result<(), Failed> {
-        let away = |e: ReadError| crate::store::Error(e.to_string());
-        let rows = self.parts.db.read("SELECT part, next FROM proactive_positions WHERE name = 'watcher'".into(), Vec::new()).await?;
-        let known: HashMap<i64, i64> = rows.iter().map(|r| Ok((r.int(0)?, r.int(1)?))).collect::<Result<_, crate::store::Error>>()?;
-        // A watcher that was never there before begins with what came since this process runs, not with a week of the past.
-        let begins = self.parts.log.begins(Topic::Inbound).await.map_err(away)?;
-        let ends = self.parts.log.since(Topic::Inbound, self.opened_at.0).await.map_err(away)?;
-        for partition in 0..self.parts.log.partitions(Topic::Inbound) {
-            let begin = begins.get(&partition).copied().unwrap_or(0);
-            let end = ends.get(&partition).copied().unwrap_or(begin);
-            let offset = known.get(&i64::from(partition)).map_or(if known.is_empty() { end } else { begin }, |n| *n as u64).max(begin);
-            reader.assign(Position { topic: Topic::Inbound, partition, offset });
-        }
-        if known.is_empty() {
-            let places = ends.iter().map(|(part, end)| values![i64::from(*part), *end as i64]).collect();
-            self.parts.db.write(vec![Statement::each(PLACE, places)]).await?;
-        }
-        Ok(())
-    }
-
-    /// What some records change: rows begun and taken back, reminders stopped, and the position.
+    /// What some records change: rows begun and taken back, reminders stopped.
     async fn react(&self, records: &[Stored], watching: &[Watching]) -> Result<Vec<Statement>, Failed> {
-        let mut places: HashMap<u32, u64> = HashMap::new();
+        let mut any_reminder = None;
         // In the order of the records: what a person does ends what was begun before, and nothing that comes after it.
         let mut statements = Vec::new();
         for record in records {
-            places.insert(record.at.partition, record.at.offset + 1);
             let Some(happened) = happened(record) else { continue };
             let address = happened.person.addresses.first().cloned().unwrap_or_default();
             let now = clock::now().0;
@@ -300,11 +270,21 @@ impl Room {
                     statements.push(Statement::once(BEGIN, row));
                 }
             }
-            self.stop_reminders(&happened, &mut statements).await?;
+            let any = match any_reminder {
+                Some(any) => any,
+                None => *any_reminder.insert(self.any_reminder().await?),
+            };
+            if any {
+                self.stop_reminders(&happened, &mut statements).await?;
+            }
         }
-        let places = places.into_iter().map(|(part, next)| values![i64::from(part), next as i64]).collect();
-        statements.push(Statement::each(PLACE, places));
         Ok(statements)
+    }
+
+    /// Whether there is a reminder that what somebody does could stop: most messages come where there is none.
+    async fn any_reminder(&self) -> Result<bool, Failed> {
+        let sql = "SELECT 1 FROM makers WHERE kind = 'reminder' AND state = 'active' LIMIT 1";
+        Ok(!self.parts.db.read(sql.into(), Vec::new()).await?.is_empty())
     }
 
     /// Stops the reminders of a person that end by what they did.
@@ -329,8 +309,6 @@ impl Room {
     }
 }
 
-const PLACE: &str = "INSERT INTO proactive_positions (name, part, next) VALUES ('watcher', ?1, ?2)
-    ON CONFLICT (name, part) DO UPDATE SET next = excluded.next";
 const BEGIN: &str = "INSERT INTO dues (kind, maker, version, step, due, state, level, address, data, recall)
     VALUES ('trigger', ?1, 1, ?2, ?3, 'waiting', 0, ?4, ?5, 0) ON CONFLICT DO NOTHING";
 const OVER: &str = "UPDATE dues SET state = 'cancelled', level = 1, reason = ?3

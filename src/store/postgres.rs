@@ -1,6 +1,7 @@
 //! PostgreSQL: one writer connection that commits all that waits together, a few readers, both made again when they are lost.
 //!
-//! While the server is away every call fails at once or after five seconds; whoever asks tries again. A write whose commit was
+//! While the server is away every call fails at once or after five seconds, and one that hangs after thirty; whoever asks tries
+//! again. A write whose commit was
 //! not answered may have happened: all of the store's writes can be repeated.
 
 use std::{borrow::Cow, time::Duration};
@@ -21,6 +22,8 @@ const TOGETHER: usize = 256;
 const READERS: usize = 4;
 /// How long a connection, or a free reader, is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long an answer is waited for: a server that hangs is one that is away.
+const HANGS: Duration = Duration::from_secs(30);
 /// The advisory lock that migrations hold.
 const MIGRATING: i64 = 0x6661_6972_7761_7901;
 
@@ -80,7 +83,7 @@ impl Postgres {
         let sent = self.jobs.send(Job { act, answer });
         Box::pin(async move {
             sent.map_err(|_| Error("it is closed".into()))?;
-            receiver.await.map_err(|_| Error("it is closed".into()))?
+            receiver.await.map_err(|_| Error("no answer came".into()))?
         })
     }
 }
@@ -98,8 +101,14 @@ async fn run(config: Config, tls: MakeRustlsConnect, mut queue: mpsc::UnboundedR
                 }
             };
         }
-        if let Some(writer) = &mut writer {
-            writer.commit(std::mem::take(&mut batch)).await;
+        let Some(current) = &mut writer else { continue };
+        let migrates = batch.iter().any(|job| matches!(job.act, Act::Migrate(..)));
+        let work = current.commit(std::mem::take(&mut batch));
+        if migrates {
+            work.await; // Another node may hold the lock for as long as its steps take.
+        } else if tokio::time::timeout(HANGS, work).await.is_err() {
+            tracing::warn!("the store does not answer; it is asked on another connection");
+            writer = None;
         }
     }
 }
@@ -342,8 +351,15 @@ impl Database for Postgres {
         let readers = self.readers.clone();
         Box::pin(async move {
             let client = readers.get().await.map_err(|e| Error(format!("no connection: {e}")))?;
-            let prepared = client.prepare_cached(&dialect(&sql)).await.map_err(failed)?;
-            let rows = client.query(&prepared, &parameters(&parameters_of)).await.map_err(failed)?;
+            let asked = async {
+                let prepared = client.prepare_cached(&dialect(&sql)).await.map_err(failed)?;
+                client.query(&prepared, &parameters(&parameters_of)).await.map_err(failed)
+            };
+            let Ok(rows) = tokio::time::timeout(HANGS, asked).await else {
+                drop(deadpool_postgres::Object::take(client)); // Nobody else waits on it.
+                return Err(Error("the server does not answer".into()));
+            };
+            let rows = rows?;
             rows.iter().map(row).collect::<Result<_, _>>().map_err(failed)
         })
     }

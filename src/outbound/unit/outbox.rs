@@ -77,23 +77,28 @@ impl Unit {
                     }
                 }
             }
-            let done = |written: Vec<Written>| {
-                pending.fetch_sub(written.len(), std::sync::atomic::Ordering::Relaxed);
-                let _ = events.send(Event::Written(written));
-            };
             let _ = events.send(Event::Confirmed(confirmed));
-            done(written);
+            report(&events, &pending, written);
+            // Each by itself: one that the log will never take holds back no other.
             for (mut left, then) in failed {
-                while !left.is_empty() {
-                    tokio::time::sleep(AGAIN).await;
-                    let outcomes = log.append(left.clone(), Durability::Log).await;
-                    left = not_durable(left, &outcomes);
-                }
-                done(vec![then]);
+                let (log, events, pending) = (Arc::clone(&log), events.clone(), Arc::clone(&pending));
+                tokio::spawn(async move {
+                    while !left.is_empty() {
+                        tokio::time::sleep(AGAIN).await;
+                        let outcomes = log.append(left.clone(), Durability::Log).await;
+                        left = not_durable(left, &outcomes);
+                    }
+                    report(&events, &pending, vec![then]);
+                });
             }
         });
         None
     }
+}
+
+fn report(events: &mpsc::UnboundedSender<Event>, pending: &std::sync::atomic::AtomicUsize, written: Vec<Written>) {
+    pending.fetch_sub(written.len(), std::sync::atomic::Ordering::Relaxed);
+    let _ = events.send(Event::Written(written));
 }
 
 fn not_durable(records: Vec<Record>, outcomes: &[Outcome]) -> Vec<Record> {

@@ -15,7 +15,6 @@ use super::acts::Turn;
 use super::{COLUMNS, Campaign, Checked, Order, Phase, State};
 use crate::channels::Channel;
 use crate::clock;
-use crate::log::Outcome;
 use crate::outbound::accept::{Act, Ready};
 use crate::outbound::limit::Micros;
 use crate::outbound::unit::Ask;
@@ -370,7 +369,7 @@ impl Room {
         let end = "UPDATE campaign_people SET state = ?3, level = 1, reason = ?4 WHERE campaign = ?1 AND number = ?2 AND level = 0";
         let pay = Statement::once("UPDATE campaigns SET spent = ?2 WHERE id = ?1", values![id, spent]);
         self.parts.db.write(vec![self.parts.links.write_down(), Statement::each(plan, planned), Statement::each(end, ended), pay]).await?;
-        self.append(ready, again).await;
+        self.parts.acceptor.append_all(ready, again).await;
         let done = "UPDATE campaign_people SET state = 'accepted', level = 1 WHERE campaign = ?1 AND number = ?2 AND level = 0";
         self.parts.db.write(vec![Statement::each(done, accepted)]).await?;
         telemetry::counter(&names::CAMPAIGN_PEOPLE, &["accepted"]).increment(numbers as u64);
@@ -380,16 +379,6 @@ impl Room {
             self.turn(id, Turn { from: &[State::Running], to: Some(State::Paused), reason, ..Turn::default() }).await?;
         }
         Ok(())
-    }
-
-    async fn append(&self, mut ready: Vec<Ready>, again: bool) {
-        while !ready.is_empty() {
-            let outcomes = self.parts.acceptor.append(&ready, again).await;
-            ready = ready.into_iter().zip(outcomes).filter(|(_, o)| !Outcome::is_durable(o)).map(|(r, _)| r).collect();
-            if !ready.is_empty() {
-                tokio::time::sleep(AGAIN).await;
-            }
-        }
     }
 
     /// Writes one person's message.

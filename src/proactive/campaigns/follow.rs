@@ -1,9 +1,8 @@
 //! The follower: reads from the log what became of our messages and what people did, and writes it into the books.
 //!
-//! Its position is written in the same transaction as what it read, and every change only moves a row forward, so that reading
+//! Its position is never written before what it read, and every change only moves a row forward, so that reading
 //! something twice changes nothing.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +12,8 @@ use serde::Deserialize;
 
 use super::{COLUMNS, Campaign};
 use crate::envelope;
-use crate::log::{Position, ReadError, Reader, Stored, Topic};
+use crate::log::{Stored, Topic};
+use crate::proactive::reading::UNIT;
 use crate::proactive::{Failed, Room};
 use crate::store::db::{Statement, Value};
 use crate::store::rank;
@@ -23,8 +23,6 @@ use crate::values;
 const TOPICS: [Topic; 2] = [Topic::Status, Topic::Inbound];
 /// Records of one transaction.
 const BATCH: usize = 1000;
-/// The unit whose owner follows, so that one node does.
-const UNIT: u32 = 0;
 /// How long a batch waits for more.
 const PATIENCE: Duration = Duration::from_millis(50);
 /// Milliseconds a campaign's goals are followed after its launch.
@@ -51,7 +49,6 @@ struct Changes {
     due_states: Vec<Vec<Value>>,
     opted_out: Vec<Vec<Value>>,
     goals: Vec<Vec<Value>>,
-    positions: HashMap<i64, u64>,
 }
 
 /// Goals of campaigns: campaign, event, milliseconds it counts.
@@ -74,47 +71,29 @@ pub async fn run(room: Arc<Room>) {
 impl Room {
     /// Follows as long as this node is the one to.
     async fn follow(&self) -> Result<(), Failed> {
-        let mut reader = self.parts.log.reader();
-        self.assign_all(&mut *reader).await?;
+        let mut reading = self.reading("follower", &TOPICS, None).await?;
         let (mut goals, mut looked) = (Goals::new(), None::<tokio::time::Instant>);
-        while self.parts.units.owns(UNIT) {
-            let records = match tokio::time::timeout(Duration::from_millis(500), reader.next(BATCH)).await {
-                Err(_) => continue,
-                Ok(Ok(records)) => records,
-                Ok(Err(ReadError::Expired(at, oldest))) => {
-                    // What has been deleted tells nothing any more; the balance says what is missing.
-                    reader.assign(Position { offset: oldest, ..at });
-                    continue;
-                }
-                Ok(Err(e)) => return Err(crate::store::Error(e.to_string()).into()),
-            };
-            if looked.is_none_or(|at| at.elapsed() > BELIEVED) {
+        let mut any_due = false;
+        while let Some(records) = reading.next(BATCH).await? {
+            if !records.is_empty() && looked.is_none_or(|at| at.elapsed() > BELIEVED) {
                 (goals, looked) = (self.goals().await?, Some(tokio::time::Instant::now()));
             }
             let mut changes = Changes::default();
-            let few = records.len() < BATCH / 4;
-            for record in &records {
-                changes.positions.insert(part(record.at.topic, record.at.partition), record.at.offset + 1);
-                learn(&mut changes, record, &goals);
+            records.iter().for_each(|record| learn(&mut changes, record, &goals));
+            if !changes.due_states.is_empty() && !any_due {
+                // A row is there before its message is, so a state that finds none is nobody's of ours.
+                any_due = !self.parts.db.read("SELECT 1 FROM dues LIMIT 1".into(), Vec::new()).await?.is_empty();
+                if !any_due {
+                    changes.due_states.clear();
+                }
             }
-            self.write_changes(changes).await?;
-            if few {
+            let mut statements = changes.statements();
+            statements.extend(reading.place(!statements.is_empty()));
+            if !statements.is_empty() {
+                self.parts.db.write(statements).await?;
+            }
+            if !records.is_empty() && records.len() < BATCH / 4 {
                 tokio::time::sleep(PATIENCE).await; // One commit for what comes together.
-            }
-        }
-        Ok(())
-    }
-
-    async fn assign_all(&self, reader: &mut dyn Reader) -> Result<(), Failed> {
-        let away = |e: ReadError| crate::store::Error(e.to_string());
-        let rows = self.parts.db.read("SELECT part, next FROM proactive_positions WHERE name = 'follower'".into(), Vec::new()).await?;
-        let known: HashMap<i64, i64> = rows.iter().map(|r| Ok((r.int(0)?, r.int(1)?))).collect::<Result<_, crate::store::Error>>()?;
-        for topic in TOPICS {
-            let begins = self.parts.log.begins(topic).await.map_err(away)?;
-            for partition in 0..self.parts.log.partitions(topic) {
-                let begin = begins.get(&partition).copied().unwrap_or(0);
-                let next = known.get(&part(topic, partition)).map_or(begin, |n| *n as u64);
-                reader.assign(Position { topic, partition, offset: next.max(begin) });
             }
         }
         Ok(())
@@ -131,26 +110,13 @@ impl Room {
         }
         Ok(goals)
     }
-
-    async fn write_changes(&self, changes: Changes) -> Result<(), Failed> {
-        let place = "INSERT INTO proactive_positions (name, part, next) VALUES ('follower', ?1, ?2)
-            ON CONFLICT (name, part) DO UPDATE SET next = excluded.next";
-        let places = changes.positions.into_iter().map(|(part, next)| values![part, next as i64]).collect();
-        let statements = [
-            (STATE, changes.states),
-            (DUE_STATE, changes.due_states),
-            (OPTED_OUT, changes.opted_out),
-            (GOAL, changes.goals),
-            (place, places),
-        ];
-        let statements = statements.into_iter().filter(|(_, runs)| !runs.is_empty()).map(|(sql, runs)| Statement::each(sql, runs));
-        self.parts.db.write(statements.collect()).await?;
-        Ok(())
-    }
 }
 
-fn part(topic: Topic, partition: u32) -> i64 {
-    i64::from((topic as u32) << 16 | partition)
+impl Changes {
+    fn statements(self) -> Vec<Statement> {
+        let all = [(STATE, self.states), (DUE_STATE, self.due_states), (OPTED_OUT, self.opted_out), (GOAL, self.goals)];
+        all.into_iter().filter(|(_, runs)| !runs.is_empty()).map(|(sql, runs)| Statement::each(sql, runs)).collect()
+    }
 }
 
 fn learn(changes: &mut Changes, record: &Stored, goals: &Goals) {
