@@ -186,30 +186,65 @@ fn insert(connection: &Connection, ids: &[Fingerprint], at: i64) -> rusqlite::Re
     Ok(Run { id: connection.last_insert_rowid(), at, count: ids.len(), filter })
 }
 
-/// Looks for an id in a run around the place where its value says it should stand.
+/// Looks for an id in a run around the place where its value says it should stand. What has been read is never read again, so
+/// an id that is missing exactly where two slices meet ends the search too.
 fn find(connection: &Connection, run: i64, count: usize, id: Fingerprint) -> rusqlite::Result<bool> {
-    const SLICE: usize = 256;
     let mut blob = connection.blob_open("main", "runs", "ids", run, true)?;
     let guess = ((id >> 64) as f64 / 2_f64.powi(64) * count as f64) as usize;
-    let mut start = guess.saturating_sub(SLICE / 2).min(count.saturating_sub(SLICE));
-    loop {
-        let len = SLICE.min(count - start);
+    search(count, guess, id, |start, len| {
         let mut bytes = vec![0; len * 16];
-        blob.seek(SeekFrom::Start((start * 16) as u64)).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
-        blob.read_exact(&mut bytes).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
-        let slice: Vec<Fingerprint> = bytes.chunks_exact(16).map(|c| u128::from_be_bytes(c.try_into().expect("16 bytes"))).collect();
+        blob.seek(SeekFrom::Start((start * 16) as u64))?;
+        blob.read_exact(&mut bytes)?;
+        Ok(bytes.chunks_exact(16).map(|c| u128::from_be_bytes(c.try_into().expect("16 bytes"))).collect())
+    })
+    .map_err(|e: std::io::Error| rusqlite::Error::ToSqlConversionFailure(e.into()))
+}
+
+/// Searches `count` sorted ids that `read(start, len)` gives by slices, beginning at a guess. Each slice takes its place out of
+/// the range in question, so there are at most as many reads as slices.
+fn search<E>(
+    count: usize,
+    guess: usize,
+    id: Fingerprint,
+    mut read: impl FnMut(usize, usize) -> Result<Vec<Fingerprint>, E>,
+) -> Result<bool, E> {
+    const SLICE: usize = 256;
+    let (mut low, mut high) = (0, count);
+    let mut start = guess.saturating_sub(SLICE / 2).min(count.saturating_sub(SLICE));
+    while low < high {
+        let end = (start + SLICE).min(high);
+        let slice = read(start, end - start)?;
         match slice.binary_search(&id) {
             Ok(_) => return Ok(true),
-            Err(0) if start > 0 => start = start.saturating_sub(SLICE),
-            Err(at) if at == len && start + len < count => start += SLICE.min(count - start - len).max(1),
+            Err(0) => (high, start) = (start, start.saturating_sub(SLICE).max(low)),
+            Err(at) if at == slice.len() => (low, start) = (end, end),
             Err(_) => return Ok(false),
         }
     }
+    Ok(false)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_missing_id_ends_the_search_wherever_it_would_stand() {
+        for count in [0, 1, 255, 256, 257, 512, 700, 5000_usize] {
+            let ids: Vec<Fingerprint> = (0..count as u128).map(|i| i * 2 + 1).collect();
+            for guess in [0, 100, 128, 300, 384, 640, count, count * 2] {
+                for id in 0..count as u128 * 2 + 2 {
+                    let mut reads = 0;
+                    let found = search(count, guess, id, |start, len| {
+                        reads += 1;
+                        assert!(reads <= count / 256 + 2, "{count} ids, guess {guess}, id {id}");
+                        Ok::<_, ()>(ids[start..start + len].to_vec())
+                    });
+                    assert_eq!(found, Ok(id % 2 == 1 && id < count as u128 * 2), "{count} ids, guess {guess}, id {id}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn nothing_is_forgotten_by_flushing_merging_and_reopening() {
