@@ -254,6 +254,7 @@ impl App {
             ],
         ));
         let shared = Arc::new(api::Shared {
+            busy: api::idempotency::Busy::default(),
             config: config.clone(),
             log: Arc::clone(&log),
             store: Arc::clone(&store),

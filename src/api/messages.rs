@@ -10,12 +10,12 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use fairway_adapters::contract::event::Origin;
 use fairway_adapters::contract::{Downgrade, Piece, Reason, Scope, SendRequest, State, Time};
 use futures_util::StreamExt;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
 use super::auth::Caller;
-use super::idempotency::{Begin, Key};
+use super::idempotency::{Begin, Key, replayed};
 use super::page::{Page, page};
 use super::problem::{self, Detail, Problem};
 use super::{Api, Body, parse};
@@ -140,14 +140,6 @@ fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
         return Ok(());
     }
     Err(Problem::new(&problem::MEDIA_TYPE, "send `Content-Type: application/json`"))
-}
-
-fn replayed(status: u16, body: String) -> Response {
-    let kind = if status < 400 { "application/json" } else { "application/problem+json" };
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
-    let mut response = (status, [(header::CONTENT_TYPE, kind)], body).into_response();
-    response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
-    response
 }
 
 /// One line of a batch's answer.

@@ -69,6 +69,8 @@ pub struct Shared {
     pub feed: Arc<Feed>,
     /// API keys.
     pub keys: Arc<auth::Keys>,
+    /// Keys of POSTs that are under way.
+    pub busy: idempotency::Busy,
     /// Turns true when the process is to stop.
     pub stopping: watch::Receiver<bool>,
     /// The client, for calls beside the lanes.
@@ -154,6 +156,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/track", post(triggers::track))
         .route("/v1/replay", post(operations::replay))
         .route("/v1/status", get(operations::status))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), idempotency::once))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), auth::guard));
     Router::new()
         .merge(guarded)

@@ -130,6 +130,9 @@ pub fn openapi() -> Value {
     walk(&mut document, &mut enumerate);
     for item in document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut) {
         item.as_object_mut().into_iter().flat_map(Map::values_mut).for_each(complete);
+        if let Some(post) = item.get_mut("post") {
+            take_key(post);
+        }
     }
     document["components"]["securitySchemes"] = json!({ "key": { "type": "http", "scheme": "bearer",
         "description": format!("An API key (`fw_...`) with scopes: {}", api::auth::SCOPES.join(", ")) } });
@@ -140,6 +143,17 @@ pub fn openapi() -> Value {
 
 fn reference(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+/// Every POST honours an idempotency key.
+fn take_key(post: &mut Value) {
+    let parameters = post["parameters"].as_array().cloned().unwrap_or_default();
+    if parameters.iter().any(|p| p["name"] == "Idempotency-Key") {
+        return;
+    }
+    let key = json!({ "name": "Idempotency-Key", "in": "header", "required": false, "schema": { "type": "string" },
+        "description": "Makes repeating this request harmless for 24 h" });
+    post["parameters"] = parameters.into_iter().chain([key]).collect();
 }
 
 /// Takes in a schema of the adapters with its definitions.
