@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use fairway_adapters::contract::{Body, Data, Time};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::ids::{self, Fingerprint};
@@ -168,26 +168,37 @@ fn structured_from<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>, data: &[
 }
 
 /// An event as it was read from the log.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Event<'a> {
     /// Its id.
-    #[serde(borrow)]
     pub id: Cow<'a, str>,
     /// Its type.
-    #[serde(rename = "type", borrow)]
     pub kind: Cow<'a, str>,
     /// Its source.
-    #[serde(borrow)]
     pub source: Cow<'a, str>,
     /// Its conversation.
-    #[serde(borrow, default)]
     pub subject: Cow<'a, str>,
     /// Its time.
-    #[serde(borrow, default)]
     pub time: Cow<'a, str>,
-    /// Its data.
+    /// Its data: JSON, as it was written.
+    pub data: &'a str,
+}
+
+/// An event in structured mode.
+#[derive(Deserialize)]
+struct Structured<'a> {
     #[serde(borrow)]
-    pub data: &'a RawValue,
+    id: Cow<'a, str>,
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    source: Cow<'a, str>,
+    #[serde(borrow, default)]
+    subject: Cow<'a, str>,
+    #[serde(borrow, default)]
+    time: Cow<'a, str>,
+    #[serde(borrow)]
+    data: &'a RawValue,
 }
 
 impl Event<'_> {
@@ -205,20 +216,26 @@ pub fn structured(record: &Stored) -> Bytes {
     structured_from(record.headers.iter(), &record.value)
 }
 
-/// Reads the event of a record; `None` when it is none of ours.
+/// Reads the event of a record; `None` when it is none of ours. What many consumers do with every event, so one pass over the
+/// headers, and its data is left to whoever wants it.
 pub fn read(record: &Stored) -> Option<Event<'_>> {
     if is_structured(&record.headers) {
-        return serde_json::from_slice(&record.value).ok();
+        let Structured { id, kind, source, subject, time, data } = serde_json::from_slice(&record.value).ok()?;
+        return Some(Event { id, kind, source, subject, time, data: data.get() });
     }
-    let get = |name| record.headers.get(name);
-    Some(Event {
-        id: get("ce_id")?.into(),
-        kind: get("ce_type")?.into(),
-        source: get("ce_source")?.into(),
-        subject: get("ce_subject").unwrap_or_default().into(),
-        time: get("ce_time").unwrap_or_default().into(),
-        data: serde_json::from_slice(&record.value).ok()?,
-    })
+    let (mut id, mut kind, mut source, mut subject, mut time) = (None, None, None, "", "");
+    for (name, value) in record.headers.iter() {
+        match name {
+            "ce_id" => id = Some(value),
+            "ce_type" => kind = Some(value),
+            "ce_source" => source = Some(value),
+            "ce_subject" => subject = value,
+            "ce_time" => time = value,
+            _ => {}
+        }
+    }
+    let data = std::str::from_utf8(&record.value).ok()?;
+    Some(Event { id: id?.into(), kind: kind?.into(), source: source?.into(), subject: subject.into(), time: time.into(), data })
 }
 
 fn is_structured(headers: &Headers) -> bool {

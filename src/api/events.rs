@@ -129,7 +129,7 @@ pub async fn events(
 }
 
 fn page(api: &Api, uri: &http::Uri, events: &[Event], place: &Vector, more: bool) -> Response {
-    let data: Vec<&RawValue> = events.iter().filter_map(|e| serde_json::from_slice(&e.json).ok()).collect();
+    let data: Vec<Box<RawValue>> = events.iter().filter_map(|e| serde_json::from_slice(&e.json()).ok()).collect();
     let next = api.feed.text(place);
     super::page::page(uri, data, Some(next), more)
 }
@@ -159,7 +159,7 @@ fn stream(api: &Api, from: Vector, filter: Filter) -> Response {
                     place.insert((event.at.topic, event.at.partition), event.at.offset + 1);
                     out.put_slice(format!("id: {}\nevent: {}\ndata: ", api.feed.text(&place), event.kind).as_bytes());
                     // JSON has no raw newline, so one data line holds it.
-                    out.put_slice(&event.json);
+                    out.put_slice(&event.json());
                     out.put_slice(b"\n\n");
                 }
                 if sender.send(Ok(out.freeze())).await.is_err() {

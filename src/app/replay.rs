@@ -132,7 +132,7 @@ impl Replay {
     }
 
     async fn one(&self, request: &ReplayRequest, stored: &Stored, found: &mut Replayed, known: &mut Vec<Known>) -> Result<(), String> {
-        let Some(kept) = envelope::read(stored).and_then(|e| record::from_unparsed(e.data.get())) else { return Ok(()) };
+        let Some(kept) = envelope::read(stored).and_then(|e| record::from_unparsed(e.data)) else { return Ok(()) };
         if kept.received_at < request.from || kept.received_at >= request.to || request.channel.as_ref().is_some_and(|c| *c != kept.channel)
         {
             return Ok(());
@@ -199,9 +199,9 @@ struct Known {
 fn corrected(old: &Stored, new: Record) -> Option<(Fingerprint, Record)> {
     let new_as_stored = Stored { headers: new.headers.clone(), value: new.value.clone()?, ..old.clone() };
     let (before, now) = (envelope::read(old)?, envelope::read(&new_as_stored)?);
-    if before.data.get() == now.data.get() {
+    if before.data == now.data {
         return None;
     }
-    let id = ids::fingerprint(&[b"replaces", before.id.as_bytes(), now.data.get().as_bytes()]);
+    let id = ids::fingerprint(&[b"replaces", before.id.as_bytes(), now.data.as_bytes()]);
     Some((id, envelope::correction(new, id)))
 }

@@ -213,7 +213,7 @@ impl Consent {
         if !wanted {
             return Ok(());
         }
-        let Ok(seen) = serde_json::from_str::<Seen<'_>>(event.data.get()) else { return Ok(()) };
+        let Ok(seen) = serde_json::from_str::<Seen<'_>>(event.data) else { return Ok(()) };
         match &*event.kind {
             "fairway.message.received" => self.received(&event.id, &event.time, &seen, out).await?,
             "fairway.message.status" => refused(&event.id, &seen, out),

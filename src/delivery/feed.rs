@@ -34,8 +34,7 @@ pub struct Event {
     pub channel: Arc<str>,
     /// Its conversation.
     pub conversation: Arc<str>,
-    /// The whole of it as structured JSON.
-    pub json: Bytes,
+    record: Stored,
 }
 
 impl Event {
@@ -47,8 +46,13 @@ impl Event {
             kind: (&*event.kind).into(),
             channel: event.channel().into(),
             conversation: (&*event.subject).into(),
-            json: envelope::structured(record),
+            record: record.clone(),
         })
+    }
+
+    /// The whole of it as structured JSON. Written when somebody wants it: most events pass while nobody looks.
+    pub fn json(&self) -> Bytes {
+        envelope::structured(&self.record)
     }
 }
 
@@ -128,7 +132,6 @@ impl Feed {
         loop {
             match reader.next(1024).await {
                 Ok(records) => {
-                    // JSON is written outside the lock.
                     let events: Vec<(Position, Option<Event>)> = records.iter().map(|r| (r.at, Event::of(r))).collect();
                     let mut ring = self.ring.write();
                     for (at, event) in events {

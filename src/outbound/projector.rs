@@ -122,7 +122,7 @@ fn learn(changes: &mut HashMap<MessageId, Change>, record: &Stored) {
             if event.kind != "fairway.message.status" {
                 return;
             }
-            let Ok(Published { status }) = serde_json::from_str(event.data.get()) else { return };
+            let Ok(Published { status }) = serde_json::from_str(event.data) else { return };
             if let Ok(id) = status.message_id.parse() {
                 learn_status(changes.entry(id).or_default(), &status, Time(record.time));
             }

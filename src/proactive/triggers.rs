@@ -251,7 +251,10 @@ impl Room {
 
     /// What some records change: rows begun and taken back, reminders stopped.
     async fn react(&self, records: &[Stored], watching: &[Watching]) -> Result<Vec<Statement>, Failed> {
-        let mut any_reminder = None;
+        let any_reminder = !records.is_empty() && self.any_reminder().await?;
+        if watching.is_empty() && !any_reminder {
+            return Ok(Vec::new());
+        }
         // In the order of the records: what a person does ends what was begun before, and nothing that comes after it.
         let mut statements = Vec::new();
         for record in records {
@@ -270,11 +273,7 @@ impl Room {
                     statements.push(Statement::once(BEGIN, row));
                 }
             }
-            let any = match any_reminder {
-                Some(any) => any,
-                None => *any_reminder.insert(self.any_reminder().await?),
-            };
-            if any {
+            if any_reminder {
                 self.stop_reminders(&happened, &mut statements).await?;
             }
         }
@@ -347,7 +346,7 @@ fn happened(record: &Stored) -> Option<Happened> {
     let (id, at) = (event.id.to_string(), record.time);
     match &*event.kind {
         "fairway.contact.tracked" => {
-            let tracked: Tracked<'_> = serde_json::from_str(event.data.get()).ok()?;
+            let tracked: Tracked<'_> = serde_json::from_str(event.data).ok()?;
             let properties: Map<String, Value> =
                 tracked.properties.as_ref().and_then(|p| serde_json::to_value(p).ok()?.as_object().cloned()).unwrap_or_default();
             let anchor = properties.get("anchor").and_then(Value::as_str).map(str::to_owned);
@@ -356,7 +355,7 @@ fn happened(record: &Stored) -> Option<Happened> {
             Some(Happened { name, person: person(tracked.from.as_ref()?), data, id, at, choices: Vec::new(), anchor })
         }
         "fairway.message.received" => {
-            let received: Received<'_> = serde_json::from_str(event.data.get()).ok()?;
+            let received: Received<'_> = serde_json::from_str(event.data).ok()?;
             if received.message.history == Some(true) {
                 return None;
             }

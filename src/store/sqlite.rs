@@ -3,14 +3,17 @@
 use std::{borrow::Cow, path::Path, sync::Arc, sync::mpsc, thread, time::Duration};
 
 use parking_lot::Mutex;
-use rusqlite::{Connection, params_from_iter, types::ValueRef};
-use tokio::sync::oneshot;
+use rusqlite::{Connection, config::DbConfig, params_from_iter, types::ValueRef};
+use tokio::sync::{Semaphore, oneshot};
 
 use super::db::{Database, Done, Row, Statement, Value};
 use super::{Answer, Error};
 
 /// Writes that one commit takes at most.
 const TOGETHER: usize = 256;
+
+/// Reads that run at the same time at most.
+const READERS: usize = 3;
 
 /// A write that waits.
 struct Job {
@@ -26,8 +29,13 @@ enum Act {
 /// A database in a file.
 pub struct Sqlite {
     jobs: mpsc::Sender<Job>,
-    readers: Arc<Vec<Mutex<Connection>>>,
-    next: std::sync::atomic::AtomicUsize,
+    readers: Arc<Readers>,
+}
+
+/// Connections that read. Who finds none free waits as a task, not as a thread.
+struct Readers {
+    free: Mutex<Vec<Connection>>,
+    turns: Arc<Semaphore>,
 }
 
 fn failed(e: impl std::fmt::Display) -> Error {
@@ -41,7 +49,13 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "cache_size", -4096)?;
     connection.set_prepared_statement_cache_capacity(128);
+    keep_plans(&connection)?;
     Ok(connection)
+}
+
+/// Plans a statement once, not anew for each value that is bound to it.
+fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 impl Sqlite {
@@ -52,7 +66,8 @@ impl Sqlite {
         }
         let wrong = |e: rusqlite::Error| Error(format!("{} cannot be opened: {e}; is store.url right?", path.display()));
         let mut writer = open(path).map_err(wrong)?;
-        let readers = (0..3).map(|_| open(path).map(Mutex::new)).collect::<Result<_, _>>().map_err(wrong)?;
+        let free: Vec<Connection> = (0..READERS).map(|_| open(path)).collect::<Result<_, _>>().map_err(wrong)?;
+        let readers = Readers { free: Mutex::new(free), turns: Arc::new(Semaphore::new(READERS)) };
         let (jobs, queue) = mpsc::channel::<Job>();
         let run = move || {
             while let Ok(first) = queue.recv() {
@@ -61,7 +76,7 @@ impl Sqlite {
             }
         };
         thread::Builder::new().name("store".into()).spawn(run).map_err(failed)?;
-        Ok(Self { jobs, readers: Arc::new(readers), next: Default::default() })
+        Ok(Self { jobs, readers: Arc::new(readers) })
     }
 
     fn send(&self, act: Act) -> Answer<'static, Vec<Done>> {
@@ -77,7 +92,7 @@ impl Sqlite {
 /// Runs a batch in one transaction, each write of it in a savepoint of its own: one that fails takes nobody with it.
 fn commit(connection: &mut Connection, batch: Vec<Job>) {
     let mut answers = Vec::with_capacity(batch.len());
-    let mut outcome = connection.execute_batch("BEGIN IMMEDIATE");
+    let mut outcome = step(connection, "BEGIN IMMEDIATE");
     for job in batch {
         let result = match &outcome {
             Ok(()) => attempt(connection, &job.act),
@@ -86,7 +101,7 @@ fn commit(connection: &mut Connection, batch: Vec<Job>) {
         answers.push((job.answer, result));
     }
     if outcome.is_ok() {
-        outcome = connection.execute_batch("COMMIT");
+        outcome = step(connection, "COMMIT");
         if outcome.is_err() {
             let _ = connection.execute_batch("ROLLBACK");
         }
@@ -100,7 +115,7 @@ fn commit(connection: &mut Connection, batch: Vec<Job>) {
 }
 
 fn attempt(connection: &Connection, act: &Act) -> Result<Vec<Done>, Error> {
-    connection.execute_batch("SAVEPOINT one").map_err(failed)?;
+    step(connection, "SAVEPOINT one").map_err(failed)?;
     let result = match act {
         Act::Write(statements) => statements
             .iter()
@@ -111,9 +126,16 @@ fn attempt(connection: &Connection, act: &Act) -> Result<Vec<Done>, Error> {
             .collect(),
         Act::Migrate(name, steps) => migrate(connection, name, steps),
     };
-    let end = if result.is_ok() { "RELEASE one" } else { "ROLLBACK TO one; RELEASE one" };
-    connection.execute_batch(end).map_err(failed)?;
+    if result.is_err() {
+        step(connection, "ROLLBACK TO one").map_err(failed)?;
+    }
+    step(connection, "RELEASE one").map_err(failed)?;
     result
+}
+
+/// Runs a statement that is kept prepared.
+fn step(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
 }
 
 fn run(connection: &Connection, statement: &Statement) -> rusqlite::Result<Done> {
@@ -129,6 +151,12 @@ fn run(connection: &Connection, statement: &Statement) -> rusqlite::Result<Done>
         }
     }
     Ok(done)
+}
+
+fn rows(connection: &Connection, sql: &str, parameters: &[Value]) -> rusqlite::Result<Vec<Row>> {
+    let (mut prepared, mut rows) = (connection.prepare_cached(sql)?, Vec::new());
+    read(&mut prepared, parameters, &mut rows)?;
+    Ok(rows)
 }
 
 fn read(prepared: &mut rusqlite::Statement<'_>, parameters: &[Value], into: &mut Vec<Row>) -> rusqlite::Result<()> {
@@ -187,15 +215,17 @@ fn migrate(connection: &Connection, name: &str, steps: &[&str]) -> Result<Vec<Do
 impl Database for Sqlite {
     fn read(&self, sql: Cow<'static, str>, parameters: Vec<Value>) -> Answer<'static, Vec<Row>> {
         let readers = Arc::clone(&self.readers);
-        let which = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % readers.len();
-        let act = move || {
-            let connection = readers[which].lock();
-            let mut prepared = connection.prepare_cached(&sql)?;
-            let mut rows = Vec::new();
-            read(&mut prepared, &parameters, &mut rows)?;
-            Ok(rows)
-        };
-        Box::pin(async move { tokio::task::spawn_blocking(act).await.map_err(failed)?.map_err(|e: rusqlite::Error| failed(e)) })
+        Box::pin(async move {
+            let turn = Arc::clone(&readers.turns).acquire_owned().await.map_err(failed)?;
+            let act = move || {
+                let _turn = turn;
+                let Some(connection) = readers.free.lock().pop() else { return Err(Error("no connection to read by is left".into())) };
+                let rows = rows(&connection, &sql, &parameters).map_err(failed);
+                readers.free.lock().push(connection);
+                rows
+            };
+            tokio::task::spawn_blocking(act).await.map_err(failed)?
+        })
     }
 
     fn write(&self, statements: Vec<Statement>) -> Answer<'static, Vec<Done>> {

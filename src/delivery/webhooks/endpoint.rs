@@ -227,7 +227,7 @@ impl Runner {
             }
             queue.busy = true;
             let (hub, endpoint, conversation) = (Arc::clone(&self.hub), self.endpoint.clone(), Arc::clone(conversation));
-            let (id, body) = (Arc::clone(&first.event.id), first.event.json.clone());
+            let (id, body) = (Arc::clone(&first.event.id), first.event.json());
             self.calls.spawn(async move { (conversation, hub.post(&endpoint, &id, body).await) });
         }
         Duration::from_millis(next as u64)

@@ -19,13 +19,16 @@ use std::{
 
 use parking_lot::{Condvar, Mutex, RwLock};
 use rusqlite::Connection;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::{
     super::{Outcome, Record, Topic, mailbox::Reply},
     segment::{Segment, Span},
     shelf::Shelf,
 };
+
+/// Files read at the same time at most.
+const READS: usize = 4;
 
 /// What differs between families, and between a test and a server.
 #[derive(Clone, Debug)]
@@ -62,6 +65,8 @@ pub struct Family {
     pub tidy: AtomicBool,
     /// Asks the committer to begin a new file.
     pub roll: AtomicBool,
+    /// A turn for each file that may be read at the same time: readers that are behind wait as tasks, not as threads.
+    pub turns: Arc<Semaphore>,
     base: [u32; Topic::ALL.len()],
     queue: Mutex<Queue>,
     bell: Condvar,
@@ -157,6 +162,7 @@ impl Family {
             unchecked: AtomicU64::new(0),
             tidy: AtomicBool::new(false),
             roll: AtomicBool::new(false),
+            turns: Arc::new(Semaphore::new(READS)),
             base,
             queue: Mutex::default(),
             bell: Condvar::new(),

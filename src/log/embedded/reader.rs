@@ -126,7 +126,11 @@ impl EmbeddedReader {
             Disk::Idle(open) => open,
             Disk::Reading(..) => None,
         };
-        let task = tokio::task::spawn_blocking(move || read(&family, open, from, to, max));
+        let task = tokio::spawn(async move {
+            let _turn = family.turns.clone().acquire_owned().await;
+            let done = tokio::task::spawn_blocking(move || read(&family, open, from, to, max)).await;
+            done.unwrap_or_else(|e| (None, Err(ReadError::Away(format!("reading stopped: {e}").into()))))
+        });
         self.disk = Disk::Reading(from, task);
     }
 }

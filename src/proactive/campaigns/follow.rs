@@ -39,7 +39,7 @@ const GOAL: &str = "UPDATE campaign_people SET goal = ?3
 
 /// The body of an event: its data without what all have in common.
 fn body<'a, T: Deserialize<'a>>(event: &envelope::Event<'a>) -> Option<T> {
-    serde_json::from_str(event.data.get()).ok()
+    serde_json::from_str(event.data).ok()
 }
 
 /// What a batch changes.
