@@ -36,6 +36,12 @@ pub trait Adapter: Send + Sync + 'static {
         None
     }
 
+    /// What is known about the provider, where the channel's settings say it (scheme, limits, abilities).
+    /// `None`: the facts beside the code.
+    fn facts(&self) -> Option<&'static super::Facts> {
+        None
+    }
+
     /// Checks that a delivery comes from the provider. In constant time where secrets are compared; touches no content.
     fn verify<'a>(&self, hook: Webhook<'a>, cx: &Context<'_>) -> Result<Verified<'a>, VerifyError>;
 

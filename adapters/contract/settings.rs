@@ -54,8 +54,19 @@ impl Settings {
                 path if path == "." => "settings".to_owned(),
                 path => path,
             };
-            SettingsError::new(key, redact(&error.inner().to_string()), "`fairway schema config` says what it may be")
+            let problem = redact(&error.inner().to_string());
+            let remedy = remedy(&problem);
+            SettingsError::new(key, problem, remedy)
         })
+    }
+}
+
+/// The nearest known word, where serde names the words it knows (``unknown field `a`, expected `b` or `c` ``).
+fn remedy(problem: &str) -> String {
+    let words: Vec<&str> = problem.split('`').skip(1).step_by(2).collect();
+    match words.as_slice() {
+        [word, known @ ..] if problem.starts_with("unknown ") && !known.is_empty() => nearest(word, known),
+        _ => "`fairway schema config` says what it may be".into(),
     }
 }
 

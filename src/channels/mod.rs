@@ -53,9 +53,9 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// What is known about its provider.
+    /// What is known about its provider, by its settings where they say it.
     pub fn facts(&self) -> &'static Facts {
-        self.provider.facts
+        self.adapter.facts().unwrap_or(self.provider.facts)
     }
 
     /// Whether an address has its provider's own scheme.
@@ -141,7 +141,8 @@ impl Channels {
                     continue;
                 }
             };
-            if provider.facts.needs_hook_token && channel.hook_token.as_deref().unwrap_or_default().len() < 16 {
+            let facts = adapter.facts().unwrap_or(provider.facts);
+            if facts.needs_hook_token && channel.hook_token.as_deref().unwrap_or_default().len() < 16 {
                 errors.push(format!(
                     "{file}: channels.{name}.hook_token: this provider signs nothing, so its URL needs a token of at least 16 characters; add `hook_token = \"${{...}}\"`"
                 ));
