@@ -1,51 +1,33 @@
-//! The hot paths beside their floors: verify, parse, write, claim, render, lane, ledger, append.
+//! The hot functions beside their floors: verify, parse, claim, render, lane, ledger, append. Whole paths beside theirs are measured
+//! by `fairway-loadtest inbound` and `outbound`.
 #![allow(missing_docs, reason = "a benchmark")]
 
 use std::hint::black_box;
 use std::sync::Arc;
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group};
 use fairway::ingress::claims::{Claim, Claims};
 use fairway::log::{Durability, EventLog, Headers, Record, Topic};
 use fairway::outbound::lane::{Entry, Lanes, Limits, Next};
 use fairway::outbound::ledger;
 use fairway::outbound::limit::Limit;
-use fairway_adapters::contract::twin::{Act, Draft};
-use fairway_adapters::contract::{Adapter, Context, Outbound, Part, Priority, Settings, Time, Webhook};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use fairway_adapters::contract::{Outbound, Part, Priority, Settings, Time, Webhook};
 
-const HOOK: &str = "https://gw.example.org/hooks/bench";
+mod support;
+mod table;
 
-fn context() -> Context<'static> {
-    Context { now: Time(1_795_169_730_000), public_url: "https://gw.example.org", hook_url: HOOK, login: None, keys: None }
-}
-
-/// A signed delivery of about a kilobyte, and the adapter it is for.
-fn delivery(provider: &str) -> (Arc<dyn Adapter>, Draft, HeaderMap) {
-    let provider = fairway_adapters::provider(provider).expect("built in");
-    let mut twin = (provider.twin)(1);
-    let adapter = (provider.bind)(Settings(twin.settings())).expect("its own settings fit");
-    let person = match provider.facts.schemes[0] {
-        scheme @ ("whatsapp" | "tel") => format!("{scheme}:+15550100200"),
-        scheme => format!("{scheme}:5550001"),
-    };
-    let draft = twin.act(&person, &Act::Text("lorem ipsum dolor sit amet ".repeat(16)), Time(1_795_169_730_000)).remove(0);
-    let draft = twin.sign(HOOK, draft);
-    let headers = draft
-        .headers
-        .iter()
-        .map(|(n, v)| (HeaderName::try_from(n.as_str()).expect("a name"), HeaderValue::from_str(v).expect("a value")))
-        .collect();
-    (adapter, draft, headers)
-}
+use support::{HOOK, context, delivery, person};
 
 fn inbound(c: &mut Criterion) {
-    for provider in fairway_adapters::PROVIDERS.iter().map(|p| p.facts.id) {
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, b"benchmark");
+    for provider in fairway_adapters::PROVIDERS.iter().filter(|p| p.facts.delivers()).map(|p| p.facts.id) {
         let (adapter, draft, headers) = delivery(provider);
         let hook = Webhook { method: &draft.method, url: HOOK, query: "", headers: &headers, body: &draft.body };
         let mut group = c.benchmark_group(format!("inbound/{provider}/{} bytes", draft.body.len()));
-        group.bench_function("floor: sha256 of the body", |b| b.iter(|| fairway_adapters::kit::crypto::sha256(black_box(&draft.body))));
-        group.bench_function("floor: JSON read as a raw value", |b| {
+        group.bench_function("floor: HMAC-SHA256 of the body", |b| {
+            b.iter(|| aws_lc_rs::hmac::sign(black_box(&key), black_box(&draft.body)))
+        });
+        group.bench_function("floor: JSON read as values", |b| {
             b.iter(|| serde_json::from_slice::<serde_json::Value>(black_box(&draft.body)).is_ok());
         });
         group.bench_function("verify", |b| b.iter(|| adapter.verify(black_box(hook), &context()).is_ok()));
@@ -72,8 +54,7 @@ fn outbound(c: &mut Criterion) {
     for provider in fairway_adapters::PROVIDERS {
         let twin = (provider.twin)(1);
         let adapter = (provider.bind)(Settings(twin.settings())).expect("its own settings fit");
-        let scheme = provider.facts.schemes[0];
-        let to = if matches!(scheme, "whatsapp" | "tel") { format!("{scheme}:+15550100200") } else { format!("{scheme}:5550001") };
+        let to = person(provider);
         let parts = [Part::text("Your table is ready.")];
         let native = serde_json::Map::new();
         let message = Outbound {
@@ -158,5 +139,47 @@ fn append(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, inbound, claims, outbound, append);
-criterion_main!(benches);
+/// Bare hyper on both sides of a loopback connection: the floor under every webhook in and every call out.
+fn hyper_alone(c: &mut Criterion) {
+    use http_body_util::{BodyExt, Full};
+    use hyper_util::rt::TokioIo;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).expect("a port");
+    let address = listener.local_addr().expect("an address");
+    runtime.spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let service = hyper::service::service_fn(|request: http::Request<hyper::body::Incoming>| async move {
+                request.into_body().collect().await?;
+                Ok::<_, hyper::Error>(http::Response::new(Full::<bytes::Bytes>::default()))
+            });
+            let _ = stream.set_nodelay(true);
+            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    let mut sender = runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(address).await.expect("it listens");
+        stream.set_nodelay(true).expect("a socket");
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("HTTP/1.1");
+        tokio::spawn(connection);
+        sender
+    });
+    let body = bytes::Bytes::from(vec![b'x'; 1024]);
+    c.bench_function("floor: bare hyper, 1 KB in and an answer out", |b| {
+        b.iter(|| {
+            let request = http::Request::post("/hook").header("host", "localhost").body(Full::new(body.clone())).expect("a request");
+            runtime.block_on(async {
+                sender.ready().await.expect("open");
+                let answer = sender.send_request(request).await.expect("an answer");
+                black_box(answer.into_body().collect().await.expect("a body"));
+            });
+        });
+    });
+}
+
+criterion_group!(benches, inbound, claims, outbound, append, hyper_alone);
+
+fn main() {
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+    table::print();
+}

@@ -11,6 +11,7 @@ missing=()
 command -v mvn >/dev/null || missing+=(maven)
 command -v java >/dev/null || missing+=(openjdk-17-jre-headless)
 command -v kcat >/dev/null || missing+=(kcat)
+command -v valgrind >/dev/null || missing+=(valgrind)
 command -v swaks >/dev/null || missing+=(swaks libnet-ssleay-perl)
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 command -v cc >/dev/null || missing+=(build-essential)
@@ -52,6 +53,9 @@ cargo test --workspace --quiet --lib --bins
 # Those of an outage and of a cluster are among them: they have their own Kafka, whatever the others run on.
 say "stories on the embedded log"
 cargo test --quiet --test stories -- --test-threads=2
+
+say "instructions of hot functions against their budget"
+benches/instructions.sh
 
 say "the same stories on Kafka and PostgreSQL"
 FAIRWAY_STORY_LOG=kafka cargo test --quiet --test stories -- --test-threads=2 --skip house:: --skip outage:: --skip cluster::
