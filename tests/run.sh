@@ -54,6 +54,9 @@ cargo test --workspace --quiet --lib --bins
 say "stories on the embedded log"
 cargo test --quiet --test stories -- --test-threads=2
 
+say "the load test's own books, with a twin that loses messages"
+cargo test --quiet -p loadtest --test scenario
+
 say "instructions of hot functions against their budget"
 benches/instructions.sh
 

@@ -1,25 +1,12 @@
-//! The client side: connections that send at intended times and measure from them, so that a stalled server cannot hide.
+//! The plain client of `inbound` and `outbound`: as fast as answers come, or at one rate, with latency from the intended start.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use hdrhistogram::Histogram;
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::SendRequest;
-use hyper::{Method, Request};
-use hyper_util::rt::TokioIo;
 
-/// A request to send.
-pub struct Shot {
-    /// The path.
-    pub path: String,
-    /// Headers.
-    pub headers: Vec<(String, String)>,
-    /// The body.
-    pub body: Bytes,
-}
+use crate::wire::{Shot, Wire};
 
 /// What came of a run.
 pub struct Outcome {
@@ -35,53 +22,20 @@ pub struct Outcome {
     pub took: Duration,
 }
 
-async fn connect(port: u16) -> Result<SendRequest<Full<Bytes>>, String> {
-    let stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.map_err(|e| e.to_string())?;
-    let _ = stream.set_nodelay(true);
-    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
-    tokio::spawn(connection);
-    Ok(sender)
-}
+/// Makes the shot of a number.
+pub type Maker = Arc<dyn Fn(u64) -> Shot + Send + Sync>;
 
-async fn exchange(sender: &mut SendRequest<Full<Bytes>>, method: Method, shot: &Shot) -> Result<(u16, Bytes), String> {
-    sender.ready().await.map_err(|e| e.to_string())?;
-    let mut request = Request::builder().method(method).uri(&shot.path).header("host", "127.0.0.1");
-    for (name, value) in &shot.headers {
-        request = request.header(name, value);
-    }
-    let request = request.body(Full::new(shot.body.clone())).map_err(|e| e.to_string())?;
-    let response = sender.send_request(request).await.map_err(|e| e.to_string())?;
-    let status = response.status().as_u16();
-    let body = response.into_body().collect().await.map_err(|e| e.to_string())?.to_bytes();
-    Ok((status, body))
-}
-
-/// One GET.
-pub async fn get(port: u16, path: &str) -> Result<(u16, Bytes), String> {
-    let shot = Shot { path: path.to_owned(), headers: Vec::new(), body: Bytes::new() };
-    exchange(&mut connect(port).await?, Method::GET, &shot).await
-}
-
-/// One POST.
-pub async fn post(port: u16, path: &str, kind: &str, body: impl Into<Bytes>) -> Result<(u16, Bytes), String> {
-    let shot = Shot { path: path.to_owned(), headers: vec![("content-type".into(), kind.into())], body: body.into() };
-    exchange(&mut connect(port).await?, Method::POST, &shot).await
-}
-
-/// Sends shots from several connections for a while; `make` gives the shot of a number.
-pub async fn drive(
-    port: u16,
-    connections: usize,
-    rate: u64,
-    lasting: Duration,
-    make: Arc<dyn Fn(u64) -> Shot + Send + Sync>,
-) -> Result<Outcome, String> {
+/// Sends shots from several connections for a while.
+///
+/// # Errors
+/// When a connection cannot be opened.
+pub async fn drive(wire: &Wire, connections: usize, rate: u64, lasting: Duration, make: Maker) -> Result<Outcome, String> {
     let next = Arc::new(AtomicU64::new(0));
     let start = Instant::now();
     let mut tasks = Vec::with_capacity(connections);
     for _ in 0..connections {
-        let (next, make) = (Arc::clone(&next), Arc::clone(&make));
-        let mut sender = connect(port).await?;
+        let (next, make, wire) = (Arc::clone(&next), Arc::clone(&make), wire.clone());
+        let mut connection = wire.connect().await?;
         tasks.push(tokio::spawn(async move {
             let mut latency = Histogram::<u64>::new(3).map_err(|e| e.to_string())?;
             let (mut good, mut sent, mut bad) = (Vec::new(), 0_u64, 0_u64);
@@ -94,12 +48,12 @@ pub async fn drive(
                 tokio::time::sleep_until(intended.into()).await;
                 let shot = make(number);
                 sent += 1;
-                match exchange(&mut sender, Method::POST, &shot).await {
+                match wire.exchange(&mut connection, &shot).await {
                     Ok((200..=299, _)) => good.push(number),
                     Ok(_) => bad += 1,
                     Err(_) => {
                         bad += 1;
-                        sender = connect(port).await?;
+                        connection = wire.connect().await?;
                     }
                 }
                 let _ = latency.record(intended.elapsed().as_micros() as u64);

@@ -1,26 +1,24 @@
-//! The processes under test: the gateway, and the floor beside it.
+//! Processes under test: what they use, and what can be done to them.
 
-use std::fmt::Write as _;
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
+use rustix::process::{Pid, Resource, Rlimit, Signal};
 
-use crate::Load;
+use crate::wire::Wire;
 
 /// A child process that ends with us.
 pub struct Process {
     child: Child,
     /// Its port.
     pub port: u16,
-    folder: Option<PathBuf>,
 }
 
 /// What a process has used so far.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
     /// User and system time.
     pub cpu: Duration,
@@ -28,64 +26,56 @@ pub struct Usage {
     pub memory: u64,
 }
 
-fn free_port() -> Result<u16, String> {
-    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).map(|a| a.port()).map_err(|e| e.to_string())
+/// A port that is free now.
+///
+/// # Errors
+/// What the system says.
+pub fn free_port() -> Result<u16, String> {
+    std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).map(|a| a.port()).map_err(|e| e.to_string())
+}
+
+/// What a process has used so far; nothing when there is none.
+pub fn usage_of(pid: u32) -> Option<Usage> {
+    let text = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
+    let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let number = |i: usize| fields.get(i).and_then(|f| f.parse::<u64>().ok()).unwrap_or(0);
+    // Ticks of a hundredth of a second, as Linux counts for user space; pages of 4 KiB.
+    Some(Usage { cpu: Duration::from_millis((number(11) + number(12)) * 10), memory: number(21) * 4096 })
 }
 
 impl Process {
+    /// Starts one that will listen on this port.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn start(command: &mut Command, port: u16) -> Result<Self, String> {
+        let child = command.spawn().map_err(|e| format!("{}: {e}", command.get_program().to_string_lossy()))?;
+        Ok(Self { child, port })
+    }
+
     /// The bare hyper server.
+    ///
+    /// # Errors
+    /// When it does not start.
     pub async fn floor() -> Result<Self, String> {
         let port = free_port()?;
-        let child = Command::new(std::env::current_exe().map_err(|e| e.to_string())?)
-            .arg("floor")
-            .arg(port.to_string())
-            .spawn()
-            .map_err(|e| e.to_string())?;
-        let process = Self { child, port, folder: None };
-        process.wait("/").await?;
+        let own = std::env::current_exe().map_err(|e| e.to_string())?;
+        let mut process = Self::start(Command::new(own).arg("floor").arg(port.to_string()), port)?;
+        process.wait("/", Duration::from_secs(10)).await?;
         Ok(process)
     }
 
-    /// The gateway built beside us, with this more in its configuration.
-    pub async fn gateway(load: &Load, more: &str) -> Result<Self, String> {
-        let binary = std::env::current_exe().map_err(|e| e.to_string())?.with_file_name("fairway");
-        if !binary.exists() {
-            return Err(format!("{} is not built; run `cargo build --release` first", binary.display()));
-        }
-        let port = free_port()?;
-        let folder = std::env::temp_dir().join(format!("fairway-load-{}-{port}", std::process::id()));
-        std::fs::create_dir_all(&folder).map_err(|e| e.to_string())?;
-        let mut text = format!(
-            "[server]\nlisten = \"127.0.0.1:{port}\"\npublic_url = \"http://127.0.0.1:{port}\"\n[store]\nurl = \"sqlite:fairway.db\"\n[log]\npath = \"log\"\n"
-        );
-        if let Some(brokers) = &load.kafka {
-            let _ = write!(
-                text,
-                "kind = \"kafka\"\nbrokers = \"{brokers}\"\nreplication_factor = 1\ntopic_prefix = \"load{port}\"\nspool = \"spool\"\n"
-            );
-        }
-        text.push_str(more);
-        std::fs::write(folder.join("fairway.toml"), text).map_err(|e| e.to_string())?;
-        let log = std::fs::File::create(folder.join("gateway.log")).map_err(|e| e.to_string())?;
-        let child = Command::new(binary)
-            .args(["--config", "fairway.toml"])
-            .current_dir(&folder)
-            .env("FAIRWAY_LOG", "warn")
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .map_err(|e| e.to_string())?;
-        let process = Self { child, port, folder: Some(folder) };
-        let started = Instant::now();
-        process.wait("/readyz").await?;
-        println!("gateway: ready {} ms after its start", started.elapsed().as_millis());
-        Ok(process)
-    }
-
-    async fn wait(&self, path: &str) -> Result<(), String> {
-        let until = Instant::now() + Duration::from_secs(30);
+    /// Waits until a path is answered with 200.
+    ///
+    /// # Errors
+    /// When the process ended, or does not answer in time.
+    pub async fn wait(&mut self, path: &str, patience: Duration) -> Result<(), String> {
+        let (wire, until) = (Wire::local(self.port), Instant::now() + patience);
         loop {
-            match crate::driver::get(self.port, path).await {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Err(format!("it ended with {status}"));
+            }
+            match wire.get(path).await {
                 Ok((200, _)) => return Ok(()),
                 _ if Instant::now() > until => return Err(format!("no answer on port {}", self.port)),
                 _ => tokio::time::sleep(Duration::from_millis(10)).await,
@@ -93,27 +83,50 @@ impl Process {
         }
     }
 
+    /// Its id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has used so far.
     pub fn usage(&self) -> Usage {
-        let text = std::fs::read_to_string(Path::new("/proc").join(self.child.id().to_string()).join("stat")).unwrap_or_default();
-        let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let number = |i: usize| fields.get(i).and_then(|f| f.parse::<u64>().ok()).unwrap_or(0);
-        // Ticks of a hundredth of a second, as Linux counts for user space; pages of 4 KiB.
-        Usage { cpu: Duration::from_millis((number(11) + number(12)) * 10), memory: number(21) * 4096 }
+        usage_of(self.child.id()).unwrap_or_default()
+    }
+
+    fn pid(&self) -> Option<Pid> {
+        Pid::from_raw(self.child.id() as i32)
+    }
+
+    /// Stops it where it stands, or lets it go on.
+    pub fn stall(&self, stalled: bool) {
+        if let Some(pid) = self.pid() {
+            let _ = rustix::process::kill_process(pid, if stalled { Signal::STOP } else { Signal::CONT });
+        }
+    }
+
+    /// No file of it may grow beyond this many bytes: to a program this is a disk that has filled up. `None` lifts it.
+    pub fn largest_file(&self, bytes: Option<u64>) -> Result<(), String> {
+        let limit = Rlimit { current: bytes, maximum: rustix::process::getrlimit(Resource::Fsize).maximum };
+        rustix::process::prlimit(self.pid(), Resource::Fsize, limit).map(|_| ()).map_err(|e| format!("prlimit: {e}"))
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if let Some(folder) = &self.folder {
-            let _ = std::fs::remove_dir_all(folder);
-        }
+        self.kill();
     }
 }
 
 /// Reads the body and answers 200: what no gateway can be faster than.
+///
+/// # Errors
+/// When the port cannot be had.
 pub async fn floor(port: u16) -> Result<(), String> {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.map_err(|e| e.to_string())?;
     loop {

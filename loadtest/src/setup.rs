@@ -1,0 +1,123 @@
+//! Sets a scenario up: the twins, the gateway or a target somebody named, and the channels between them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::Mutex;
+
+use crate::gateway::Gateway;
+use crate::guard::Named;
+use crate::hosts::Hosts;
+use crate::process::free_port;
+use crate::scenario::{Provider as Plan, Scenario};
+use crate::source::Source;
+use crate::wire::Wire;
+
+/// How and against what a scenario is run. It holds a key, so nothing prints it.
+#[derive(Clone, Default)]
+pub struct Options {
+    /// A gateway that runs already; absent: one of ours.
+    pub target: Option<String>,
+    /// What its webhook URLs begin with where that is not the target.
+    pub public_url: Option<String>,
+    /// Its API key.
+    pub key: Option<String>,
+    /// Its process, for CPU and memory.
+    pub pid: Option<u32>,
+    /// Hosts the operator named.
+    pub named: Named,
+    /// Where the twins listen; any free port of loopback when absent.
+    pub twins: Option<String>,
+    /// A Kafka for the gateway and for the `send` topic.
+    pub kafka: Option<String>,
+    /// What the target's topics begin with.
+    pub topics: Option<String>,
+    /// Every rate and count is multiplied by it.
+    pub scale: f64,
+}
+
+/// A scenario that can begin.
+pub struct Stage {
+    /// The gateway, when it is ours.
+    pub gateway: Option<Arc<Mutex<Gateway>>>,
+    /// Where the gateway is reached.
+    pub wire: Wire,
+    /// Its process; 0 when unknown.
+    pub pid: Arc<AtomicU64>,
+    /// The twins.
+    pub hosts: Arc<Hosts>,
+    /// The channels with their providers.
+    pub sources: Vec<Arc<Source>>,
+    /// A Kafka, and what the gateway's topics begin with.
+    pub kafka: Option<(String, String)>,
+}
+
+/// The channels of a scenario, with the plan each comes from.
+pub fn channels(scenario: &Scenario, gateway: &str) -> Vec<(Arc<Source>, Plan)> {
+    let reach = scenario.inbound.as_ref().filter(|i| i.mix.duplicates > 0.0).map_or(0, |i| i.reach);
+    let mut all = Vec::new();
+    for plan in &scenario.provider {
+        let providers: Vec<_> =
+            fairway_adapters::PROVIDERS.iter().filter(|p| p.facts.id == plan.name || plan.name == "all" && p.facts.delivers()).collect();
+        for provider in providers {
+            for number in 0..plan.channels {
+                let id = provider.facts.id.replace('_', "-");
+                let name = if plan.channels == 1 { format!("load-{id}") } else { format!("load-{id}-{number}") };
+                all.push((
+                    Arc::new(Source::new(provider, &name, gateway, reach / plan.channels.max(1) + usize::from(reach > 0))),
+                    plan.clone(),
+                ));
+            }
+        }
+    }
+    all
+}
+
+/// The gateway's configuration for these channels, with the twins on this port.
+pub fn sections(channels: &[(Arc<Source>, Plan)], twins: u16) -> String {
+    let one = |(source, plan): &(Arc<Source>, Plan)| {
+        let rate = plan.limit.map_or_else(|| "1000000/s".to_owned(), |limit| format!("{limit}/s"));
+        let person = plan.per_recipient.map_or_else(|| "1000/s".to_owned(), |(count, seconds)| format!("{count}/{seconds}s"));
+        let throttle = format!(
+            "[channels.{}.throttle]\nrate = \"{rate}\"\nper_recipient = \"{person}\"\nconcurrency = {}\n",
+            source.channel, plan.concurrency
+        );
+        source.section(&format!("http://127.0.0.1:{twins}/{}", source.channel), &throttle)
+    };
+    channels.iter().map(one).collect()
+}
+
+/// Opens the twins and starts the gateway, or finds the target.
+///
+/// # Errors
+/// What keeps it from beginning, and what to do.
+pub async fn stage(scenario: &Scenario, options: &Options, clock: bool) -> Result<Stage, String> {
+    if let Some(brokers) = &options.kafka {
+        options.named.brokers(brokers)?;
+    }
+    let listen = options.twins.as_deref().unwrap_or("127.0.0.1:0");
+    if let Some(target) = &options.target {
+        let wire = options.named.target(target)?.with_key(options.key.clone());
+        let base = options.public_url.clone().unwrap_or_else(|| wire.url(""));
+        let channels = channels(scenario, base.trim_end_matches('/'));
+        let sources = channels.iter().map(|(source, _)| Arc::clone(source)).collect();
+        let hosts = Hosts::open(listen, channels).await?;
+        hosts.deliver_to(&wire);
+        let topics = options.topics.clone().unwrap_or_else(|| "fairway".into());
+        let kafka = options.kafka.clone().map(|brokers| (brokers, topics));
+        let pid = Arc::new(AtomicU64::new(options.pid.map_or(0, u64::from)));
+        return Ok(Stage { gateway: None, wire, pid, hosts, sources, kafka });
+    }
+    let port = free_port()?;
+    let channels = channels(scenario, &Wire::local(port).url(""));
+    let sources = channels.iter().map(|(source, _)| Arc::clone(source)).collect();
+    let hosts = Hosts::open(listen, channels.clone()).await?;
+    let more = format!("{}\n{}", scenario.gateway, sections(&channels, hosts.port));
+    let gateway = Gateway::start(port, options.kafka.as_deref(), &more, clock).await?;
+    let wire = gateway.wire();
+    hosts.deliver_to(&wire);
+    let pid = Arc::new(AtomicU64::new(0));
+    pid.store(u64::from(gateway.process().id()), Ordering::Relaxed);
+    let kafka = options.kafka.clone().map(|brokers| (brokers, gateway.topics.clone()));
+    Ok(Stage { gateway: Some(Arc::new(Mutex::new(gateway))), wire, pid, hosts, sources, kafka })
+}
