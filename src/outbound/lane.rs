@@ -8,7 +8,7 @@
 //!
 //! - First in, first out per conversation and lane, one attempt at a time.
 //! - `urgent` before `normal` before `bulk`, with a floor: at least one in sixteen goes to a lower lane that waits.
-//! - Channels take turns. What must wait for a limit stands in a heap, not in the ring.
+//! - Channels take turns; within a lane of a channel the campaigns do, by what their messages cost. What must wait for a limit stands in a heap, not in the ring.
 //! - Armed is at most what can leave in [`AHEAD`] and the time the ledger takes to confirm; limits are charged at the gate, where the request leaves.
 
 use std::{
@@ -20,6 +20,9 @@ use std::{
 use fairway_adapters::contract::{Priority, Scope};
 
 use super::limit::{Limit, Micros, View};
+use ring::{Ring, Waiting};
+
+mod ring;
 
 /// One in so many departures of a channel goes to a lower lane that waits.
 const FLOOR: u32 = 16;
@@ -46,6 +49,8 @@ pub struct Entry {
     pub key: u64,
     /// Its lane.
     pub lane: Priority,
+    /// Whose share of the lane it takes: its campaign; empty for all that is of none.
+    pub share: Arc<str>,
     /// Cost units.
     pub cost: u32,
 }
@@ -88,8 +93,8 @@ struct Queue {
 #[derive(Default)]
 struct Lane {
     queues: HashMap<Arc<str>, Queue>,
-    /// Conversations whose head may be armed, with the ticket of their queue. One whose queue is gone is passed over.
-    ready: VecDeque<(Arc<str>, u64)>,
+    /// Conversations whose head may be armed. One whose queue is gone is passed over.
+    ready: Ring,
     tickets: u64,
     depth: usize,
 }
@@ -99,9 +104,10 @@ impl Lane {
     fn ring(&mut self, conversation: &Arc<str>) {
         if let Some(queue) = self.queues.get_mut(conversation)
             && !queue.in_ring
+            && let Some(head) = queue.waiting.front()
         {
             queue.in_ring = true;
-            self.ready.push_back((Arc::clone(conversation), queue.ticket));
+            self.ready.push(&head.share, Waiting { conversation: Arc::clone(conversation), ticket: queue.ticket, cost: head.cost });
         }
     }
 }
@@ -328,7 +334,7 @@ impl Lanes {
                 highest
             };
             let lane = &mut outlet.lanes[chosen];
-            let Some((conversation, ticket)) = lane.ready.pop_front() else { return Err(None) };
+            let Some(Waiting { conversation, ticket, .. }) = lane.ready.pop() else { return Err(None) };
             let Some(queue) = lane.queues.get_mut(&conversation).filter(|q| q.ticket == ticket) else { continue };
             queue.in_ring = false;
             let Some(entry) = queue.waiting.front() else {
@@ -594,6 +600,7 @@ mod tests {
             conversation: conversation.into(),
             key: conversation.bytes().fold(7, |h, b| h * 31 + u64::from(b)),
             lane,
+            share: "".into(),
             cost: 1,
         }
     }
@@ -652,6 +659,31 @@ mod tests {
         assert_eq!(order.len(), 201);
         let bulk_early = order[..64].iter().filter(|n| (1000..5000).contains(*n)).count();
         assert!((2..=8).contains(&bulk_early), "{bulk_early} of the first 64 are bulk");
+    }
+
+    #[test]
+    fn a_small_campaign_does_not_wait_for_a_large_one() {
+        let mut lanes = lanes(Limits { own: vec![(Scope::Sender, Limit::new(10, 1_000_000, 1))], ..Limits::default() });
+        let campaign = |n: u64, name: &str| Entry { share: name.into(), ..entry(n, &format!("p{n}"), Priority::Bulk) };
+        (0..500).for_each(|n| lanes.push(campaign(n, "large")));
+        (500..520).for_each(|n| lanes.push(campaign(n, "small")));
+        let mut left = Vec::new();
+        let mut now = 0;
+        while left.len() < 45 {
+            match lanes.next(now) {
+                Next::Arm(n) => {
+                    let e = campaign(n, if n < 500 { "large" } else { "small" });
+                    while let Gate::Wait(at, _) = lanes.gate(&e, now) {
+                        now = at;
+                    }
+                    lanes.remove(&e, true);
+                    left.push(n);
+                }
+                Next::Wait(at) => now = at,
+                Next::Idle => now += 1000,
+            }
+        }
+        assert_eq!(left.iter().filter(|n| **n >= 500).count(), 20, "{left:?}");
     }
 
     #[test]

@@ -114,6 +114,7 @@ impl Unit {
                 conversation: "".into(),
                 key: conversation,
                 lane: Priority::Normal,
+                share: Arc::default(),
                 cost: u32::from(cost),
             };
             self.lanes.charge(&entry, clock::steady_at(at));
@@ -204,6 +205,7 @@ impl Unit {
             conversation: Arc::clone(&conversation),
             key: Accepted::conversation_hash(&conversation),
             lane: message.request.priority,
+            share: message.request.mark.as_ref().and_then(|m| m.campaign.as_deref()).map_or_else(Arc::default, Into::into),
             cost: message.cost,
         };
         self.number += 1;
