@@ -19,7 +19,8 @@ macro_rules! laws {
             it_parses_repeatably_with_unique_keys, nothing_is_lost, it_says_what_the_fixtures_say,
             it_renders_what_the_fixtures_say, what_it_renders_the_twin_accepts, it_classifies_as_the_fixtures_say,
             classify_is_total_and_only_success_is_success, the_limit_is_counted_in_its_unit, no_secret_prints,
-            a_round_trip_ends_in_the_receipt_it_announced, its_facts_are_complete, an_unknown_setting_names_the_nearest
+            a_round_trip_ends_in_the_receipt_it_announced, its_facts_are_complete, an_unknown_setting_names_the_nearest,
+            a_session_answers_when_it_is_durable, a_session_ends_every_call_once, no_bytes_break_a_session, a_session_remembers
         }
     };
     ($provider:expr => $($law:ident),*) => {
@@ -32,9 +33,9 @@ const NOW: Time = Time(1_795_169_730_000);
 const HOOK: &str = "https://gw.example.org/hooks/channel";
 
 /// An adapter beside its twin, logged in where there are logins, with the published keys where there are some.
-struct Pair {
-    twin: Box<dyn Twin>,
-    adapter: Arc<dyn Adapter>,
+pub(super) struct Pair {
+    pub(super) twin: Box<dyn Twin>,
+    pub(super) adapter: Arc<dyn Adapter>,
     login: Option<Secret>,
     keys: Option<Vec<u8>>,
 }
@@ -44,12 +45,17 @@ impl Pair {
         Context { now: NOW, public_url: "https://gw.example.org", hook_url: HOOK, login: self.login.as_ref(), keys: self.keys.as_deref() }
     }
 
+    /// Where a session brings deliveries, its connection is their proof.
     fn verify<'a>(&self, hook: Webhook<'a>) -> Result<Verified<'a>, VerifyError> {
-        self.adapter.verify(hook, &self.context())
+        if self.has_session() { Ok(Verified::from_our_own_session(hook)) } else { self.adapter.verify(hook, &self.context()) }
+    }
+
+    fn has_session(&self) -> bool {
+        self.adapter.session(&[]).is_some()
     }
 
     /// Parses whatever it is, proved or not.
-    fn parse<'a>(&self, hook: Webhook<'a>) -> Parsed<'a> {
+    pub(super) fn parse<'a>(&self, hook: Webhook<'a>) -> Parsed<'a> {
         self.adapter.parse(&Verified::from_our_own_log(hook), &self.context())
     }
 
@@ -60,7 +66,7 @@ impl Pair {
         self.twin.sign(&url, draft)
     }
 
-    fn render(&self, asked: &Asked) -> Result<Rendered, RenderError> {
+    pub(super) fn render(&self, asked: &Asked) -> Result<Rendered, RenderError> {
         let request = &asked.request;
         let to = request.to.as_deref().expect("fixtures name `to`");
         let (to, thread) = to.split_once('#').map_or((to, None), |(to, thread)| (to, Some(thread)));
@@ -139,7 +145,7 @@ fn bound(provider: &Provider, case: Option<&Value>) -> Pair {
 }
 
 /// Settings whose every base URL points at the twin, as the sandbox hosts it.
-fn on_stage(provider: &Provider, case: Option<&Value>) -> Pair {
+pub(super) fn on_stage(provider: &Provider, case: Option<&Value>) -> Pair {
     pair(provider, |twin| {
         let mut settings = settings(twin, case);
         settings.0.insert("api_base".into(), "http://twin.test".into());
@@ -172,6 +178,8 @@ fn draft(case: &Value) -> Draft {
     } else if let Some(Value::Object(form)) = case.get("form") {
         let fields: Vec<(&str, &str)> = form.iter().map(|(k, v)| (k.as_str(), v.as_str().unwrap_or_default())).collect();
         Draft::form(&fields)
+    } else if let Some(octets) = octets(case) {
+        Draft { method: Method::POST, query: String::new(), headers: Vec::new(), body: octets }
     } else {
         let text = case.get("text").and_then(Value::as_str).unwrap_or_default();
         Draft { method: Method::POST, query: String::new(), headers: Vec::new(), body: text.as_bytes().to_vec() }
@@ -184,6 +192,13 @@ fn draft(case: &Value) -> Draft {
         draft.headers.extend(headers.iter().map(|(k, v)| (k.clone(), v.as_str().unwrap_or_default().to_owned())));
     }
     draft
+}
+
+/// Octets as a fixture writes them, with white space where it helps.
+fn octets(case: &Value) -> Option<Vec<u8>> {
+    let digits: String = case.get("hex")?.as_str()?.split_whitespace().collect();
+    let octet = |n| u8::from_str_radix(&digits[2 * n..2 * n + 2], 16).expect("two hexadecimal digits");
+    Some((0..digits.len() / 2).map(octet).collect())
 }
 
 fn headers(draft: &Draft) -> HeaderMap {
@@ -233,6 +248,14 @@ pub(crate) fn it_accepts_what_the_provider_signed(provider: &Provider) {
 pub(crate) fn it_refuses_any_changed_byte(provider: &Provider) {
     if provider.facts.needs_hook_token {
         return; // Nothing is signed: the token in the URL is the engine's to check.
+    }
+    let pair = bound(provider, None);
+    if pair.has_session() {
+        for case in cases(provider, "inbound") {
+            let refused = with_hook(&draft(&case.value), |hook| pair.adapter.verify(hook, &pair.context()).is_err());
+            assert!(refused, "{}: what only its session may bring passed as a webhook", case.name);
+        }
+        return;
     }
     for case in cases(provider, "inbound") {
         let pair = bound(provider, Some(&case.value));
@@ -385,6 +408,8 @@ pub(crate) fn shown(call: &Call) -> Value {
         CallBody::Bytes(bytes) => {
             if let Ok(value) = serde_json::from_slice::<Value>(bytes) {
                 out.insert("body".into(), value);
+            } else if call.url.starts_with(session::SCHEME) {
+                out.insert("hex".into(), crate::kit::crypto::hex(bytes).into());
             } else if std::str::from_utf8(bytes).is_err() {
                 out.insert("base64".into(), crate::kit::crypto::base64(bytes).into());
             } else {
@@ -423,7 +448,7 @@ fn pieces_shown(pieces: &[Piece]) -> Value {
 }
 
 /// What an outbound fixture asks for.
-struct Asked {
+pub(super) struct Asked {
     request: SendRequest,
     reply_to: Option<String>,
     handle: Option<String>,
@@ -438,7 +463,7 @@ impl Asked {
     }
 
     /// A plain text to an address of the provider's own scheme: its fixture `outbound/text.json`.
-    fn sample(provider: &Provider) -> Self {
+    pub(super) fn sample(provider: &Provider) -> Self {
         let case = cases(provider, "outbound").into_iter().find(|c| c.name == "text").expect("a fixture outbound/text.json");
         Self::of(&case)
     }
@@ -526,9 +551,10 @@ pub(crate) fn it_classifies_as_the_fixtures_say(provider: &Provider) {
     let sample = pair.render(&Asked::sample(provider)).expect("a plain text renders").calls.remove(0);
     for case in cases(provider, "replies") {
         let status = case.value.get("status").and_then(Value::as_u64).expect("a status") as u16;
-        let mut reply = match case.value.get("body") {
-            Some(body) => Reply::json(status, body),
-            None => Reply {
+        let mut reply = match (case.value.get("body"), octets(&case.value)) {
+            (Some(body), _) => Reply::json(status, body),
+            (None, Some(octets)) => Reply { body: octets.into(), headers: HeaderMap::new(), ..Reply::json(status, &json!(null)) },
+            (None, None) => Reply {
                 body: case.value.get("text").and_then(Value::as_str).unwrap_or_default().to_owned().into(),
                 ..Reply::json(status, &json!(null))
             },
@@ -583,6 +609,7 @@ pub(crate) fn classify_is_total_and_only_success_is_success(provider: &Provider)
         vec![0xff, 0xfe],
     ];
     bodies.extend(cases(provider, "replies").iter().filter_map(|c| serde_json::to_vec(c.value.get("body")?).ok()));
+    bodies.extend(cases(provider, "replies").iter().filter_map(|c| octets(&c.value)));
     for status in (100..600).filter(|s| StatusCode::from_u16(*s).is_ok()) {
         for body in &bodies {
             let reply =
@@ -609,10 +636,12 @@ pub(crate) fn the_limit_is_counted_in_its_unit(provider: &Provider) {
             asked.request.parts = vec![Part::text(letter.repeat(count))];
             let result = pair.render(&asked);
             if extra == 0 {
-                assert_eq!(result.as_ref().map(|r| r.calls.len()), Ok(1), "{count} of {letter} fit into one message");
+                // Over a session a message may be several calls, one for each part that the provider counts.
+                let one = |r: &Rendered| if pair.has_session() { r.shown.len() } else { r.calls.len() };
+                assert_eq!(result.as_ref().map(one), Ok(1), "{count} of {letter} fit into one message");
             } else if let Ok(rendered) = result {
                 // A call may carry several messages; `shown` has a line for each.
-                let messages = rendered.calls.len().max(rendered.shown.len());
+                let messages = if pair.has_session() { rendered.shown.len() } else { rendered.calls.len().max(rendered.shown.len()) };
                 assert!(messages > 1, "{}: {count} of {letter} are too long for one message", provider.facts.id);
             }
         }

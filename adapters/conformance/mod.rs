@@ -3,12 +3,12 @@
 //! Fixtures stand in the provider's folder, one case a file:
 //!
 //! - `fixtures/inbound/NAME.json`: `{"settings"?: {...}, "query"?: "...", "method"?: "GET", "headers"?: {...},
-//!   "body": {...} | "form": {...} | "text": "...", "events": [...], "unparsed"?: "reason", "ack"?: {"status", "body"},
+//!   "body": {...} | "form": {...} | "text": "..." | "hex": "...", "events": [...], "unparsed"?: "reason", "ack"?: {"status", "body"},
 //!   "owed"?: [{"method", "url"}], "handles"?: [{"peer", "value", "until"?, "uses"?}]}`. The body is unsigned: the twin signs it. `events` is what [`written`] makes.
 //! - `fixtures/outbound/NAME.json`: `{"settings"?: {...}, "message": {...send request...}, "reply_to"?: "provider id",
 //!   "handle"?: "what the provider gave us to answer with", "calls": [{"method", "url", "headers"?, "body" | "form" | "multipart"}], "downgrades"?: [...], "cost"?: 1}`
 //!   or `{"message": {...}, "error": {"pointer", "code"}}`.
-//! - `fixtures/replies/NAME.json`: `{"status": 400, "headers"?: {...}, "body": {...} | "text": "...",
+//! - `fixtures/replies/NAME.json`: `{"status": 400, "headers"?: {...}, "body": {...} | "text": "..." | "hex": "...",
 //!   "verdict": {"accept": "id"} | {"throttle": {"scope", "after"?, "code"?}} | {"retry" | "unclear" | "reject" |
 //!   "unreachable" | "suspend" | "log_in": "our code"} | {"gone": "our code", "current"?: "address"} | "call"}`.
 //!
@@ -16,9 +16,13 @@
 
 #[cfg(test)]
 mod laws;
+#[cfg(test)]
+mod sessions;
 pub mod stage;
 #[cfg(test)]
 pub(crate) use laws::*;
+#[cfg(test)]
+pub(crate) use sessions::*;
 
 use serde_json::{Value, json};
 

@@ -101,6 +101,17 @@ pub trait Adapter: Send + Sync + 'static {
         None
     }
 
+    /// The channel's side of a connection of its own, where the provider has no webhooks or no API over HTTP. `memory` is
+    /// what the last session wished to remember. Its calls go to `session:` addresses.
+    fn session(&self, _memory: &[u8]) -> Option<Box<dyn super::Session>> {
+        None
+    }
+
+    /// Calls in flight at a time, where the settings decide. `None`: those of the facts.
+    fn concurrency(&self) -> Option<u32> {
+        None
+    }
+
     /// Whether settlement of an unknown outcome can ask the provider: the call that looks our message up.
     fn lookup(&self, _message: &Outbound<'_>, _cx: &Context<'_>) -> Option<Call> {
         None

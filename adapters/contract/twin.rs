@@ -120,6 +120,32 @@ impl From<Reply> for Answer {
     }
 }
 
+/// What a provider's end of a connection makes of bytes.
+#[derive(Clone, Debug)]
+pub enum Said {
+    /// Write these back.
+    Write(Vec<u8>),
+    /// A request, as `Twin::answer` takes it; the answer goes to `Line::answered` under this number.
+    Ask(u64, Request),
+    /// It hangs up.
+    Close,
+}
+
+/// A provider's end of one connection, where sessions are spoken: frames out of bytes, and back.
+pub trait Line: Send {
+    /// Bytes came.
+    fn hear(&mut self, bytes: &[u8]) -> Vec<Said>;
+
+    /// The answer to a request, as bytes.
+    fn answered(&mut self, number: u64, reply: &Reply) -> Vec<u8>;
+
+    /// A delivery as bytes; `None` while this connection cannot carry one.
+    fn deliver(&mut self, draft: &Draft) -> Option<Vec<u8>>;
+
+    /// What was delivered and not acknowledged, oldest first: delivered again elsewhere when the connection is gone.
+    fn unacknowledged(&self) -> Vec<Draft>;
+}
+
 /// A provider, played.
 pub trait Twin: Send {
     /// A twin whose ids follow from the seed.
@@ -154,6 +180,12 @@ pub trait Twin: Send {
     /// The answer of a provider with a bad day.
     fn broken(&self) -> Reply {
         Reply::json(503, &serde_json::json!({ "error": "unavailable" }))
+    }
+
+    /// Its end of a new connection, where channels speak over connections of their own. The host then adds
+    /// `api_base = "tcp://HOST:PORT"` to the settings.
+    fn line(&self) -> Option<Box<dyn Line>> {
+        None
     }
 
     /// The sender's own limit in the provider's documentation: messages per window in milliseconds.

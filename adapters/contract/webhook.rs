@@ -51,6 +51,12 @@ impl<'a> Verified<'a> {
         Self { hook }
     }
 
+    /// What came over a connection that the channel's own session opened: the connection is the proof.
+    /// Only the room that runs sessions may call this.
+    pub fn from_our_own_session(hook: Webhook<'a>) -> Self {
+        Self { hook }
+    }
+
     /// The delivery.
     pub fn hook(&self) -> &Webhook<'a> {
         &self.hook
