@@ -9,6 +9,7 @@ mod errands;
 mod replay;
 mod retention;
 mod send_topic;
+mod sessions;
 
 use std::{
     net::SocketAddr,
@@ -55,6 +56,8 @@ pub struct App {
     log: Arc<dyn EventLog>,
     stop: watch::Sender<bool>,
     stop_units: watch::Sender<bool>,
+    stop_sessions: watch::Sender<bool>,
+    sessions: tokio::task::JoinHandle<()>,
     owner: tokio::task::JoinHandle<()>,
     servers: Vec<std::thread::JoinHandle<()>>,
     mail: Option<tokio::task::JoinHandle<()>>,
@@ -107,6 +110,7 @@ impl App {
         let (claims, remembered) = recall(&*log, &seen_path(&config)).await.map_err(wrong)?;
         let (stop, stopping) = watch::channel(false);
         let (stop_units, units_stopping) = watch::channel(false);
+        let (stop_sessions, sessions_stopping) = watch::channel(false);
 
         let seal = Arc::new(Seal::new(&secret_setting(&*store, "seal_key").await.map_err(wrong)?));
         let people = People::open(Arc::clone(&database)).await.map_err(wrong)?;
@@ -191,6 +195,15 @@ impl App {
             keys: wanted_keys,
         };
         let ingress = Arc::new(Ingress::new(ingress_parts, &config));
+        let session_parts = sessions::Parts {
+            channels: channels.clone(),
+            units: units.clone(),
+            ingress: Arc::clone(&ingress),
+            store: Arc::clone(&store),
+            sessions: transport.sessions.clone(),
+            units_stopping: stop_units.subscribe(),
+        };
+        let sessions = tokio::spawn(sessions::run(session_parts, sessions_stopping));
         tokio::spawn(flush_claims(Arc::clone(&log), Arc::clone(&remembered)));
 
         let media = Arc::new(fetch::Parts {
@@ -316,7 +329,23 @@ impl App {
             stage.begin(address, transport).await;
         }
         let claims = (claims, remembered);
-        Ok(Self { address, api_address, mail_address, channels, log, stop, stop_units, owner, servers, mail, claims, consent, config })
+        Ok(Self {
+            address,
+            api_address,
+            mail_address,
+            channels,
+            log,
+            stop,
+            stop_units,
+            stop_sessions,
+            sessions,
+            owner,
+            servers,
+            mail,
+            claims,
+            consent,
+            config,
+        })
     }
 
     /// What it runs on, for the banner.
@@ -377,6 +406,9 @@ impl App {
         }
         let _ = self.stop_units.send(true);
         let _ = tokio::time::timeout(Duration::from_secs(15), self.owner).await;
+        // Only now does nobody need the connections any more.
+        let _ = self.stop_sessions.send(true);
+        let _ = tokio::time::timeout(Duration::from_secs(10), self.sessions).await;
         if let Ok(ends) = self.log.ends(Topic::Inbound).await {
             let _ = self.claims.1.flush(&ends);
         }

@@ -1,9 +1,12 @@
 //! The sandbox: every provider's twin, hosted on our own listener, so that a newcomer without any account sees messages
 //! arrive and go out on every channel.
 //!
-//! - `ANY /sandbox/{provider}/...` is the provider's API, as its twin plays it.
+//! - `ANY /sandbox/{provider}/...` is the provider's API, as its twin plays it; twins that are spoken to over connections
+//!   have ports of their own.
 //! - `POST /sandbox-control/{provider}/act` lets a person there do something; `PUT .../mood` makes the provider sick;
 //!   `GET /sandbox-control` shows moods and books.
+
+mod lines;
 
 use std::{
     collections::BTreeMap,
@@ -44,6 +47,8 @@ struct Hosted {
     stage: Mutex<Stage>,
     hook_url: String,
     transport: OnceLock<Transport>,
+    /// Where it is spoken to, when not over HTTP.
+    port: Option<lines::Port>,
 }
 
 fn channel_name(provider: &str) -> String {
@@ -57,7 +62,9 @@ fn base(config: &Config, provider: &str) -> String {
 /// Whether a channel talks to a twin.
 pub fn is_simulated(config: &Config, channel: &str) -> bool {
     let base = format!("{}/sandbox/", config.server.public_url);
-    config.channels.get(channel).and_then(|c| c.settings.get("api_base")).and_then(Value::as_str).is_some_and(|b| b.starts_with(&base))
+    let Some(known) = config.channels.get(channel) else { return false };
+    let own_port = |b: &str| channel == channel_name(&known.provider) && b.starts_with("tcp://127.0.0.1:");
+    known.settings.get("api_base").and_then(Value::as_str).is_some_and(|b| b.starts_with(&base) || own_port(b))
 }
 
 /// Keeps the simulated channels over a reload of the file.
@@ -85,7 +92,12 @@ impl Sandbox {
             }
             let mut settings = twin.settings();
             let own = twin.own();
-            if !own {
+            let mut port = None;
+            if twin.line().is_some() {
+                let (open, address) = lines::Port::open().await?;
+                settings.insert("api_base".into(), address.into());
+                port = Some(open);
+            } else if !own {
                 settings.insert("api_base".into(), base(config, provider.facts.id).into());
             }
             let channel = Channel {
@@ -109,7 +121,7 @@ impl Sandbox {
                 continue; // The gateway plays this provider itself, and not only here.
             }
             let stage = Stage::new(twin, config.sandbox.seed);
-            stages.insert(provider.facts.id, Hosted { stage: Mutex::new(stage), hook_url, transport: OnceLock::new() });
+            stages.insert(provider.facts.id, Hosted { stage: Mutex::new(stage), hook_url, transport: OnceLock::new(), port });
         }
         Ok(Self { stages: Arc::new(stages) })
     }
@@ -130,13 +142,14 @@ impl Sandbox {
         for hosted in self.stages.values() {
             let _ = hosted.transport.set(transport.clone());
         }
+        self.stages.keys().for_each(|provider| lines::serve(&self.stages, provider));
     }
 }
 
-type Stages = State<Arc<BTreeMap<&'static str, Hosted>>>;
+type Stages = Arc<BTreeMap<&'static str, Hosted>>;
 
 /// The provider's API.
-async fn play(State(stages): Stages, request: Request) -> Response {
+async fn play(State(stages): State<Stages>, request: Request) -> Response {
     let path = request.uri().path().strip_prefix("/sandbox/").unwrap_or_default().to_owned();
     let (provider, rest) = path.split_once('/').unwrap_or((&path, ""));
     let Some((id, _)) = stages.get_key_value(provider) else { return StatusCode::NOT_FOUND.into_response() };
@@ -170,12 +183,13 @@ async fn play(State(stages): Stages, request: Request) -> Response {
 }
 
 /// Sends webhooks, each after its time, again when they are not taken.
-fn deliver(stages: &Arc<BTreeMap<&'static str, Hosted>>, provider: &'static str, emits: Vec<Emit>) {
+fn deliver(stages: &Stages, provider: &'static str, emits: Vec<Emit>) {
     for emit in emits {
         let stages = Arc::clone(stages);
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(emit.after_ms)).await;
             let hosted = &stages[provider];
+            let Some(emit) = hosted.over_line(emit) else { return };
             let Some(transport) = hosted.transport.get() else { return };
             let url = emit.url.clone().unwrap_or_else(|| hosted.hook_url.clone());
             let signed = hosted.stage.lock().sign(&url, emit.draft);
@@ -220,7 +234,7 @@ struct Doing {
     copies: Option<usize>,
 }
 
-async fn act(State(stages): Stages, Path(provider): Path<String>, Json(doing): Json<Doing>) -> Response {
+async fn act(State(stages): State<Stages>, Path(provider): Path<String>, Json(doing): Json<Doing>) -> Response {
     let Some((id, hosted)) = stages.get_key_value(provider.as_str()) else { return StatusCode::NOT_FOUND.into_response() };
     let act = match (doing.text, doing.image, doing.pick) {
         (Some(text), ..) => Act::Text(text),
@@ -241,7 +255,7 @@ async fn act(State(stages): Stages, Path(provider): Path<String>, Json(doing): J
     Json(json!({ "webhooks": raw })).into_response()
 }
 
-async fn mood(State(stages): Stages, Path(provider): Path<String>, Json(mood): Json<Mood>) -> StatusCode {
+async fn mood(State(stages): State<Stages>, Path(provider): Path<String>, Json(mood): Json<Mood>) -> StatusCode {
     match stages.get(provider.as_str()) {
         Some(hosted) => {
             hosted.stage.lock().mood = mood;
@@ -251,7 +265,7 @@ async fn mood(State(stages): Stages, Path(provider): Path<String>, Json(mood): J
     }
 }
 
-async fn show(State(stages): Stages) -> Json<Value> {
+async fn show(State(stages): State<Stages>) -> Json<Value> {
     let all: serde_json::Map<String, Value> = stages
         .iter()
         .map(|(id, hosted)| {

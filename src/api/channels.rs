@@ -16,6 +16,7 @@ use crate::clock;
 use crate::config::units::Rate;
 use crate::outbound::control::Command;
 use crate::outbound::unit::{Ask, ChannelView};
+use crate::transport::session::Standing;
 
 /// A channel as the API shows it.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -37,8 +38,10 @@ pub struct Shown {
     /// What it can do.
     #[schema(value_type = Object)]
     can: serde_json::Value,
-    /// `ok`, `held` or `suspended`.
+    /// `ok`, `held`, `disconnected` or `suspended`.
     health: &'static str,
+    /// How its own connections stand, where it has some and this node owns it.
+    connections: Option<Standing>,
     /// How it stands, when this node owns it.
     #[serde(flatten)]
     #[schema(value_type = ChannelView)]
@@ -50,6 +53,7 @@ async fn shown(api: &Api, channel: &Channel) -> Shown {
     let asked = api.units.ask(channel.unit, Ask::View(channel.id.to_string(), answer));
     let view = if asked { view.await.ok() } else { None };
     let facts = channel.facts();
+    let connections = api.transport.sessions.standing(&channel.id);
     Shown {
         id: channel.id.to_string(),
         provider: facts.id.into(),
@@ -65,9 +69,11 @@ async fn shown(api: &Api, channel: &Channel) -> Shown {
         can: serde_json::to_value(facts.can).unwrap_or_default(),
         health: match &view {
             Some(v) if v.suspended.is_some() => "suspended",
+            _ if connections.as_ref().is_some_and(|c| c.up == 0) => "disconnected",
             Some(v) if v.held_until.is_some_and(|u| u.since(clock::now()) > 1000) => "held",
             _ => "ok",
         },
+        connections,
         view,
     }
 }
@@ -264,7 +270,7 @@ async fn tell<'s>(
 impl super::Shared {
     /// Makes a call beside the lanes (set-up, probes, signals); why it failed, in words without credentials.
     async fn make_call(&self, channel: &Channel, call: &fairway_adapters::contract::Call) -> Result<(), String> {
-        let reply = self.transport.call(call, None, std::time::Duration::from_secs(10)).await.map_err(|e| e.to_string())?;
+        let reply = self.transport.call_of(&channel.id, call, None, std::time::Duration::from_secs(10)).await.map_err(|e| e.to_string())?;
         match channel.adapter.classify(call, &reply) {
             _ if reply.status.is_success() => Ok(()),
             Step::Done(verdict) => verdict.reason().map_or(Ok(()), |reason| Err(format!("{} ({})", reason.title, reason.code))),

@@ -83,6 +83,11 @@ impl Ingress {
         self.parts.channels.get()
     }
 
+    /// `server.public_url`.
+    pub(super) fn public_url(&self) -> &str {
+        &self.public_url
+    }
+
     /// Counts what became of a delivery.
     pub fn count(&self, channel: &Arc<str>, outcome: &'static str, since: Instant) {
         let meters = self.meters(channel);
@@ -112,7 +117,7 @@ impl Ingress {
         self.take(hook, &verified, &cx).await
     }
 
-    async fn take(&self, hook: &Hook, verified: &Verified<'_>, cx: &Context<'_>) -> Result<(Answer, &'static str), Refusal> {
+    pub(super) async fn take(&self, hook: &Hook, verified: &Verified<'_>, cx: &Context<'_>) -> Result<(Answer, &'static str), Refusal> {
         let channel = &hook.entry;
         let mut parsed = channel.adapter.parse(verified, cx);
         if let Some(token) = &parsed.once

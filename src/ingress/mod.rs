@@ -1,4 +1,4 @@
-//! Webhooks in, and mail: `listener -> route -> verify -> parse -> claim -> append -> ack`, on the connection's own task, with no
+//! Webhooks in, mail, and what channels' own connections bring: `listener -> route -> verify -> parse -> claim -> append -> ack`, on the connection's own task, with no
 //! queue in between.
 //!
 //! Invariant: success is answered only when everything the delivery says is durable.
@@ -10,6 +10,7 @@ mod once;
 pub mod record;
 pub mod remember;
 mod respond;
+mod session;
 pub mod smtp;
 
 pub use accept::{Ingress, Parts};

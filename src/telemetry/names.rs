@@ -65,6 +65,7 @@ metrics! {
     DEAD = Counter "fairway_dead_letters_total" ["channel"] "Messages that ended as dead letters.";
     SUSPENDED = Gauge "fairway_channel_suspended" ["channel"] "1 while a channel cannot send until somebody mends it.";
     BREAKER = Gauge "fairway_channel_breaker_open" ["channel"] "1 while the circuit breaker is open.";
+    SESSION_LINES = Gauge "fairway_channel_connections" ["channel"] "Connections that carry messages, where a channel has its own.";
     UNITS_OWNED = Gauge "fairway_units_owned" [] "Units this node owns.";
     PROJECTOR_LAG = Gauge "fairway_projector_lag_seconds" [] "Age of the oldest record the views have not seen.";
     MEDIA = Counter "fairway_media_total" ["channel", "outcome"] "Media objects by outcome: ready, unavailable, retried.";

@@ -1,8 +1,9 @@
-//! The only client, HTTP and mail: pools, TLS, deadlines, and the one question that matters: can they have seen it?
+//! The only client, HTTP, mail and connections that stay: pools, TLS, deadlines, and the one question that matters: can they have seen it?
 //!
 //! Invariant: `NotSent` is answered only when no byte of the request can have been read by the other side.
 
 mod multipart;
+pub mod session;
 mod smtp;
 mod wall;
 
@@ -47,6 +48,8 @@ pub struct Transport {
     local: bool,
     blobs: Arc<dyn Fn(&str) -> Option<Bytes> + Send + Sync>,
     mail: Arc<smtp::Pool>,
+    /// The connections that stay, by channel.
+    pub sessions: session::Sessions,
 }
 
 /// The most of an answer that is read.
@@ -68,7 +71,7 @@ impl Transport {
         walled.set_nodelay(true);
         walled.set_connect_timeout(Some(CONNECT));
         walled.enforce_http(false);
-        Self { open: pool(http), walled: pool(walled), local, blobs: media, mail: Arc::default() }
+        Self { open: pool(http), walled: pool(walled), local, blobs: media, mail: Arc::default(), sessions: session::Sessions::default() }
     }
 
     /// Makes a provider call. Providers' addresses come from the configuration and are trusted.
@@ -79,6 +82,11 @@ impl Transport {
         }
         let request = self.request(&call, traceparent)?;
         finish(self.open.request(request), within, ANSWER_LIMIT).await
+    }
+
+    /// Makes a channel's call: through its session where it has one.
+    pub async fn call_of(&self, channel: &str, call: &Call, traceparent: Option<&str>, within: Duration) -> Result<Reply, Error> {
+        if session::is_for_session(call) { self.sessions.call(channel, call).await } else { self.call(call, traceparent, within).await }
     }
 
     /// The call with the files of its pieces in it.

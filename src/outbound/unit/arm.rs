@@ -86,6 +86,8 @@ impl Unit {
             let hash = match render(&self.parts, standing, &item.message, item.use_template, handle.as_deref()) {
                 Ok(Rendering::Calls(rendered)) => {
                     let hash = rendering_hash(&rendered);
+                    // Each call is counted when it leaves, with its share.
+                    item.entry.cost = rendered.cost.max(1).div_ceil(rendered.calls.len().max(1) as u32);
                     item.rendered = Some(Arc::new(rendered));
                     hash
                 }
@@ -276,11 +278,11 @@ impl Unit {
         };
         let by_handle = (item.by_handle && item.calls == 0).then(|| Arc::clone(&item.entry.conversation));
         let (transport, adapter, events) = (self.parts.transport.clone(), Arc::clone(&standing.channel.adapter), self.events.clone());
-        let trace = item.message.traceparent.clone();
+        let (trace, channel) = (item.message.traceparent.clone(), Arc::clone(&item.entry.channel));
         let seconds = standing.meters.call.clone();
         tokio::spawn(async move {
             let started = std::time::Instant::now();
-            let landing = attempt(&transport, &*adapter, call, trace.as_deref()).await;
+            let landing = attempt(&transport, &channel, &*adapter, call, trace.as_deref()).await;
             seconds.record(started.elapsed().as_secs_f64());
             let _ = events.send(Event::Landed(number, landing));
         });
@@ -329,9 +331,9 @@ pub(super) fn outcome(what: ledger::Call, outcome: ledger::Outcome, provider_id:
 }
 
 /// One attempt of one call, with the calls that follow from it.
-async fn attempt(transport: &Transport, adapter: &dyn Adapter, mut call: Call, trace: Option<&str>) -> Landing {
+async fn attempt(transport: &Transport, channel: &str, adapter: &dyn Adapter, mut call: Call, trace: Option<&str>) -> Landing {
     for hop in 0..HOPS {
-        let reply = match transport.call(&call, trace, ANSWER_WITHIN).await {
+        let reply = match transport.call_of(channel, &call, trace, ANSWER_WITHIN).await {
             Ok(reply) => reply,
             Err(Error::Unknown(e)) => return Landing::Unknown(e),
             Err(Error::TooLarge(e)) => return Landing::Verdict(Verdict::Reject(Reason::new(ErrorClass::Content, "media_too_large", e))),

@@ -449,7 +449,7 @@ fn limits(channel: &Channel) -> Limits {
     }
     let pair = throttle.per_recipient.map(Limit::of_rate).or_else(|| documented(Scope::Conversation).next());
     let shared = channel.limits.iter().filter_map(|(name, limit)| Some((name.clone(), Limit::of_rate(limit.rate?)))).collect();
-    Limits { own, shared, pair, concurrency: throttle.concurrency.unwrap_or(facts.concurrency) }
+    Limits { own, shared, pair, concurrency: throttle.concurrency.or(channel.adapter.concurrency()).unwrap_or(facts.concurrency) }
 }
 
 fn per_second(rate: crate::config::units::Rate) -> f64 {
