@@ -54,7 +54,7 @@ macro_rules! providers {
 
 providers! {
     whatsapp, messenger, instagram, line, viber, wechat, kakaotalk, apple_messages, x_dm, telegram, twilio, slack, vonage, sinch, fcm,
-    apns, discord, webpush, hms, google_chat, teams, email, rcs, webchat, generic,
+    apns, discord, webpush, hms, google_chat, teams, email, rcs, smpp, webchat, generic,
 }
 
 /// Schemes whose ids are phone numbers, where they are numbers at all.
