@@ -12,6 +12,7 @@ command -v mvn >/dev/null || missing+=(maven)
 command -v java >/dev/null || missing+=(openjdk-17-jre-headless)
 command -v kcat >/dev/null || missing+=(kcat)
 command -v valgrind >/dev/null || missing+=(valgrind)
+command -v npm >/dev/null || missing+=(npm)
 command -v swaks >/dev/null || missing+=(swaks libnet-ssleay-perl)
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 command -v cc >/dev/null || missing+=(build-essential)
@@ -19,7 +20,6 @@ command -v make >/dev/null || missing+=(make)
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)
 if [ -d tests/browser ]; then
   [ -x /usr/bin/chromium ] || missing+=(chromium)
-  command -v npm >/dev/null || missing+=(npm)
 fi
 if [ -x tests/clients.sh ]; then
   for tool in npm jq curl; do command -v "$tool" >/dev/null || missing+=("$tool"); done
@@ -31,6 +31,7 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 tests/mail/install.sh >/dev/null
+tests/smpp/install.sh
 
 say "formatting and lints"
 cargo fmt --all -- --check

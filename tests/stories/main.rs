@@ -14,6 +14,7 @@ mod mail;
 mod media;
 mod outage;
 mod push;
+mod smpp;
 mod webhooks;
 mod world;
 mod world_twin;
