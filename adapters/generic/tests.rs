@@ -22,7 +22,10 @@ fn with(changes: &[(&str, Value)]) -> Map<String, Value> {
     let mut settings = Value::Object(Twin::new(7).settings());
     for (pointer, value) in changes {
         let (parent, name) = pointer.rsplit_once('/').expect("a pointer");
-        settings.pointer_mut(parent).expect("a place")[name] = value.clone();
+        match settings.pointer_mut(parent).expect("a place") {
+            Value::Array(items) => items[name.parse::<usize>().expect("a number")] = value.clone(),
+            fields => fields[name] = value.clone(),
+        }
     }
     settings.as_object_mut().map(std::mem::take).unwrap_or_default()
 }
