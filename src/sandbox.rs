@@ -4,7 +4,8 @@
 //! - `ANY /sandbox/{provider}/...` is the provider's API, as its twin plays it; twins that are spoken to over connections
 //!   have ports of their own.
 //! - `POST /sandbox-control/{provider}/act` lets a person there do something; `PUT .../mood` makes the provider sick;
-//!   `GET /sandbox-control` shows moods and books.
+//!   `GET /sandbox-control` shows moods and books, `GET .../{provider}` also what a client of the twin must know: its
+//!   address and its credentials, which no real provider would issue.
 
 mod lines;
 
@@ -46,6 +47,8 @@ pub struct Sandbox {
 struct Hosted {
     stage: Mutex<Stage>,
     hook_url: String,
+    /// What the channel was made with.
+    settings: serde_json::Map<String, Value>,
     transport: OnceLock<Transport>,
     /// Where it is spoken to, when not over HTTP.
     port: Option<lines::Port>,
@@ -116,12 +119,13 @@ impl Sandbox {
             };
             let token = channel.hook_token.as_ref().map(|t| format!("/{t}")).unwrap_or_default();
             let hook_url = format!("{}/hooks/{name}{token}", config.server.public_url);
+            let settings = channel.settings.clone();
             config.channels.insert(name, channel);
             if own {
                 continue; // The gateway plays this provider itself, and not only here.
             }
             let stage = Stage::new(twin, config.sandbox.seed);
-            stages.insert(provider.facts.id, Hosted { stage: Mutex::new(stage), hook_url, transport: OnceLock::new(), port });
+            stages.insert(provider.facts.id, Hosted { stage: Mutex::new(stage), hook_url, settings, transport: OnceLock::new(), port });
         }
         Ok(Self { stages: Arc::new(stages) })
     }
@@ -132,6 +136,7 @@ impl Sandbox {
             .route("/sandbox/{provider}", any(play))
             .route("/sandbox/{provider}/{*path}", any(play))
             .route("/sandbox-control", get(show))
+            .route("/sandbox-control/{provider}", get(show_one))
             .route("/sandbox-control/{provider}/act", post(act))
             .route("/sandbox-control/{provider}/mood", put(mood))
             .with_state(Arc::clone(&self.stages))
@@ -266,12 +271,19 @@ async fn mood(State(stages): State<Stages>, Path(provider): Path<String>, Json(m
 }
 
 async fn show(State(stages): State<Stages>) -> Json<Value> {
-    let all: serde_json::Map<String, Value> = stages
-        .iter()
-        .map(|(id, hosted)| {
-            let stage = hosted.stage.lock();
-            ((*id).to_owned(), json!({ "channel": channel_name(id), "mood": stage.mood, "books": stage.books() }))
-        })
-        .collect();
-    Json(Value::Object(all))
+    Json(Value::Object(stages.iter().map(|(id, hosted)| ((*id).to_owned(), shown(id, hosted))).collect()))
+}
+
+/// Mood and books of a twin.
+fn shown(provider: &str, hosted: &Hosted) -> Value {
+    let stage = hosted.stage.lock();
+    json!({ "channel": channel_name(provider), "mood": stage.mood, "books": stage.books() })
+}
+
+async fn show_one(State(stages): State<Stages>, Path(provider): Path<String>) -> Response {
+    let Some((id, hosted)) = stages.get_key_value(provider.as_str()) else { return StatusCode::NOT_FOUND.into_response() };
+    let mut one = shown(id, hosted);
+    one["hook_url"] = hosted.hook_url.as_str().into();
+    one["settings"] = hosted.settings.clone().into();
+    Json(one).into_response()
 }

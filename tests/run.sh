@@ -21,7 +21,7 @@ ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)
 if [ -d tests/browser ]; then
   [ -x /usr/bin/chromium ] || missing+=(chromium)
 fi
-if [ -x tests/clients.sh ]; then
+if [ -x tests/clients.sh ] || [ -x tests/sdks.sh ]; then
   for tool in npm jq curl; do command -v "$tool" >/dev/null || missing+=("$tool"); done
 fi
 if [ ${#missing[@]} -gt 0 ]; then
@@ -71,5 +71,9 @@ fi
 if [ -x tests/clients.sh ]; then
   say "clients generated from the OpenAPI document, CloudEvents and Standard Webhooks libraries"
   tests/clients.sh
+fi
+if [ -x tests/sdks.sh ]; then
+  say "providers' official SDKs against the twins and the gateway"
+  tests/sdks.sh
 fi
 say "all passed"

@@ -38,7 +38,7 @@ pub(super) fn message(body: &Value, files: usize) -> Checked<String> {
     }
     need(chars(&body["content"]) <= 2000, "content")?;
     need(chars(&body["nonce"]) <= 25, "nonce")?;
-    need(!body["allowed_mentions"].is_null(), "allowed_mentions")?;
+    need(body["allowed_mentions"].is_null() || body["allowed_mentions"].is_object(), "allowed_mentions")?;
     need(list("embeds").len() <= 10, "embeds")?;
     let mut total = 0;
     for embed in list("embeds") {

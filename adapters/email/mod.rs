@@ -3,6 +3,9 @@
 //!
 //! A mail is one message whatever its parts: they stand under each other, as text and as HTML. Threads follow
 //! `References`: the first message of a thread names it.
+//!
+//! Checked against `@sendgrid/eventwebhook`, `@sendgrid/mail`, `mailgun.js` and `postmark` (`tests/sdks/mail.mjs`): the twin's
+//! signature, and the clients on the twin.
 
 mod compose;
 mod dkim;

@@ -11,6 +11,8 @@ use crate::kit::{form, sample};
 const PROJECT: &str = "twin-project";
 const EMAIL: &str = "gateway@twin-project.iam.gserviceaccount.com";
 const TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
+/// One of these is enough (firebase.google.com/docs/reference/fcm/rest/v1/projects.messages/send, read 2026-11-28).
+const SCOPES: [&str; 2] = ["https://www.googleapis.com/auth/firebase.messaging", "https://www.googleapis.com/auth/cloud-platform"];
 const KID: &str = "twin-fake-key-id";
 
 /// Firebase Cloud Messaging, played.
@@ -133,7 +135,7 @@ fn claims(token: &Token<'_>, now: Time) -> bool {
     let time = |name| token.time(name).map_or(0, |t: Time| t.0);
     let whole = token.claim("iss") == Some(EMAIL)
         && token.claim("aud") == Some(TOKEN_URI)
-        && token.claim("scope").is_some_and(|s| s.contains("firebase.messaging"));
+        && token.claim("scope").is_some_and(|s| s.split(' ').any(|scope| SCOPES.contains(&scope)));
     whole && time("exp") - time("iat") <= 3_600_000 && (time("iat") - now.0).abs() <= 300_000
 }
 

@@ -2,6 +2,9 @@
 //!
 //! Addresses are LINE's own ids: a person (`line:U...`), a group (`line:C...`) or a room (`line:R...`). An answer goes by
 //! the reply token while that is good, which costs nothing, and else as a push, which the plan counts.
+//!
+//! Checked against `@line/bot-sdk` and `line-bot-sdk` (`tests/sdks/line.mjs`, `python/check_line.py`): signatures, login and
+//! client on the twin, typed events of the twin's webhooks, and every member of what we render in typed messages.
 
 mod errors;
 mod facts;

@@ -2,6 +2,9 @@
 //!
 //! A conversation is a channel of a workspace, `slack:TEAM/CHANNEL`, and a thread stands behind `#`. A message's `ts` is
 //! unique in its channel only, so our id of it is `CHANNEL:TS`. An answer is a thread: Slack has no other quotation.
+//!
+//! Checked against `slack_sdk` (`tests/sdks/python/check_slack.py`): signatures in both directions, its client on the twin and its
+//! reading of `Retry-After`, its types on the blocks we render.
 
 mod blocks;
 mod checks;

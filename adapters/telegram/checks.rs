@@ -180,3 +180,26 @@ fn parsed(text: &str, mode: &str) -> Checked<String> {
     out.push_str(rest);
     Ok(out.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&"))
 }
+
+/// What a sent message holds besides its words, as the Bot API's `Message` tells it (core.telegram.org/bots/api#message,
+/// read 2026-11-28): clients read it from the answer.
+pub(super) fn shown(method: &str, body: &Value) -> Option<(&'static str, Value)> {
+    let file = |more: Value| {
+        let mut file = json!({ "file_id": "TWIN_sent", "file_unique_id": "sent", "file_size": 67 });
+        crate::kit::spoken::merge(&mut file, more.as_object().expect("made here"));
+        file
+    };
+    let number = |name: &str| body[name].as_f64().or_else(|| body[name].as_str()?.parse().ok());
+    let place = || json!({ "latitude": number("latitude"), "longitude": number("longitude") });
+    Some(match method {
+        "sendphoto" => ("photo", json!([file(json!({ "width": 1, "height": 1 }))])),
+        "sendvideo" => ("video", file(json!({ "width": 1, "height": 1, "duration": 0 }))),
+        "sendaudio" => ("audio", file(json!({ "duration": 0 }))),
+        "sendvoice" => ("voice", file(json!({ "duration": 0 }))),
+        "senddocument" => ("document", file(json!({}))),
+        "sendlocation" => ("location", place()),
+        "sendvenue" => ("venue", json!({ "location": place(), "title": body["title"], "address": body["address"] })),
+        "sendcontact" => ("contact", json!({ "phone_number": body["phone_number"], "first_name": body["first_name"] })),
+        _ => return None,
+    })
+}

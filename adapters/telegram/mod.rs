@@ -2,6 +2,9 @@
 //!
 //! A message's id is unique in its chat only, so ours is `CHAT:ID`. A chat of a connected business account is a
 //! conversation of its own and has the address `telegram:CONNECTION/CHAT`; a topic stands behind `#`.
+//!
+//! Checked against `python-telegram-bot` (`tests/sdks/python/check_telegram.py`): its client on the twin, its types on the twin's
+//! updates and on the keyboards we render.
 
 mod address;
 mod buttons;

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
-use super::checks::{Checked, bad, check, number, refused};
+use super::checks::{Checked, bad, check, number, refused, shown};
 use crate::contract::twin::{Accepted, Act, Answer, Draft, Request, Twin as Play};
 use crate::contract::{Reply, Time};
 use crate::kit::{multipart, sample};
@@ -252,6 +252,9 @@ impl Twin {
                 if let Some(value) = body.get(name) {
                     message[name] = value.clone();
                 }
+            }
+            if let Some((name, content)) = shown(method, body) {
+                message[name] = content;
             }
             accepted.push(Accepted { provider_id: format!("{chat}:{id}"), to: chat_of(body), our_id: None, text: words.to_owned() });
             messages.push(message);

@@ -1,6 +1,9 @@
 //! Viber: bots, which people subscribe to or write to first.
 //!
 //! A person's address is the id Viber gives for this bot (`viber:...==`); it changes with the person's phone number.
+//!
+//! Checked against `viberbot` (`tests/sdks/python/check_viber.py`): signatures, its client on the twin, its types on the twin's
+//! callbacks.
 
 mod errors;
 mod facts;

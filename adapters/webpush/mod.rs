@@ -10,6 +10,9 @@
 //!
 //! The form a browser's `toJSON()` gives (`keys` around the two) is read as well. Content is encrypted for that browser
 //! (RFC 8291, `seal`); the channel proves itself by a token it signs (VAPID, RFC 8292). Nothing is delivered to us.
+//!
+//! Checked against `web-push` and `http_ece` with `py_vapid` (`tests/sdks/webpush.mjs`, `python/check_webpush.py`): the twin takes
+//! what others encrypt, and others read what we encrypt.
 
 mod errors;
 mod facts;
