@@ -23,6 +23,7 @@ impl Unit {
             number: 0,
             armed: Default::default(),
             told: replay.told,
+            behind: Default::default(),
             departures: replay.departures,
             feeder,
             events,
@@ -181,16 +182,7 @@ impl Unit {
             return;
         };
         let message = Arc::new(message);
-        let again = record.headers.get("again").is_some();
-        if self.by_id.contains_key(&message.id) || self.receipts.knows(message.id) || self.schedule.has(message.id) {
-            self.progress.done(lane, offset); // The same act, repeated.
-            return;
-        }
-        if again && !self.told.contains_key(&message.id) {
-            self.look_up_repeat(message, lane, offset);
-            return;
-        }
-        self.enter(message, Source::Lane(offset));
+        self.fed_message(message, lane, offset, record.headers.get("again").is_some());
     }
 
     /// A message enters the window, the schedule, or its end, by what the ledger told of it.

@@ -16,6 +16,7 @@ mod orders;
 mod outbox;
 mod park;
 mod publish;
+mod repeats;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
@@ -262,6 +263,7 @@ struct Unit {
     /// Confirmed and not yet through the gate, by lane.
     armed: [VecDeque<Number>; 3],
     told: HashMap<MessageId, super::owner::Told>,
+    behind: repeats::Behind<repeats::Fed>,
     departures: Vec<(Time, u32, u64, u16)>,
     feeder: Feeder,
     events: mpsc::UnboundedSender<Event>,

@@ -275,12 +275,7 @@ impl Unit {
         }
     }
 
-    pub(super) fn look_up_repeat(&mut self, message: Arc<Accepted>, lane: usize, offset: u64) {
-        let id = message.id;
-        self.look_up(Lookup::Repeat { message, lane, offset }, id);
-    }
-
-    fn look_up(&self, lookup: Lookup, id: MessageId) {
+    pub(super) fn look_up(&self, lookup: Lookup, id: MessageId) {
         let (store, events) = (Arc::clone(&self.parts.store), self.events.clone());
         tokio::spawn(async move {
             let found = loop {
@@ -308,12 +303,7 @@ impl Unit {
 
     pub(super) fn found(&mut self, lookup: Lookup, message: Option<Message>) {
         match lookup {
-            Lookup::Repeat { message: repeated, lane, offset } => match message.filter(|m| m.request.is_some()) {
-                Some(known) if known.state > State::Accepted || self.schedule.has(repeated.id) => self.progress.done(lane, offset),
-                // Only accepted as far as the views know: it may be this very record. The window knows what it holds.
-                _ if self.by_id.contains_key(&repeated.id) || self.receipts.knows(repeated.id) => self.progress.done(lane, offset),
-                _ => self.enter(repeated, Source::Lane(offset)),
-            },
+            Lookup::Repeat { message: repeated, lane, offset } => self.found_repeat(repeated, lane, offset, message),
             Lookup::Receipt { offset, channel, receipt } => self.found_for_receipt(offset, channel, receipt, message),
             Lookup::Settle { offset, id, how } => self.found_for_settle(offset, id, how, message),
             Lookup::Cancel { offset, id } => {
