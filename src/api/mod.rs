@@ -28,6 +28,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request, rejection::JsonRejection};
 use axum::middleware;
+use axum::response::Response;
 use axum::routing::{delete, get, post, put};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
@@ -39,6 +40,7 @@ use crate::log::EventLog;
 use crate::outbound::accept::Acceptor;
 use crate::outbound::owner::Units;
 use crate::store::Store;
+use crate::telemetry;
 use problem::Problem;
 
 /// What the API needs of the rest.
@@ -157,7 +159,8 @@ pub fn router(api: Api) -> Router {
         .route("/v1/replay", post(operations::replay))
         .route("/v1/status", get(operations::status))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), idempotency::once))
-        .layer(middleware::from_fn_with_state(Arc::clone(&api), auth::guard));
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), auth::guard))
+        .layer(middleware::map_response(count));
     Router::new()
         .merge(guarded)
         .merge(public())
@@ -170,6 +173,12 @@ pub fn router(api: Api) -> Router {
         .route("/schemas/{name}/{version}", get(operations::schema))
         .route("/problems/{name}", get(operations::problem))
         .with_state(api)
+}
+
+/// Counts answers of the API by status.
+async fn count(response: Response) -> Response {
+    telemetry::counter(&telemetry::names::API_REQUESTS, &[response.status().as_str()]).increment(1);
+    response
 }
 
 /// What people reach by links that lie in messages: on the public address, wherever the API is.

@@ -60,8 +60,11 @@ pub async fn metrics(Extract(api): Extract<Api>) -> Response {
     use telemetry::names;
     telemetry::gauge(&names::LOG_READY, &[]).set(if api.log.ready() { 1.0 } else { 0.0 });
     telemetry::gauge(&names::SPOOL_RECORDS, &[]).set(health.spooled as f64);
+    telemetry::gauge(&names::BUILD, &[env!("CARGO_PKG_VERSION")]).set(1.0);
     telemetry::gauge(&names::SPOOL_BYTES, &[]).set(health.spool_bytes as f64);
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], telemetry::exposition()).into_response()
+    // With thousands of channels this is megabytes of text: not on a thread that webhooks wait for.
+    let text = tokio::task::spawn_blocking(telemetry::exposition).await.unwrap_or_default();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
 /// The API, described.

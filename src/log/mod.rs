@@ -31,6 +31,16 @@ use std::{collections::BTreeMap, fmt, future::Future, pin::Pin, sync::Arc, time:
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::telemetry;
+
+/// Waits for an append's answer and measures how long it took since the append.
+async fn timed<T>(began: std::time::Instant, answer: impl Future<Output = T>) -> T {
+    static SECONDS: std::sync::OnceLock<metrics::Histogram> = std::sync::OnceLock::new();
+    let answer = answer.await;
+    SECONDS.get_or_init(|| telemetry::histogram(&telemetry::names::APPEND_SECONDS, &[])).record(began.elapsed());
+    answer
+}
+
 /// Outbound work is cut into this many units, fixed when the log is created. Unit u is partition u of every topic of the
 /// engine.
 pub const UNITS: u32 = 64;

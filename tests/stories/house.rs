@@ -83,6 +83,20 @@ fn only_the_right_rooms_know_client_server_and_broker() {
 }
 
 #[test]
+fn every_metric_is_recorded_somewhere() {
+    let names = root().join("src/telemetry/names.rs");
+    let list = fs::read_to_string(&names).expect("readable");
+    let kinds = [" = Counter \"", " = Gauge \"", " = Histogram \""];
+    let constants: Vec<&str> =
+        list.lines().filter_map(|l| kinds.iter().find_map(|k| l.trim().split_once(k)).map(|(name, _)| name)).collect();
+    assert!(constants.len() > 20, "{constants:?}");
+    let code: String = sources(&root().join("src")).iter().filter(|p| **p != names).filter_map(|p| fs::read_to_string(p).ok()).collect();
+    let silent: Vec<&&str> =
+        constants.iter().filter(|name| !code.contains(&format!("names::{name}")) && !code.contains(&format!("&{name}"))).collect();
+    assert!(silent.is_empty(), "listed, and never recorded: {silent:?}");
+}
+
+#[test]
 fn the_engine_names_no_provider() {
     let names: Vec<&str> =
         fairway_adapters::PROVIDERS.iter().map(|p| p.facts.id).filter(|n| *n != "webchat" && *n != "email" && *n != "generic").collect();

@@ -47,7 +47,7 @@ use self::{
     keeper::{Bell, Keep, Keeper},
     meta::Meta,
 };
-use super::{Durability, EventLog, Health, Outcome, Pending, Position, Positions, ReadError, Reader, Record, Tenure, Topic, UNITS};
+use super::{Durability, EventLog, Health, Outcome, Pending, Position, Positions, ReadError, Reader, Record, Tenure, Topic, UNITS, timed};
 
 /// The embedded log.
 pub struct Embedded {
@@ -151,12 +151,13 @@ impl EventLog for Embedded {
 
     fn append(&self, records: Vec<Record>, _: Durability) -> Pending<'static, Vec<Outcome>> {
         let Some(first) = records.first() else { return Box::pin(async { Vec::new() }) };
+        let began = std::time::Instant::now();
         // Nearly always all are for one family, and well addressed.
         if let Some(family) = self.family(first.topic)
             && records.iter().all(|r| family.slot(r.topic, r.partition).is_some())
         {
             let (count, answer) = (records.len(), family.submit(records));
-            return Box::pin(answered(answer, count));
+            return Box::pin(timed(began, answered(answer, count)));
         }
         let mut outcomes = vec![Outcome::NotAppended("the topic has no such partition".into()); records.len()];
         let mut parts: Vec<(Vec<usize>, Vec<Record>)> = vec![Default::default(); self.families.len()];
@@ -168,7 +169,7 @@ impl EventLog for Embedded {
         }
         let submitted = self.families.iter().zip(parts).filter(|(_, (places, _))| !places.is_empty());
         let submitted = submitted.map(|(family, (places, records))| (places, family.submit(records))).collect();
-        Box::pin(gather(outcomes, submitted))
+        Box::pin(timed(began, gather(outcomes, submitted)))
     }
 
     fn reader(&self) -> Box<dyn Reader> {

@@ -252,9 +252,11 @@ impl EventLog for Kafka {
         if count == 0 {
             return Box::pin(async { Vec::new() });
         }
+        let began = std::time::Instant::now();
         let (ticket, answer) = Ticket::new(count);
         self.sequencer.append(records, durability, &ticket, |r| self.partitions(r.topic));
-        Box::pin(async move { answer.await.unwrap_or_else(|_| vec![Outcome::Unknown("the log ended before it answered".into()); count]) })
+        let ended = move |_| vec![Outcome::Unknown("the log ended before it answered".into()); count];
+        Box::pin(super::timed(began, async move { answer.await.unwrap_or_else(ended) }))
     }
 
     fn reader(&self) -> Box<dyn Reader> {
