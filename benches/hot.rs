@@ -21,8 +21,10 @@ use support::{HOOK, context, delivery, person};
 fn inbound(c: &mut Criterion) {
     let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, b"benchmark");
     for provider in fairway_adapters::PROVIDERS.iter().filter(|p| p.facts.delivers()).map(|p| p.facts.id) {
-        let (adapter, draft, headers) = delivery(provider);
-        let hook = Webhook { method: &draft.method, url: HOOK, query: "", headers: &headers, body: &draft.body };
+        let Some((adapter, draft, headers)) = delivery(provider) else { continue };
+        let hook = Webhook { method: &draft.method, url: HOOK, query: &draft.query, headers: &headers, body: &draft.body };
+        // Whose proof needs published keys has none at hand here.
+        let Ok(verified) = adapter.verify(hook, &context()) else { continue };
         let mut group = c.benchmark_group(format!("inbound/{provider}/{} bytes", draft.body.len()));
         group.bench_function("floor: HMAC-SHA256 of the body", |b| {
             b.iter(|| aws_lc_rs::hmac::sign(black_box(&key), black_box(&draft.body)))
@@ -31,7 +33,6 @@ fn inbound(c: &mut Criterion) {
             b.iter(|| serde_json::from_slice::<serde_json::Value>(black_box(&draft.body)).is_ok());
         });
         group.bench_function("verify", |b| b.iter(|| adapter.verify(black_box(hook), &context()).is_ok()));
-        let verified = adapter.verify(hook, &context()).expect("signed");
         group.bench_function("parse", |b| b.iter(|| black_box(adapter.parse(black_box(&verified), &context()).events.len())));
         group.finish();
     }

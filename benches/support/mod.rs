@@ -15,20 +15,20 @@ pub fn context() -> Context<'static> {
     Context { now: Time(1_795_169_730_000), public_url: "https://gw.example.org", hook_url: HOOK, login: None, keys: None }
 }
 
-/// A signed delivery of about a kilobyte, and the adapter it is for.
-pub fn delivery(provider: &str) -> (Arc<dyn Adapter>, Draft, HeaderMap) {
+/// A signed delivery of about a kilobyte, and the adapter it is for; `None` for a provider that nobody writes through.
+pub fn delivery(provider: &str) -> Option<(Arc<dyn Adapter>, Draft, HeaderMap)> {
     let provider = fairway_adapters::provider(provider).expect("built in");
     let mut twin = (provider.twin)(1);
     let adapter = (provider.bind)(Settings(twin.settings())).expect("its own settings fit");
     let person = person(provider);
-    let draft = twin.act(&person, &Act::Text("lorem ipsum dolor sit amet ".repeat(16)), Time(1_795_169_730_000)).remove(0);
+    let draft = twin.act(&person, &Act::Text("lorem ipsum dolor sit amet ".repeat(16)), Time(1_795_169_730_000)).into_iter().next()?;
     let draft = twin.sign(HOOK, draft);
     let headers = draft
         .headers
         .iter()
         .map(|(n, v)| (HeaderName::try_from(n.as_str()).expect("a name"), HeaderValue::from_str(v).expect("a value")))
         .collect();
-    (adapter, draft, headers)
+    Some((adapter, draft, headers))
 }
 
 /// Somebody on a provider.
