@@ -87,6 +87,7 @@ fn outbound(c: &mut Criterion) {
                 key: number % 1000,
                 lane: Priority::Normal,
                 cost: 1,
+                share: Default::default(),
             };
             lanes.push(entry.clone());
             if let Next::Arm(_) = lanes.next(number as i64) {

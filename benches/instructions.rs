@@ -110,7 +110,7 @@ fn lane(times: u32) {
     for number in 1..=u64::from(times) {
         let key = number % 1000;
         let conversation = format!("c{key}").into();
-        let entry = Entry { number, channel: "c".into(), conversation, key, lane: Priority::Normal, cost: 1 };
+        let entry = Entry { number, channel: "c".into(), conversation, key, lane: Priority::Normal, share: Default::default(), cost: 1 };
         lanes.push(entry.clone());
         if let Next::Arm(_) = lanes.next(number as i64) {
             lanes.gate(&entry, number as i64);
