@@ -1,7 +1,7 @@
 //! Any provider that speaks JSON over HTTP, described in the configuration alone: where its things stand in a delivery, how
 //! it proves them, what its calls look like, and what its answers mean.
 //!
-//! A person's address has the scheme that the settings declare; limits and abilities are those they tell ([`facts`]).
+//! A person's address has the scheme that the settings declare; limits and abilities are those they tell (`facts`).
 //! `fairway check` refuses what cannot work and reads the deliveries under `samples`; `check --live` makes the `probe`.
 //!
 //! Checked against what others wrote: the examples of RFC 6901 (pointers), the vectors of RFC 2202 and RFC 4231 (HMAC), the
