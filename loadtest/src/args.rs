@@ -123,6 +123,10 @@ pub struct Common {
     /// Where the twins listen, such as `127.0.0.1:9400`.
     #[arg(long)]
     twins: Option<String>,
+    /// What the names of the channels begin with. A gateway remembers what was delivered to a channel: a second run against the same
+    /// target wants another, and the channels that `channels --prefix` prints for it.
+    #[arg(long, default_value = "load")]
+    prefix: String,
     /// A Kafka: `host:port`. Our own gateway runs on it, and streams by the `send` topic go to it.
     #[arg(long)]
     kafka: Option<String>,
@@ -166,6 +170,7 @@ impl Common {
             twins: self.twins.clone(),
             kafka: self.kafka.clone(),
             topics: self.topics.clone(),
+            prefix: self.prefix.clone(),
             scale: if self.scale.is_finite() { self.scale.clamp(0.0001, 1000.0) } else { 1.0 },
         }
     }

@@ -62,6 +62,9 @@ enum Command {
         /// Where the twins will listen.
         #[arg(long, default_value_t = 9400)]
         port: u16,
+        /// The run's `--prefix`.
+        #[arg(long, default_value = "load")]
+        prefix: String,
     },
     /// A bare hyper server: the floor. Started by the others.
     #[command(hide = true)]
@@ -129,8 +132,8 @@ async fn carry_out(command: Command) -> Result<bool, String> {
             }
             Ok(true)
         }
-        Command::Channels { scenario, port } => {
-            print!("{}", sections(&channels(&Scenario::load(&scenario)?, "http://127.0.0.1:8080"), port));
+        Command::Channels { scenario, port, prefix } => {
+            print!("{}", sections(&channels(&Scenario::load(&scenario)?, "http://127.0.0.1:8080", &prefix), port));
             Ok(true)
         }
     }

@@ -32,6 +32,8 @@ pub struct Options {
     pub kafka: Option<String>,
     /// What the target's topics begin with.
     pub topics: Option<String>,
+    /// What the names of the channels begin with.
+    pub prefix: String,
     /// Every rate and count is multiplied by it.
     pub scale: f64,
 }
@@ -53,7 +55,7 @@ pub struct Stage {
 }
 
 /// The channels of a scenario, with the plan each comes from.
-pub fn channels(scenario: &Scenario, gateway: &str) -> Vec<(Arc<Source>, Plan)> {
+pub fn channels(scenario: &Scenario, gateway: &str, prefix: &str) -> Vec<(Arc<Source>, Plan)> {
     let reach = scenario.inbound.as_ref().filter(|i| i.mix.duplicates > 0.0).map_or(0, |i| i.reach);
     let mut all = Vec::new();
     for plan in &scenario.provider {
@@ -62,7 +64,7 @@ pub fn channels(scenario: &Scenario, gateway: &str) -> Vec<(Arc<Source>, Plan)> 
         for provider in providers {
             for number in 0..plan.channels {
                 let id = provider.facts.id.replace('_', "-");
-                let name = if plan.channels == 1 { format!("load-{id}") } else { format!("load-{id}-{number}") };
+                let name = if plan.channels == 1 { format!("{prefix}-{id}") } else { format!("{prefix}-{id}-{number}") };
                 all.push((
                     Arc::new(Source::new(provider, &name, gateway, reach / plan.channels.max(1) + usize::from(reach > 0))),
                     plan.clone(),
@@ -99,7 +101,7 @@ pub async fn stage(scenario: &Scenario, options: &Options, clock: bool) -> Resul
     if let Some(target) = &options.target {
         let wire = options.named.target(target)?.with_key(options.key.clone());
         let base = options.public_url.clone().unwrap_or_else(|| wire.url(""));
-        let channels = channels(scenario, base.trim_end_matches('/'));
+        let channels = channels(scenario, base.trim_end_matches('/'), &options.prefix);
         let sources = channels.iter().map(|(source, _)| Arc::clone(source)).collect();
         let hosts = Hosts::open(listen, channels).await?;
         hosts.deliver_to(&wire);
@@ -109,7 +111,7 @@ pub async fn stage(scenario: &Scenario, options: &Options, clock: bool) -> Resul
         return Ok(Stage { gateway: None, wire, pid, hosts, sources, kafka });
     }
     let port = free_port()?;
-    let channels = channels(scenario, &Wire::local(port).url(""));
+    let channels = channels(scenario, &Wire::local(port).url(""), &options.prefix);
     let sources = channels.iter().map(|(source, _)| Arc::clone(source)).collect();
     let hosts = Hosts::open(listen, channels.clone()).await?;
     let more = format!("{}\n{}", scenario.gateway, sections(&channels, hosts.port));
