@@ -6,6 +6,7 @@ use fairway_adapters::contract::event::Origin;
 use fairway_adapters::contract::{
     Category, Context, Downgrade, Outbound, Priority, Reason, RenderError, Rendered, Scope, SendRequest, Time,
 };
+use serde::Deserialize as _;
 use tokio::sync::oneshot;
 
 use super::accepted::{Accepted, conversation};
@@ -17,6 +18,7 @@ use crate::clock;
 use crate::consent::{Ask as MayAsk, May};
 use crate::ids::MessageId;
 use crate::log::{Durability, Outcome};
+use crate::store::Message;
 use crate::telemetry::{self, names};
 
 /// How long trying goes on when the sender names no end.
@@ -183,18 +185,24 @@ impl Acceptor {
     /// When a message will leave as far as the limits tell, and what holds it.
     pub async fn estimate(&self, ready: &Ready) -> (Time, Option<Scope>) {
         let message = &ready.accepted;
+        let (at, scope) = self.estimate_in(message.id, message.channel.clone(), message.conversation(), message.request.priority).await;
+        (at.max(message.request.send_at.unwrap_or(at)), scope)
+    }
+
+    /// The same of a message the views know.
+    pub async fn estimate_of(&self, message: &Message) -> (Time, Option<Scope>) {
+        let Ok(id) = message.id.parse() else { return (clock::now(), None) };
+        let request = message.request.as_ref().and_then(|r| SendRequest::deserialize(r).ok()).unwrap_or_default();
+        let (at, scope) = self.estimate_in(id, message.channel.clone(), message.conversation.clone(), request.priority).await;
+        (at.max(request.send_at.unwrap_or(at)), scope)
+    }
+
+    async fn estimate_in(&self, id: MessageId, channel: String, conversation: String, lane: Priority) -> (Time, Option<Scope>) {
         let (answer, estimate) = oneshot::channel();
-        let ask = Ask::Estimate {
-            channel: message.channel.clone(),
-            conversation: message.conversation(),
-            lane: message.request.priority,
-            answer,
-        };
-        let at = match self.units.ask(u32::from(message.id.unit), ask) {
+        match self.units.ask(u32::from(id.unit), Ask::Estimate { channel, conversation, lane, answer }) {
             true => estimate.await.unwrap_or((clock::now(), None)),
             false => (clock::now(), None),
-        };
-        (at.0.max(message.request.send_at.unwrap_or(at.0)), at.1)
+        }
     }
 
     /// How a request would look on a channel, without sending anything.

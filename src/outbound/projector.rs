@@ -163,7 +163,10 @@ fn learn_entry(changes: &mut HashMap<MessageId, Change>, entry: Entry) {
                         "account" => "account limit",
                         _ => "sender limit",
                     };
-                    let text = format!("Waited {:.1} s: {limit}.", f64::from(waited) / 1000.0);
+                    let mut text = format!("Waited {:.1} s: {limit}.", f64::from(waited) / 1000.0);
+                    if waited >= 1000 {
+                        text.push_str(&format!(" Without it, it would have gone at {}.", at.plus(-i64::from(waited))));
+                    }
                     change.lines.push(line(at.plus(-1), "waited", text));
                 }
                 Outcome::Refused => change.lines.push(line(at, "refused", format!("Attempt {} was not accepted: {code}.", what.attempt))),

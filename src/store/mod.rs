@@ -16,7 +16,13 @@ pub mod tables;
 #[cfg(test)]
 pub mod laws;
 
-use std::{collections::BTreeMap, future::Future, path::Path, pin::Pin, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::Future,
+    path::Path,
+    pin::Pin,
+    sync::Arc,
+};
 
 use fairway_adapters::contract::{MediaRef, Priority, State, Time};
 use serde::{Deserialize, Serialize};
@@ -346,8 +352,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Keeps a receipt that came before its message, for 24 h.
     fn keep_receipt(&self, channel: &str, provider_id: &str, receipt: Vec<u8>, at: Time) -> Answer<'_, ()>;
-    /// Provider ids of a channel that kept receipts wait for.
-    fn awaited_receipts(&self, channel: &str) -> Answer<'_, Vec<String>>;
+    /// The channels and provider ids that kept receipts wait for.
+    fn awaited_receipts(&self) -> Answer<'_, Vec<(String, String)>>;
     /// Takes the receipts kept for a provider's id.
     fn take_receipts(&self, channel: &str, provider_id: &str) -> Answer<'_, Vec<Vec<u8>>>;
 
@@ -391,6 +397,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// A setting of the gateway's own (signing keys, pauses), by name.
     fn setting(&self, name: &str) -> Answer<'_, Option<String>>;
+    /// The settings whose names begin so. Of the beginning only letters, digits and `/` are meant.
+    fn settings(&self, beginning: &str) -> Answer<'_, HashMap<String, String>>;
     /// Writes a setting.
     fn put_setting(&self, name: &str, value: String) -> Answer<'_, ()>;
 }

@@ -8,7 +8,7 @@
 //!   idempotency   keys of 24 h     positions, settings, api_keys, media, endpoints, handles
 //! ```
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use fairway_adapters::contract::{Priority, State, Time};
 
@@ -380,8 +380,8 @@ impl Store for Tables {
         Box::pin(async move { done.await.map(drop) })
     }
 
-    fn awaited_receipts(&self, channel: &str) -> Answer<'_, Vec<String>> {
-        self.all("SELECT DISTINCT provider_id FROM receipts WHERE channel = ?1", values![channel], |row| row.text(0))
+    fn awaited_receipts(&self) -> Answer<'_, Vec<(String, String)>> {
+        self.all("SELECT DISTINCT channel, provider_id FROM receipts", values![], |row| Ok((row.text(0)?, row.text(1)?)))
     }
 
     fn take_receipts(&self, channel: &str, provider_id: &str) -> Answer<'_, Vec<Vec<u8>>> {
@@ -532,6 +532,12 @@ impl Store for Tables {
 
     fn setting(&self, name: &str) -> Answer<'_, Option<String>> {
         self.one("SELECT value FROM settings WHERE name = ?1", values![name], |row| row.text(0))
+    }
+
+    fn settings(&self, beginning: &str) -> Answer<'_, HashMap<String, String>> {
+        let sql = "SELECT name, value FROM settings WHERE name LIKE ?1";
+        let rows = self.all(sql, values![format!("{beginning}%")], |row| Ok((row.text(0)?, row.text(1)?)));
+        Box::pin(async move { Ok(rows.await?.into_iter().collect()) })
     }
 
     fn put_setting(&self, name: &str, value: String) -> Answer<'_, ()> {

@@ -58,15 +58,20 @@ impl Unit {
         self.refill_limits();
     }
 
-    /// Pauses and limits given by hand hold over a restart, and with another owner.
+    /// Pauses and limits given by hand hold over a restart, and with another owner. One read for all channels: there may be
+    /// ten thousand.
     async fn load_commands(&mut self) {
-        let channels: Vec<String> = self.channels.keys().map(|c| c.to_string()).collect();
-        for channel in channels {
-            let until = self.setting(&pause_setting(&channel)).await.parse().ok().map(Time).filter(|until| *until > clock::now());
-            if until.is_some() {
-                self.answer(Ask::Pause(channel.clone(), until));
+        if self.channels.is_empty() {
+            return;
+        }
+        let (pauses, throttles) = (self.settings(PAUSES).await, self.settings(THROTTLES).await);
+        for channel in self.channels.keys().map(|c| c.to_string()).collect::<Vec<_>>() {
+            let pause = pauses.get(&pause_setting(&channel)).and_then(|until| until.parse().ok());
+            if let Some(until) = pause.map(Time).filter(|until| *until > clock::now()) {
+                self.answer(Ask::Pause(channel.clone(), Some(until)));
             }
-            if let Ok((rate, until)) = serde_json::from_str(&self.setting(&throttle_setting(&channel)).await) {
+            let throttle = throttles.get(&throttle_setting(&channel));
+            if let Some((rate, until)) = throttle.and_then(|t| serde_json::from_str(t).ok()) {
                 self.answer(Ask::Throttle(channel, Some(rate), until));
                 self.end_throttles();
             }
@@ -74,25 +79,28 @@ impl Unit {
     }
 
     async fn load_awaited_receipts(&mut self) {
-        for channel in self.channels.keys().cloned().collect::<Vec<_>>() {
-            loop {
-                match self.parts.store.awaited_receipts(&channel).await {
-                    Ok(ids) => break ids.iter().for_each(|id| self.receipts.kept_for(&channel, id)),
-                    Err(e) => {
-                        self.store_failed("early receipts cannot be read; outbound waits", &e.to_string());
-                        tokio::time::sleep(Duration::from_secs(1)).await;
+        while !self.channels.is_empty() {
+            match self.parts.store.awaited_receipts().await {
+                Ok(awaited) => {
+                    for (channel, id) in awaited.iter().filter(|(channel, _)| self.channels.contains_key(channel.as_str())) {
+                        self.receipts.kept_for(channel, id);
                     }
+                    return;
+                }
+                Err(e) => {
+                    self.store_failed("early receipts cannot be read; outbound waits", &e.to_string());
+                    tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             }
         }
     }
 
-    async fn setting(&mut self, name: &str) -> String {
+    async fn settings(&mut self, beginning: &str) -> HashMap<String, String> {
         loop {
-            match self.parts.store.setting(name).await {
-                Ok(value) => return value.unwrap_or_default(),
+            match self.parts.store.settings(beginning).await {
+                Ok(settings) => return settings,
                 Err(e) => {
-                    self.store_failed("a setting cannot be read; outbound waits", &e.to_string());
+                    self.store_failed("settings cannot be read; outbound waits", &e.to_string());
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             }

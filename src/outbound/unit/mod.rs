@@ -124,13 +124,17 @@ pub struct ChannelView {
 
 /// The setting that keeps a pause over a restart: until when, in milliseconds of the wall clock; empty when there is none.
 pub fn pause_setting(channel: &str) -> String {
-    format!("pause/{channel}")
+    format!("{PAUSES}{channel}")
 }
 
 /// The setting that keeps a limit given by hand: the rate and until when, as JSON; empty when there is none.
 pub fn throttle_setting(channel: &str) -> String {
-    format!("throttle/{channel}")
+    format!("{THROTTLES}{channel}")
 }
+
+/// What the names of those settings begin with.
+const PAUSES: &str = "pause/";
+const THROTTLES: &str = "throttle/";
 
 /// How long a graceful stop waits for calls in flight.
 const STOP_WITHIN: Micros = 10_000_000;
