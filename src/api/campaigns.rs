@@ -37,7 +37,8 @@ fn may_use(caller: &Caller, plan: &Plan) -> Result<(), Problem> {
     plan.channels.iter().try_for_each(|channel| caller.may_use(channel))
 }
 
-async fn found(api: &Api, caller: &Caller, id: &str) -> Result<Campaign, Problem> {
+/// A campaign the caller may see.
+pub async fn found(api: &Api, caller: &Caller, id: &str) -> Result<Campaign, Problem> {
     let campaign = api.proactive.campaign(id).await?;
     may_use(caller, &campaign.plan)?;
     Ok(campaign)

@@ -22,6 +22,7 @@ pub mod reminders;
 pub mod templates;
 pub mod triggers;
 pub mod webhooks;
+pub mod why;
 
 use std::sync::Arc;
 
@@ -158,6 +159,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/track", post(triggers::track))
         .route("/v1/replay", post(operations::replay))
         .route("/v1/status", get(operations::status))
+        .route("/v1/why", get(why::why))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), idempotency::once))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), auth::guard))
         .layer(middleware::map_response(count));

@@ -22,6 +22,7 @@ use crate::api;
         api::messages::list,
         api::messages::show,
         api::messages::cancel,
+        api::why::why,
         api::events::events,
         api::channels::list,
         api::channels::show,

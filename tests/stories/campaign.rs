@@ -188,6 +188,18 @@ async fn a_campaign_is_forecast_paused_edited_resumed_and_killed_and_nobody_gets
     let csv = String::from_utf8_lossy(&reply.body).into_owned();
     assert_eq!(csv.lines().count(), 3001);
     assert!(csv.lines().filter(|l| l.contains(",unreachable,")).all(|l| l.contains("reaches")), "reasons are told");
+
+    // And each can be asked about.
+    let unreachable = csv.lines().find(|l| l.contains(",unreachable,")).expect("there are some");
+    let number = unreachable.split(',').next().expect("its number");
+    let why = world.get(&format!("/v1/why?campaign={id}&recipient={number}")).await;
+    assert!(why["because"].as_str().is_some_and(|b| b.contains("unreachable") && b.contains("reaches")), "{why:#}");
+    let somebody = &world.get(&format!("/v1/campaigns/{id}/recipients?state=sent&limit=1")).await["data"][0];
+    let address = somebody["address"].as_str().expect("an address").replace('+', "%2B");
+    let why = world.get(&format!("/v1/why?campaign={id}&recipient={address}")).await;
+    assert_eq!((&why["message_id"], &why["state"]), (&somebody["message_id"], &json!("sent")), "{why:#}");
+    let reply = world.ask("GET", &format!("/v1/why?campaign={id}"), None).await.expect("an answer");
+    assert_eq!(reply.status.as_u16(), 422);
 }
 
 #[tokio::test(flavor = "multi_thread")]

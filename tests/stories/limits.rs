@@ -63,6 +63,8 @@ async fn a_pause_holds_over_a_restart() {
     let id = world.send("telegram:5550001", "held").await;
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     assert_eq!(world.books("telegram").await["accepted"], 0);
+    let why = world.get(&format!("/v1/why?message={id}")).await;
+    assert!(why["because"].as_str().is_some_and(|b| b.contains("paused")), "{why:#}");
     let (path, body) = pause("resume");
     assert_eq!(world.post(&path, &body).await.0, 204);
     world.reaches(&id, &["sent"], 15).await;
@@ -111,6 +113,8 @@ async fn a_retry_after_of_ten_minutes_is_honoured() {
     world.mood("telegram", &json!({})).await;
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     assert_eq!(world.books("telegram").await["accepted"], 0, "it waits: {line}");
+    let why = world.get(&format!("/v1/why?message={id}")).await;
+    assert_eq!((&why["state"], &why["because"]), (&json!("held"), &line["text"]), "{why:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

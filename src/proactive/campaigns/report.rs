@@ -237,6 +237,14 @@ impl Room {
         self.parts.db.read(sql.into(), row).await?.iter().map(Recipient::read).collect()
     }
 
+    /// A person of a campaign, by address or by number.
+    pub async fn recipient(&self, id: &str, recipient: &str) -> Result<Option<Recipient>, Failed> {
+        let sql = "SELECT number, address, variant, state, channel, message, reason, due, sent_at, opted_out, goal FROM campaign_people
+             WHERE campaign = ?1 AND (address = ?2 OR number = ?3) ORDER BY number LIMIT 1";
+        let number = recipient.parse::<i64>().unwrap_or(-1);
+        self.parts.db.read(sql.into(), values![id, recipient, number]).await?.first().map(Recipient::read).transpose()
+    }
+
     /// Messages of a campaign, the ids of some of them.
     pub async fn campaign_messages(&self, id: &str, behind: u64, limit: usize) -> Result<Vec<(u64, String)>, Failed> {
         let sql = "SELECT number, message FROM campaign_people WHERE campaign = ?1 AND number > ?2 AND message IS NOT NULL ORDER BY number LIMIT ?3";
