@@ -4,11 +4,11 @@
 //! goes next. One that comes later, or comes back, begins where the others are: it neither catches up for its absence nor loses
 //! what it owes.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Shares whose time is remembered although none of theirs waits.
-const REMEMBERED: usize = 1024;
+/// Shares beyond which those are forgotten that owe nothing.
+const REMEMBERED: usize = 64;
 
 /// A conversation that waits for its turn.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,60 +21,69 @@ pub(super) struct Waiting {
     pub cost: u32,
 }
 
-/// Conversations in the order of their turns.
+struct Share {
+    name: Arc<str>,
+    /// How far it is.
+    time: u64,
+    /// Who has waited longest goes first among those who are as far.
+    turn: u64,
+    waiting: VecDeque<Waiting>,
+}
+
+/// Conversations in the order of their turns. Shares are few, most often one, so they are looked through.
 #[derive(Default)]
 pub(super) struct Ring {
-    waiting: HashMap<Arc<str>, VecDeque<Waiting>>,
-    /// Shares by virtual time, then by who came first.
-    order: BTreeSet<(u64, u64, Arc<str>)>,
-    /// The virtual time of shares that were here.
-    times: HashMap<Arc<str>, u64>,
+    shares: Vec<Share>,
+    waiting: usize,
     now: u64,
     turns: u64,
 }
 
 impl Ring {
     pub(super) fn is_empty(&self) -> bool {
-        self.order.is_empty()
+        self.waiting == 0
     }
 
     pub(super) fn push(&mut self, share: &Arc<str>, waiting: Waiting) {
-        if let Some(queue) = self.waiting.get_mut(share) {
-            return queue.push_back(waiting);
+        let at = match self.shares.iter().position(|s| s.name == *share) {
+            Some(at) => at,
+            None => self.add(share),
+        };
+        let share = &mut self.shares[at];
+        if share.waiting.is_empty() {
+            self.turns += 1;
+            (share.time, share.turn) = (share.time.max(self.now), self.turns);
         }
-        self.waiting.insert(Arc::clone(share), [waiting].into());
-        let time = self.times.get(share).copied().unwrap_or(0).max(self.now);
-        self.wait(Arc::clone(share), time);
+        share.waiting.push_back(waiting);
+        self.waiting += 1;
+    }
+
+    fn add(&mut self, name: &Arc<str>) -> usize {
+        if self.shares.len() >= REMEMBERED {
+            let now = self.now;
+            self.shares.retain(|s| !s.waiting.is_empty() || s.time > now);
+        }
+        self.shares.push(Share { name: Arc::clone(name), time: self.now, turn: 0, waiting: VecDeque::new() });
+        self.shares.len() - 1
     }
 
     /// The next conversation, which takes its share's turn.
     pub(super) fn pop(&mut self) -> Option<Waiting> {
-        let (time, _, share) = self.order.pop_first()?;
-        self.now = time;
-        let queue = self.waiting.get_mut(&share)?;
-        let next = queue.pop_front();
-        let time = time + next.as_ref().map_or(0, |n| u64::from(n.cost.max(1)));
-        if !queue.is_empty() {
-            self.wait(share, time);
-            return next;
-        }
-        self.waiting.remove(&share);
-        if self.times.len() >= REMEMBERED {
-            let now = self.now;
-            self.times.retain(|_, time| *time > now);
-        }
-        self.times.insert(share, time);
-        next
-    }
-
-    fn wait(&mut self, share: Arc<str>, time: u64) {
+        let share = self.shares.iter_mut().filter(|s| !s.waiting.is_empty()).min_by_key(|s| (s.time, s.turn))?;
+        let next = share.waiting.pop_front()?;
         self.turns += 1;
-        self.order.insert((time, self.turns, share));
+        self.now = share.time;
+        share.turn = self.turns;
+        share.time += u64::from(next.cost.max(1));
+        self.waiting -= 1;
+        Some(next)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
     fn push(ring: &mut Ring, share: &str, count: u64, cost: u32) {
@@ -113,7 +122,7 @@ mod tests {
         // One dear message at a time: each comes back only after the others had as much.
         let mut dear = 0;
         for _ in 0..100 {
-            if !ring.waiting.contains_key("dear") {
+            if ring.shares.iter().all(|s| &*s.name != "dear" || s.waiting.is_empty()) {
                 push(&mut ring, "dear", 1, 10);
             }
             dear += u32::from(ring.pop().is_some_and(|w| w.cost == 10));
