@@ -80,8 +80,9 @@ impl Key {
 /// An answer given again.
 pub fn replayed(status: u16, body: String) -> Response {
     let kind = if status < 400 { "application/json" } else { "application/problem+json" };
-    let mut response = (StatusCode::from_u16(status).unwrap_or(StatusCode::OK), body.clone()).into_response();
-    if body.is_empty() {
+    let empty = body.is_empty();
+    let mut response = (StatusCode::from_u16(status).unwrap_or(StatusCode::OK), body).into_response();
+    if empty {
         response.headers_mut().remove(header::CONTENT_TYPE);
     } else {
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));

@@ -202,9 +202,15 @@ async fn early_receipts_are_taken_once(stage: Stage) {
     store.keep_receipt("shop", "p1", vec![1], Time(1)).await.expect("kept");
     store.keep_receipt("shop", "p1", vec![2], Time(2)).await.expect("kept");
     store.keep_receipt("other", "p1", vec![3], Time(2)).await.expect("kept");
-    let mut awaited = store.awaited_receipts().await.expect("read");
-    awaited.sort();
-    assert_eq!(awaited, [("other".to_owned(), "p1".to_owned()), ("shop".to_owned(), "p1".to_owned())]);
+    let awaited = async |channels: &[&str]| {
+        let channels: Vec<String> = channels.iter().map(|c| (*c).to_owned()).collect();
+        let mut awaited = store.awaited_receipts(&channels).await.expect("read");
+        awaited.sort();
+        awaited
+    };
+    let of = |channel: &str| (channel.to_owned(), "p1".to_owned());
+    assert_eq!(awaited(&["shop", "none"]).await, [of("shop")]);
+    assert_eq!(awaited(&["shop", "other"]).await, [of("other"), of("shop")]);
     let mut taken = store.take_receipts("shop", "p1").await.expect("taken");
     taken.sort();
     assert_eq!(taken, [vec![1], vec![2]]);

@@ -352,8 +352,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Keeps a receipt that came before its message, for 24 h.
     fn keep_receipt(&self, channel: &str, provider_id: &str, receipt: Vec<u8>, at: Time) -> Answer<'_, ()>;
-    /// The channels and provider ids that kept receipts wait for.
-    fn awaited_receipts(&self) -> Answer<'_, Vec<(String, String)>>;
+    /// The channels, of these, and provider ids that kept receipts wait for. At most 1000 channels at a time.
+    fn awaited_receipts(&self, channels: &[String]) -> Answer<'_, Vec<(String, String)>>;
     /// Takes the receipts kept for a provider's id.
     fn take_receipts(&self, channel: &str, provider_id: &str) -> Answer<'_, Vec<Vec<u8>>>;
 

@@ -380,8 +380,11 @@ impl Store for Tables {
         Box::pin(async move { done.await.map(drop) })
     }
 
-    fn awaited_receipts(&self) -> Answer<'_, Vec<(String, String)>> {
-        self.all("SELECT DISTINCT channel, provider_id FROM receipts", values![], |row| Ok((row.text(0)?, row.text(1)?)))
+    fn awaited_receipts(&self, channels: &[String]) -> Answer<'_, Vec<(String, String)>> {
+        let places: Vec<String> = (1..=channels.len()).map(|n| format!("?{n}")).collect();
+        let sql = format!("SELECT DISTINCT channel, provider_id FROM receipts WHERE channel IN ({})", places.join(", "));
+        let rows = self.db.read(sql.into(), channels.iter().map(|c| c.as_str().into()).collect());
+        Box::pin(async move { rows.await?.iter().map(|row| Ok((row.text(0)?, row.text(1)?))).collect() })
     }
 
     fn take_receipts(&self, channel: &str, provider_id: &str) -> Answer<'_, Vec<Vec<u8>>> {

@@ -27,6 +27,7 @@ use super::Error;
 const HAND_OVER: Duration = Duration::from_millis(200);
 /// A session settles or loses every call by its own clock; this is for one that does not.
 const AT_MOST: Duration = Duration::from_secs(180);
+
 /// Where a session's deliveries and memory go.
 pub trait Door: Send + Sync {
     /// Makes a delivery durable; false when it is not.

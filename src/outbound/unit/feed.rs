@@ -79,17 +79,15 @@ impl Unit {
     }
 
     async fn load_awaited_receipts(&mut self) {
-        while !self.channels.is_empty() {
-            match self.parts.store.awaited_receipts().await {
-                Ok(awaited) => {
-                    for (channel, id) in awaited.iter().filter(|(channel, _)| self.channels.contains_key(channel.as_str())) {
-                        self.receipts.kept_for(channel, id);
+        let channels: Vec<String> = self.channels.keys().map(|c| c.to_string()).collect();
+        for some in channels.chunks(500) {
+            loop {
+                match self.parts.store.awaited_receipts(some).await {
+                    Ok(awaited) => break awaited.iter().for_each(|(channel, id)| self.receipts.kept_for(channel, id)),
+                    Err(e) => {
+                        self.store_failed("early receipts cannot be read; outbound waits", &e.to_string());
+                        tokio::time::sleep(Duration::from_secs(1)).await;
                     }
-                    return;
-                }
-                Err(e) => {
-                    self.store_failed("early receipts cannot be read; outbound waits", &e.to_string());
-                    tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             }
         }
