@@ -115,6 +115,7 @@ pub async fn events(
         return Ok(stream(&api, from, filter));
     }
     let limit = query.limit.unwrap_or(50).clamp(1, 500);
+    api.feed.catch_up().await;
     let mut moved = api.feed.watch();
     let until = tokio::time::Instant::now() + Duration::from_secs(query.wait.unwrap_or(0).min(30));
     let mut from = from;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
@@ -188,6 +189,24 @@ impl Feed {
     /// Writes a cursor.
     pub fn text(&self, vector: &Vector) -> String {
         cursor::write(vector, &self.key)
+    }
+
+    /// Waits, a second at most, until the ring has what lies in the log now: who reads after an answer sees what it was about.
+    pub async fn catch_up(&self) {
+        let ring_has = async {
+            let mut moved = self.watch();
+            let mut ends = Vector::new();
+            for (topic, found) in TOPICS.into_iter().zip(join_all(TOPICS.map(|topic| self.log.ends(topic))).await) {
+                // A log that is away has nothing newer to wait for.
+                ends.extend(found.unwrap_or_default().into_iter().map(|(partition, end)| ((topic, partition), end)));
+            }
+            let behind = || {
+                let ring = self.ring.read();
+                ends.iter().any(|(key, end)| ring.end.get(key).is_none_or(|at| at < end))
+            };
+            while behind() && moved.changed().await.is_ok() {}
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(1), ring_has).await;
     }
 
     /// Told whenever the ring has moved.
