@@ -77,10 +77,23 @@ impl Limit {
         (self.due - self.tolerance).max(self.frozen)
     }
 
+    /// The earliest time something of this cost may leave: later than [`peek`](Self::peek) by what it takes beyond the first unit,
+    /// or the window that ends with it would hold more than the limit.
+    pub fn peek_for(&self, cost: u32, now: Micros) -> Micros {
+        match cost {
+            0 | 1 => self.peek(),
+            _ => self.peek().max(self.due + self.price(cost - 1, now) - self.tolerance),
+        }
+    }
+
+    /// The time so many units take at what we go at.
+    fn price(&self, cost: u32, now: Micros) -> Micros {
+        (self.interval as f64 / self.factor(now)) as Micros * i64::from(cost)
+    }
+
     /// Counts a departure.
     pub fn charge(&mut self, now: Micros, cost: u32) {
-        let interval = (self.interval as f64 / self.factor(now)) as Micros;
-        self.due = self.due.max(now) + interval * i64::from(cost.max(1));
+        self.due = self.due.max(now) + self.price(cost.max(1), now);
     }
 
     /// How many departures are armed ahead for the next `ahead` microseconds.
@@ -186,6 +199,19 @@ mod tests {
         fn no_window_is_over_with_any_jitter(count in 1_u32..200, seed in any::<u64>()) {
             let (fullest, _) = run(count, 1_000_000, |i| (seed.rotate_left((i % 64) as u32) % 15_000) as Micros);
             prop_assert!(fullest <= count as usize);
+        }
+
+        #[test]
+        fn no_window_is_over_with_any_costs(count in 5_u32..100, costs in proptest::collection::vec(1_u32..=5, 20..300)) {
+            let mut limit = Limit::new(count, 1_000_000, 1);
+            let (mut now, mut left) = (1_000_000, Vec::new());
+            for cost in costs {
+                now = limit.peek_for(cost, now).max(now);
+                limit.charge(now, cost);
+                left.push((now, cost));
+                let window: u32 = left.iter().filter(|(at, _)| now - at < 1_000_000).map(|(_, cost)| cost).sum();
+                prop_assert!(window <= count, "{window} of {count} at {now}");
+            }
         }
     }
 

@@ -16,6 +16,14 @@ const TELL_WAITS: Micros = 100_000;
 /// Calls that may follow from one (an upload, then the send).
 const HOPS: usize = 5;
 
+/// A channel with a message that waits for room in a limit. What comes behind it takes none of that room, or a message that costs
+/// much would never find enough.
+struct Closed {
+    channel: Arc<str>,
+    scope: Scope,
+    shared: bool,
+}
+
 impl Unit {
     /// Does all that can be done now; when to come again.
     pub(super) fn step(&mut self) -> Option<Micros> {
@@ -196,10 +204,11 @@ impl Unit {
 
     /// Lets through what all limits allow now, the higher lanes first; when the next may pass.
     fn pass_gate(&mut self, now: Micros) -> Option<Micros> {
-        (0..self.armed.len()).filter_map(|lane| self.pass_gate_of(lane, now)).min()
+        let mut closed = Vec::new();
+        (0..self.armed.len()).filter_map(|lane| self.pass_gate_of(lane, &mut closed, now)).min()
     }
 
-    fn pass_gate_of(&mut self, lane: usize, now: Micros) -> Option<Micros> {
+    fn pass_gate_of(&mut self, lane: usize, closed: &mut Vec<Closed>, now: Micros) -> Option<Micros> {
         let mut earliest: Option<Micros> = None;
         for _ in 0..self.armed[lane].len() {
             let Some(number) = self.armed[lane].pop_front() else { break };
@@ -211,7 +220,13 @@ impl Unit {
                 self.release(number, now);
                 continue;
             }
-            match self.lanes.gate(&item.entry, now) {
+            let channel = &item.entry.channel;
+            let before = closed.iter().find(|c| c.channel == *channel || c.shared && self.lanes.share(&c.channel, channel));
+            let gate = match before {
+                Some(closed) => Gate::Wait { at: Micros::MAX, scope: closed.scope, shared: closed.shared },
+                None => self.lanes.gate(&item.entry, now),
+            };
+            match gate {
                 Gate::Go => {
                     item.phase = Phase::InFlight;
                     // What it waited for is told with its outcome.
@@ -224,7 +239,10 @@ impl Unit {
                     }
                     self.depart(number);
                 }
-                Gate::Wait(at, scope) => {
+                Gate::Wait { at, scope, shared } => {
+                    if scope != Scope::Conversation && at < Micros::MAX {
+                        closed.push(Closed { channel: Arc::clone(channel), scope, shared });
+                    }
                     if item.waited.is_none() {
                         item.waited = Some((scope, now));
                         crate::telemetry::counter(&crate::telemetry::names::THROTTLE_WAITS, &[&item.entry.channel, scope.word()])

@@ -1,0 +1,129 @@
+//! What single rules of the lanes do.
+
+use super::*;
+
+fn entry(number: Number, conversation: &str, lane: Priority) -> Entry {
+    Entry {
+        number,
+        channel: "c".into(),
+        conversation: conversation.into(),
+        key: conversation.bytes().fold(7, |h, b| h * 31 + u64::from(b)),
+        lane,
+        share: "".into(),
+        cost: 1,
+    }
+}
+
+fn lanes(limits: Limits) -> Lanes {
+    let mut lanes = Lanes::default();
+    lanes.limits(&"c".into(), Limits { concurrency: 100, ..limits });
+    lanes
+}
+
+#[test]
+fn a_conversation_keeps_its_order_and_has_one_attempt_at_a_time() {
+    let mut lanes = lanes(Limits::default());
+    let (first, second, other) = (entry(1, "a", Priority::Normal), entry(2, "a", Priority::Normal), entry(3, "b", Priority::Normal));
+    [&first, &second, &other].into_iter().for_each(|e| lanes.push(e.clone()));
+    assert_eq!(lanes.next(0), Next::Arm(1));
+    assert_eq!(lanes.gate(&first, 0), Gate::Go);
+    assert_eq!(lanes.next(0), Next::Arm(3), "the second of the conversation waits");
+    assert_eq!(lanes.next(0), Next::Idle);
+    lanes.again(&first, 1_000_000);
+    assert_eq!(lanes.next(900_000), Next::Wait(1_000_000 - AHEAD));
+    assert_eq!(lanes.next(1_000_000), Next::Arm(1), "first in, first out also after a retry");
+    lanes.gate(&first, 1_000_000);
+    lanes.remove(&first, true);
+    assert_eq!(lanes.next(1_000_000), Next::Arm(2));
+}
+
+#[test]
+fn urgent_passes_and_bulk_does_not_starve() {
+    let mut lanes = lanes(Limits::default());
+    for i in 0..100 {
+        lanes.push(entry(i, &format!("n{i}"), Priority::Normal));
+        lanes.push(entry(1000 + i, &format!("b{i}"), Priority::Bulk));
+    }
+    lanes.push(entry(5000, "u", Priority::Urgent));
+    let mut order = Vec::new();
+    while let Next::Arm(n) = lanes.next(0) {
+        let lane = if n == 5000 {
+            Priority::Urgent
+        } else if n >= 1000 {
+            Priority::Bulk
+        } else {
+            Priority::Normal
+        };
+        let conversation = match lane {
+            Priority::Urgent => "u".to_owned(),
+            Priority::Bulk => format!("b{}", n - 1000),
+            Priority::Normal => format!("n{n}"),
+        };
+        let e = entry(n, &conversation, lane);
+        lanes.gate(&e, 0);
+        lanes.remove(&e, true);
+        order.push(n);
+    }
+    assert_eq!(order[0], 5000);
+    assert_eq!(order.len(), 201);
+    let bulk_early = order[..64].iter().filter(|n| (1000..5000).contains(*n)).count();
+    assert!((2..=8).contains(&bulk_early), "{bulk_early} of the first 64 are bulk");
+}
+
+#[test]
+fn a_small_campaign_does_not_wait_for_a_large_one() {
+    let mut lanes = lanes(Limits { own: vec![(Scope::Sender, Limit::new(10, 1_000_000, 1))], ..Limits::default() });
+    let campaign = |n: u64, name: &str| Entry { share: name.into(), ..entry(n, &format!("p{n}"), Priority::Bulk) };
+    (0..500).for_each(|n| lanes.push(campaign(n, "large")));
+    (500..520).for_each(|n| lanes.push(campaign(n, "small")));
+    let mut left = Vec::new();
+    let mut now = 0;
+    while left.len() < 45 {
+        match lanes.next(now) {
+            Next::Arm(n) => {
+                let e = campaign(n, if n < 500 { "large" } else { "small" });
+                while let Gate::Wait { at, .. } = lanes.gate(&e, now) {
+                    now = at;
+                }
+                lanes.remove(&e, true);
+                left.push(n);
+            }
+            Next::Wait(at) => now = at,
+            Next::Idle => now += 1000,
+        }
+    }
+    assert_eq!(left.iter().filter(|n| **n >= 500).count(), 20, "{left:?}");
+}
+
+#[test]
+fn one_conversation_at_its_pair_limit_holds_nobody_else() {
+    let mut lanes = lanes(Limits { pair: Some(Limit::new(1, 6_000_000, 1)), ..Limits::default() });
+    let (first, second) = (entry(1, "a", Priority::Normal), entry(2, "a", Priority::Normal));
+    lanes.push(first.clone());
+    lanes.push(second.clone());
+    lanes.push(entry(3, "b", Priority::Normal));
+    assert_eq!(lanes.next(0), Next::Arm(1));
+    lanes.gate(&first, 0);
+    lanes.remove(&first, true);
+    assert_eq!(lanes.next(0), Next::Arm(3));
+    let Next::Wait(at) = lanes.next(0) else { panic!("the pair limit holds") };
+    assert!((6_000_000 - AHEAD..6_200_000).contains(&at), "{at}");
+    assert_eq!(lanes.next(at), Next::Arm(2));
+    assert!(matches!(lanes.gate(&second, at - 10), Gate::Wait { scope: Scope::Conversation, .. }));
+}
+
+#[test]
+fn the_breaker_opens_probes_and_closes() {
+    let mut lanes = lanes(Limits::default());
+    let e = entry(1, "a", Priority::Normal);
+    lanes.push(e.clone());
+    lanes.push(entry(2, "b", Priority::Normal));
+    assert_eq!(lanes.next(0), Next::Arm(1));
+    lanes.gate(&e, 0);
+    lanes.again(&e, 10);
+    let until = (0..8).filter_map(|_| lanes.failed("c", 0)).last().expect("open");
+    assert_eq!(lanes.next(100), Next::Wait(until));
+    assert!(matches!(lanes.next(until), Next::Arm(_)));
+    assert_eq!(lanes.next(until), Next::Idle, "one probe at a time");
+    assert!(lanes.worked("c"));
+}
