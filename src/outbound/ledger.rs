@@ -1,7 +1,7 @@
 //! The ledger: what was decided about each message, written by the owner of its unit alone.
 //!
 //! A record is binary, little-endian, at most 128 bytes unless a provider's id is longer, and begins with the format's
-//! version and its kind. It names (message, attempt, call). Nothing of a message's content stands in it.
+//! version, its kind, and the tenure it was written in. It names (message, attempt, call). Nothing of a message's content stands in it.
 //!
 //! ```text
 //!   owner ─ sending ─ outcome ─ sending ─ outcome ... parked | settled     checkpoint every second while something moves
@@ -9,7 +9,8 @@
 //!
 //! A `sending` is confirmed once it is durable and no newer `owner` stands before it. Only confirmed calls leave, within
 //! [`LEAVE_WITHIN`] of their append; otherwise `released` is written. Who takes a unit over reads up to his own `owner`
-//! record and takes every `sending` without an outcome as in doubt.
+//! record and takes every `sending` without an outcome as in doubt. What an earlier owner, stalled or cut off, writes behind a newer
+//! `owner` record is void: its calls did not leave, and what it says about earlier ones would contradict what was decided since.
 
 use bytes::Bytes;
 use fairway_adapters::contract::{State, Time};
@@ -17,8 +18,8 @@ use fairway_adapters::contract::{State, Time};
 use crate::ids::MessageId;
 use crate::log::{Headers, Record, Topic};
 
-/// Version of the format; the first byte of every record.
-pub const VERSION: u8 = 1;
+/// Version of the format; the first byte of every record. Version 1, which is still read, did not name the tenure.
+pub const VERSION: u8 = 2;
 /// A confirmed call leaves within this of its append, in milliseconds.
 pub const LEAVE_WITHIN: i64 = 1000;
 
@@ -123,18 +124,17 @@ pub enum Outcome {
 }
 
 impl Entry {
-    /// The bytes.
-    pub fn encode(&self) -> Bytes {
-        let mut out = Vec::with_capacity(64);
-        out.push(VERSION);
+    /// The bytes, as written in a tenure.
+    pub fn encode(&self, tenure: u64) -> Bytes {
+        let mut out = Vec::with_capacity(80);
+        out.extend([VERSION, self.kind()]);
+        out.extend(tenure.to_le_bytes());
         match self {
             Self::Owner { tenure, at } => {
-                out.push(1);
                 out.extend(tenure.to_le_bytes());
                 out.extend(at.0.to_le_bytes());
             }
             Self::Sending { what, at, rendering, channel, conversation, cost } => {
-                out.push(2);
                 put_call(&mut out, what);
                 out.extend(at.0.to_le_bytes());
                 out.extend(rendering.to_le_bytes());
@@ -143,7 +143,6 @@ impl Entry {
                 out.extend(cost.to_le_bytes());
             }
             Self::Outcome { what, at, outcome, provider_id, code, waited } => {
-                out.push(3);
                 put_call(&mut out, what);
                 out.extend(at.0.to_le_bytes());
                 out.push(*outcome as u8);
@@ -155,20 +154,17 @@ impl Entry {
                 out.extend(waited.to_le_bytes());
             }
             Self::Parked { id, round, due } => {
-                out.push(4);
                 out.extend(id.bytes());
                 out.extend(round.to_le_bytes());
                 out.extend(due.0.to_le_bytes());
             }
             Self::Settled { id, attempt, state, at } => {
-                out.push(5);
                 out.extend(id.bytes());
                 out.extend(attempt.to_le_bytes());
                 out.push(*state as u8);
                 out.extend(at.0.to_le_bytes());
             }
             Self::Checkpoint { at, lanes, orders, ledger } => {
-                out.push(6);
                 out.extend(at.0.to_le_bytes());
                 lanes.iter().for_each(|l| out.extend(l.to_le_bytes()));
                 out.extend(orders.to_le_bytes());
@@ -178,13 +174,32 @@ impl Entry {
         out.into()
     }
 
+    fn kind(&self) -> u8 {
+        match self {
+            Self::Owner { .. } => 1,
+            Self::Sending { .. } => 2,
+            Self::Outcome { .. } => 3,
+            Self::Parked { .. } => 4,
+            Self::Settled { .. } => 5,
+            Self::Checkpoint { .. } => 6,
+        }
+    }
+
     /// Reads a record; `None` for one of a newer format or a broken one.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
+        Self::decode_with_tenure(bytes).map(|(_, entry)| entry)
+    }
+
+    /// Reads a record and the tenure it was written in, where it names one.
+    pub fn decode_with_tenure(bytes: &[u8]) -> Option<(Option<u64>, Self)> {
         let mut from = Cursor(bytes);
-        if from.byte()? != VERSION {
-            return None;
-        }
-        Some(match from.byte()? {
+        let (version, kind) = (from.byte()?, from.byte()?);
+        let tenure = match version {
+            1 => None,
+            VERSION => Some(from.u64()?),
+            _ => return None,
+        };
+        let entry = match kind {
             1 => Self::Owner { tenure: from.u64()?, at: from.time()? },
             2 => Self::Sending {
                 what: from.call()?,
@@ -229,15 +244,16 @@ impl Entry {
                 ledger: from.u64()?,
             },
             _ => return None,
-        })
+        };
+        Some((tenure, entry))
     }
 
-    /// The record in a unit's partition.
-    pub fn record(&self, unit: u32) -> Record {
+    /// The record in a unit's partition, as written in a tenure.
+    pub fn record(&self, unit: u32, tenure: u64) -> Record {
         // The id lets the log find out what became of a record whose answer was lost.
         let id = crate::ids::text("led_", crate::ids::random());
         let headers = Headers::of([("id", id.as_str())]);
-        Record { topic: Topic::Ledger, partition: unit, key: Bytes::new(), headers, value: Some(self.encode()) }
+        Record { topic: Topic::Ledger, partition: unit, key: Bytes::new(), headers, value: Some(self.encode(tenure)) }
     }
 }
 
@@ -303,9 +319,12 @@ mod tests {
             Entry::Settled { id, attempt: 2, state: State::Cancelled, at },
             Entry::Checkpoint { at, lanes: [1, 2, 3], orders: 4, ledger: 5 },
         ] {
-            let bytes = entry.encode();
+            let bytes = entry.encode(42);
             assert!(bytes.len() <= 128, "{} bytes", bytes.len());
-            assert_eq!(Entry::decode(&bytes), Some(entry));
+            assert_eq!(Entry::decode_with_tenure(&bytes), Some((Some(42), entry.clone())));
+            // As the first version wrote it.
+            let first = [&[1, bytes[1]], &bytes[10..]].concat();
+            assert_eq!(Entry::decode_with_tenure(&first), Some((None, entry)));
         }
     }
 

@@ -10,4 +10,5 @@ pub mod ledger;
 pub mod limit;
 pub mod owner;
 pub mod projector;
+pub mod replay;
 pub mod unit;

@@ -6,103 +6,16 @@ use std::{
     time::Duration,
 };
 
-use fairway_adapters::contract::{State, Time};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::ledger::{Entry, Outcome as Came};
+use super::ledger::Entry;
+use super::replay::Replay;
 use super::unit::{self, Ask, Feeder};
 use crate::clock;
-use crate::ids::{self, MessageId};
+use crate::ids;
 use crate::log::{Durability, EventLog, Outcome, Position, Positions, Tenure, Topic};
 use crate::telemetry::{self, names};
-
-/// What the ledger says about one message.
-#[derive(Clone, Debug, Default)]
-pub struct Told {
-    /// Attempts begun.
-    pub attempt: u16,
-    /// Calls of the running attempt that the provider has.
-    pub calls: u8,
-    /// A call was about to leave and nothing was heard of it; hash of its rendering.
-    pub open: Option<u64>,
-    /// It is over.
-    pub settled: Option<State>,
-    /// The provider's ids.
-    pub provider_ids: Vec<String>,
-    /// It was parked: round and due time.
-    pub parked: Option<(u16, Time)>,
-    /// Where the ledger first speaks of it.
-    pub first: u64,
-}
-
-/// What a new owner learned from the ledger.
-#[derive(Clone, Debug, Default)]
-pub struct Replay {
-    /// Names this tenure.
-    pub tenure: u64,
-    /// Where its owner record stands.
-    pub owner_at: u64,
-    /// Lanes are read from here.
-    pub lanes: [u64; 3],
-    /// Orders are read from here.
-    pub orders: u64,
-    /// Messages it speaks of.
-    pub told: HashMap<MessageId, Told>,
-    /// Departures of the last minute: time, channel, conversation, cost.
-    pub departures: Vec<(Time, u32, u64, u16)>,
-}
-
-impl Replay {
-    fn take(&mut self, offset: u64, entry: Entry, since: Time) {
-        match entry {
-            Entry::Owner { .. } => {}
-            Entry::Checkpoint { lanes, orders, .. } => {
-                (self.lanes, self.orders) = (lanes, orders);
-            }
-            Entry::Sending { what, at, rendering, channel, conversation, cost } => {
-                let told = self.told(what.id, offset);
-                if what.attempt > told.attempt {
-                    told.calls = 0;
-                }
-                (told.attempt, told.open, told.parked) = (what.attempt, Some(rendering), None);
-                if at >= since {
-                    self.departures.push((at, channel, conversation, cost));
-                }
-            }
-            Entry::Outcome { what, outcome, provider_id, .. } => {
-                let told = self.told(what.id, offset);
-                told.open = None;
-                match outcome {
-                    Came::Accepted | Came::AcceptedLast => {
-                        told.calls = what.call + 1;
-                        if !provider_id.is_empty() {
-                            told.provider_ids.push(provider_id);
-                        }
-                        if outcome == Came::AcceptedLast {
-                            told.settled = Some(State::Sent);
-                        }
-                    }
-                    // In doubt stays open until it is settled or tried again.
-                    Came::InDoubt => told.open = Some(0),
-                    Came::Refused | Came::Released => {}
-                }
-            }
-            Entry::Parked { id, round, due } => {
-                let told = self.told(id, offset);
-                (told.parked, told.open) = (Some((round, due)), None);
-            }
-            Entry::Settled { id, state, attempt, .. } => {
-                let told = self.told(id, offset);
-                (told.settled, told.attempt, told.open) = (Some(state), attempt, None);
-            }
-        }
-    }
-
-    fn told(&mut self, id: MessageId, offset: u64) -> &mut Told {
-        self.told.entry(id).or_insert_with(|| Told { first: offset, ..Told::default() })
-    }
-}
 
 /// The units this node runs, for whoever wants to ask their owner.
 #[derive(Clone)]
@@ -207,7 +120,7 @@ pub async fn run(parts: Arc<unit::Parts>, units: Units, mut stop: watch::Receive
 async fn replay(log: &dyn EventLog, units: &[u32]) -> Result<Vec<(u32, Replay)>, String> {
     let tenure = ids::random() as u64;
     let now = clock::now();
-    let records = units.iter().map(|u| Entry::Owner { tenure, at: now }.record(*u)).collect();
+    let records = units.iter().map(|u| Entry::Owner { tenure, at: now }.record(*u, tenure)).collect();
     let outcomes = log.append(records, Durability::Log).await;
     let mut owners = BTreeMap::new();
     for (unit, outcome) in units.iter().zip(outcomes) {
@@ -244,8 +157,8 @@ async fn replay(log: &dyn EventLog, units: &[u32]) -> Result<Vec<(u32, Replay)>,
             let unit = record.at.partition;
             let (Some(replay), Some(owner_at)) = (replays.get_mut(&unit), owners.get(&unit)) else { continue };
             if record.at.offset < *owner_at {
-                match Entry::decode(&record.value) {
-                    Some(entry) => replay.take(record.at.offset, entry, since),
+                match Entry::decode_with_tenure(&record.value) {
+                    Some((written_in, entry)) => replay.take(record.at.offset, written_in, entry, since),
                     None => {
                         return Err(format!("a ledger record of unit {unit} was written by a newer version of Fairway; use that version"));
                     }

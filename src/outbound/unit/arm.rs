@@ -112,6 +112,7 @@ impl Unit {
             };
             if item.calls > 0 && item.rendering != 0 && item.rendering != hash {
                 // Half of the old rendering is there; the other half of the new one would make nonsense.
+                item.rendering = 0;
                 self.lanes.unarm(&entry);
                 self.begin_doubt(number, "it would be rendered differently now, and part of it was sent before");
                 return None;
@@ -130,7 +131,7 @@ impl Unit {
             conversation: item.entry.key,
             cost: item.entry.cost.min(u32::from(u16::MAX)) as u16,
         };
-        Some(entry.record(self.unit))
+        Some(entry.record(self.unit, self.tenure))
     }
 
     /// Asks the campaign of a message, if it has one; false when it does not go now. What was begun is finished.
@@ -269,7 +270,7 @@ impl Unit {
         }
         let entry = item.entry.clone();
         self.lanes.disarm(&entry, now);
-        let record = outcome(what, ledger::Outcome::Released, "", "", 0).record(self.unit);
+        let record = outcome(what, ledger::Outcome::Released, "", "", 0).record(self.unit, self.tenure);
         self.persist(vec![record], Written::Nothing);
     }
 
@@ -368,13 +369,19 @@ async fn attempt(transport: &Transport, channel: &str, adapter: &dyn Adapter, mu
     Landing::Verdict(Verdict::Reject(reason))
 }
 
-enum Rendering {
+pub(super) enum Rendering {
     Calls(Rendered),
     NeedsLogin(Call),
 }
 
 /// Renders a message for its channel with what is known now.
-fn render(parts: &Parts, standing: &Standing, message: &Accepted, template: bool, handle: Option<&str>) -> Result<Rendering, RenderError> {
+pub(super) fn render(
+    parts: &Parts,
+    standing: &Standing,
+    message: &Accepted,
+    template: bool,
+    handle: Option<&str>,
+) -> Result<Rendering, RenderError> {
     let channel = &standing.channel;
     let login = standing.login.as_ref().filter(|(_, until)| *until > clock::steady()).map(|(token, _)| token);
     let cx = Context { now: clock::now(), public_url: &parts.public_url, hook_url: &channel.hook_url, login, keys: None };

@@ -131,9 +131,9 @@ impl Unit {
         self.progress.under_way = true;
         self.progress.written = Some(now);
         let (parts, events) = (Arc::clone(&self.parts), self.events.clone());
-        let unit = self.unit;
+        let (unit, tenure) = (self.unit, self.tenure);
         tokio::spawn(async move {
-            let offset = write(&*parts.log, unit, now).await;
+            let offset = write(&*parts.log, unit, tenure, now).await;
             let _ = events.send(Event::Written(vec![Written::Checkpoint(offset)]));
         });
     }
@@ -152,7 +152,7 @@ impl Unit {
     pub(super) async fn last_checkpoint(&mut self) {
         let now = self.progress.now();
         if self.progress.written != Some(now) {
-            write(&*self.parts.log, self.unit, now).await;
+            write(&*self.parts.log, self.unit, self.tenure, now).await;
         }
     }
 
@@ -182,9 +182,9 @@ impl Unit {
 }
 
 /// Appends a checkpoint and points the committed offset at it; its offset, or 0 when it failed.
-async fn write(log: &dyn EventLog, unit: u32, (lanes, orders, ledger): ([u64; 3], u64, u64)) -> u64 {
+async fn write(log: &dyn EventLog, unit: u32, tenure: u64, (lanes, orders, ledger): ([u64; 3], u64, u64)) -> u64 {
     let entry = ledger::Entry::Checkpoint { at: clock::now(), lanes, orders, ledger };
-    let outcomes = log.append(vec![entry.record(unit)], Durability::Log).await;
+    let outcomes = log.append(vec![entry.record(unit, tenure)], Durability::Log).await;
     let Some(Outcome::Durable(Some(offset))) = outcomes.first() else { return 0 };
     match log.commit(&format!("ledger/{unit}"), Positions::from([(unit, *offset)])).await {
         Ok(()) => *offset,

@@ -117,14 +117,14 @@ impl Unit {
         let (scope, waited) = item.waited.map_or(("", 0), |(scope, waited)| (scope.word(), waited));
         let outcome = |came| arm::outcome(what, came, &provider_id, scope, waited);
         if usize::from(item.calls) < total {
-            let record = outcome(ledger::Outcome::Accepted).record(self.unit);
+            let record = outcome(ledger::Outcome::Accepted).record(self.unit, self.tenure);
             self.persist(vec![record], Written::Called(number));
             return;
         }
         item.phase = Phase::Closing;
         let entry = item.entry.clone();
         self.lanes.landed(&entry);
-        let mut records = vec![outcome(ledger::Outcome::AcceptedLast).record(self.unit)];
+        let mut records = vec![outcome(ledger::Outcome::AcceptedLast).record(self.unit, self.tenure)];
         records.extend(self.sent_records(number));
         self.persist(records, Written::Closed(number, State::Sent));
     }
@@ -141,7 +141,7 @@ impl Unit {
         let Some(item) = self.items.get_mut(&number) else { return };
         let what = ledger::Call { id: item.message.id, attempt: item.attempt, call: item.calls };
         item.reason = Some(reason.clone());
-        let record = arm::outcome(what, ledger::Outcome::Refused, "", &reason.code, 0).record(self.unit);
+        let record = arm::outcome(what, ledger::Outcome::Refused, "", &reason.code, 0).record(self.unit, self.tenure);
         self.persist(vec![record], Written::Again(number, at));
     }
 
@@ -196,7 +196,7 @@ impl Unit {
         item.attempt = item.attempt.max(1);
         let what = ledger::Call { id: item.message.id, attempt: item.attempt, call: item.calls };
         let outcome = arm::outcome(what, ledger::Outcome::InDoubt, "", "", 0);
-        let records = vec![outcome.record(self.unit), self.status_record(number, State::InDoubt, None, Some(why))];
+        let records = vec![outcome.record(self.unit, self.tenure), self.status_record(number, State::InDoubt, None, Some(why))];
         self.persist(records, Written::Doubted);
         self.look_for_early_receipt(number);
     }
@@ -218,9 +218,13 @@ impl Unit {
         }
     }
 
+    /// Goes on with the call in doubt; from the first one when it is the rendering that is in doubt.
     fn try_again_from_doubt(&mut self, number: Number) {
         let Some(item) = self.items.get_mut(&number) else { return };
-        (item.phase, item.calls, item.rendered) = (Phase::Waiting, 0, None);
+        (item.phase, item.rendered) = (Phase::Waiting, None);
+        if item.rendering == 0 {
+            item.calls = 0;
+        }
         let entry = item.entry.clone();
         self.lanes.wait(&entry, clock::steady());
     }
@@ -236,10 +240,36 @@ impl Unit {
         }
         item.phase = Phase::Closing;
         let what = ledger::Call { id: item.message.id, attempt: item.attempt, call: item.calls };
+        // A receipt speaks of the call in doubt alone, an operator of the whole message.
+        if !provider_id.is_empty() && self.calls_of(number) > usize::from(what.call) + 1 {
+            let outcome = arm::outcome(what, ledger::Outcome::Accepted, provider_id, "", 0);
+            return self.persist(vec![outcome.record(self.unit, self.tenure)], Written::CallSettled(number));
+        }
         let outcome = arm::outcome(what, ledger::Outcome::AcceptedLast, provider_id, "", 0);
-        let mut records = vec![outcome.record(self.unit)];
+        let mut records = vec![outcome.record(self.unit, self.tenure)];
         records.extend(self.sent_records(number));
         self.persist(records, Written::Closed(number, State::Sent));
+    }
+
+    /// The call that was in doubt is there: the next one may leave.
+    pub(super) fn call_settled(&mut self, number: Number) {
+        let Some(item) = self.items.get_mut(&number) else { return };
+        (item.phase, item.calls) = (Phase::Waiting, item.calls + 1);
+        let entry = item.entry.clone();
+        self.lanes.wait(&entry, clock::steady());
+    }
+
+    /// How many calls a message is.
+    fn calls_of(&self, number: Number) -> usize {
+        let Some(item) = self.items.get(&number) else { return 1 };
+        if let Some(rendered) = &item.rendered {
+            return rendered.calls.len();
+        }
+        let Some(standing) = self.channels.get(&item.entry.channel) else { return 1 };
+        match arm::render(&self.parts, standing, &item.message, item.use_template, None) {
+            Ok(arm::Rendering::Calls(rendered)) => rendered.calls.len(),
+            _ => 1,
+        }
     }
 
     /// An operator's word about a message that is still here.
@@ -267,7 +297,7 @@ impl Unit {
         let Some(item) = self.items.get_mut(&number) else { return };
         item.phase = Phase::Closing;
         let settled = ledger::Entry::Settled { id: item.message.id, attempt: item.attempt, state, at: clock::now() };
-        let mut records = vec![settled.record(self.unit)];
+        let mut records = vec![settled.record(self.unit, self.tenure)];
         if state == State::Failed {
             let class = reason.as_ref().map_or(ErrorClass::Unknown, |r| r.class);
             telemetry::counter(&names::FAILURES, &[&item.entry.channel, class.word()]).increment(1);

@@ -31,7 +31,7 @@ use super::accepted::Accepted;
 use super::lane::{self, Lanes, Limits, Number};
 use super::ledger;
 use super::limit::{Limit, Micros, View};
-use super::owner::Replay;
+use super::replay::Replay;
 use crate::channels::{Channel, Live};
 use crate::clock;
 use crate::config::units::Rate;
@@ -231,6 +231,8 @@ enum Written {
     Closed(Number, fairway_adapters::contract::State),
     /// One call of several was accepted.
     Called(Number),
+    /// One call of several was in doubt, and is there.
+    CallSettled(Number),
     /// The attempt ended without an end for the message: it waits until then.
     Again(Number, Micros),
     /// The message lies in the schedule.
@@ -266,7 +268,7 @@ struct Unit {
     number: Number,
     /// Confirmed and not yet through the gate, by lane.
     armed: [VecDeque<Number>; 3],
-    told: HashMap<MessageId, super::owner::Told>,
+    told: HashMap<MessageId, super::replay::Told>,
     behind: repeats::Behind<repeats::Fed>,
     departures: Vec<(Time, u32, u64, u16)>,
     feeder: Feeder,

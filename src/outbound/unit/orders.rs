@@ -145,7 +145,8 @@ impl Unit {
     /// A receipt of a message still in the window: it settles a doubt, or waits until the answer is in the ledger.
     fn receipt_of_item(&mut self, offset: u64, number: Number, receipt: Receipt<'static>) {
         let provider_id = receipt.provider_message_id.to_string();
-        let doubt = self.items.get(&number).is_some_and(|i| matches!(i.phase, Phase::Doubt(_)));
+        // One of a call that was accepted before says nothing of the one in doubt.
+        let doubt = self.items.get(&number).is_some_and(|i| matches!(i.phase, Phase::Doubt(_)) && !i.provider_ids.contains(&provider_id));
         self.keep_early(offset, &provider_id, receipt);
         if doubt {
             self.settled_as_sent(number, &provider_id);
@@ -263,11 +264,13 @@ impl Unit {
 
     /// A doubt began: perhaps its receipt is here already.
     pub(super) fn look_for_early_receipt(&mut self, number: Number) {
-        let Some(id) = self.items.get(&number).map(|i| i.message.id.to_string()) else { return };
+        let Some(item) = self.items.get(&number) else { return };
+        let id = item.message.id.to_string();
         let found = self
             .receipts
             .early
             .iter()
+            .filter(|(provider_id, _)| !item.provider_ids.contains(provider_id))
             .find(|(_, list)| list.iter().any(|(_, r)| r.message_id.as_deref() == Some(&id)))
             .map(|(p, _)| p.clone());
         if let Some(provider_id) = found {

@@ -153,7 +153,7 @@ impl Unit {
         // It waits for its next attempt, and that is what its state stands for.
         let next = if item.attempt > 0 { item.attempt + 1 } else { 0 };
         let (id, attempt, message) = (item.message.id, next, Arc::clone(&item.message));
-        let mut records = vec![parked.record(self.unit)];
+        let mut records = vec![parked.record(self.unit, self.tenure)];
         // The overflow of a channel is no decision about the message: saying `held` for each of a million helps nobody.
         if item.scheduled || due.since(clock::now()) > 0 {
             let status = fairway_adapters::contract::Status {

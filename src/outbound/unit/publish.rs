@@ -225,6 +225,7 @@ impl Unit {
         match written {
             Written::Closed(number, state) => self.closed(number, state),
             Written::Called(number) => self.called(number),
+            Written::CallSettled(number) => self.call_settled(number),
             Written::Again(number, at) => self.again(number, at),
             Written::Parked(number, due) => self.parked(number, due),
             Written::Doubted | Written::Nothing => {}
