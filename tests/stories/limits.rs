@@ -88,6 +88,20 @@ async fn a_lost_answer_is_in_doubt_and_marketing_is_not_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_a_long_message_only_the_part_in_doubt_is_sent_again() {
+    let world = World::start("").await;
+    world.mood("telegram", &json!({ "timeout": 0.5 })).await;
+    let parts: Vec<_> = (1..=5).map(|n| json!({ "type": "location", "latitude": n, "longitude": n })).collect();
+    let (status, accepted) = world.post("/v1/messages", &json!({ "to": "telegram:5550001", "parts": parts })).await;
+    assert_eq!(status, 202, "{accepted}");
+    world.reaches(accepted["id"].as_str().expect("an id"), &["sent"], 60).await;
+    let books = world.books("telegram").await;
+    let unanswered = books["unanswered"].as_u64().expect("a number");
+    assert!(unanswered > 0, "the seed lets some answers be lost: {books}");
+    assert_eq!(books["accepted"].as_u64(), Some(5 + unanswered), "each lost answer cost one repetition: {books}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sick_provider_delays_and_loses_nothing() {
     let world = World::start("").await;
     world.mood("telegram", &json!({ "throttle": 0.5, "retry_after_secs": 1 })).await;
