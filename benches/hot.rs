@@ -87,6 +87,7 @@ fn outbound(c: &mut Criterion) {
                 key: number % 1000,
                 lane: Priority::Normal,
                 cost: 1,
+                opens: false,
                 share: Default::default(),
             };
             lanes.push(entry.clone());
@@ -98,7 +99,7 @@ fn outbound(c: &mut Criterion) {
     });
     c.bench_function("ledger: encode and decode", |b| {
         let what = ledger::Call { id: fairway::ids::MessageId::derived(1, &[b"x"]), attempt: 1, call: 0 };
-        let entry = ledger::Entry::Sending { what, at: Time(1), rendering: 2, channel: 3, conversation: 4, cost: 1 };
+        let entry = ledger::Entry::Sending { what, at: Time(1), rendering: 2, channel: 3, conversation: 4, cost: 1, opens: false };
         b.iter(|| ledger::Entry::decode(&black_box(&entry).encode(5)));
     });
 }

@@ -110,7 +110,16 @@ fn lane(times: u32) {
     for number in 1..=u64::from(times) {
         let key = number % 1000;
         let conversation = format!("c{key}").into();
-        let entry = Entry { number, channel: "c".into(), conversation, key, lane: Priority::Normal, share: Default::default(), cost: 1 };
+        let entry = Entry {
+            number,
+            channel: "c".into(),
+            conversation,
+            key,
+            lane: Priority::Normal,
+            share: Default::default(),
+            cost: 1,
+            opens: false,
+        };
         lanes.push(entry.clone());
         if let Next::Arm(_) = lanes.next(number as i64) {
             lanes.gate(&entry, number as i64);
@@ -121,7 +130,7 @@ fn lane(times: u32) {
 
 fn encode(times: u32) {
     let what = ledger::Call { id: fairway::ids::MessageId::derived(1, &[b"x"]), attempt: 1, call: 0 };
-    let entry = ledger::Entry::Sending { what, at: Time(1), rendering: 2, channel: 3, conversation: 4, cost: 1 };
+    let entry = ledger::Entry::Sending { what, at: Time(1), rendering: 2, channel: 3, conversation: 4, cost: 1, opens: false };
     for _ in 0..times {
         black_box(ledger::Entry::decode(&black_box(&entry).encode(5)));
     }

@@ -20,10 +20,12 @@ use std::{
 use fairway_adapters::contract::{Priority, Scope};
 
 use super::limit::{Limit, Micros, View};
+use people::People;
 use ring::{Ring, Waiting};
 
 #[cfg(test)]
 mod model;
+mod people;
 mod ring;
 #[cfg(test)]
 mod tests;
@@ -57,6 +59,8 @@ pub struct Entry {
     pub share: Arc<str>,
     /// Cost units.
     pub cost: u32,
+    /// Whether it opens a conversation: then it counts where different people are counted.
+    pub opens: bool,
 }
 
 /// What to do next.
@@ -81,9 +85,20 @@ pub enum Gate {
         at: Micros,
         /// What it waits for.
         scope: Scope,
-        /// Whether that is a limit shared with other channels.
-        shared: bool,
+        /// Who else waits for it.
+        behind: Behind,
     },
+}
+
+/// Who takes nothing of the room that a message at the gate waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Behind {
+    /// Nobody: it waits for something of its own.
+    Nobody,
+    /// What is behind it in its channel.
+    Channel,
+    /// What is behind it in all channels that share the limit.
+    Sharing,
 }
 
 /// What holds a channel back.
@@ -145,10 +160,20 @@ pub struct Limits {
     pub own: Vec<(Scope, Limit)>,
     /// Names of limits shared with other channels.
     pub shared: Vec<(String, Limit)>,
+    /// Limits of different people, shared with other channels: how many, in any window of this length.
+    pub people: Vec<(String, u32, Micros)>,
     /// Per recipient.
     pub pair: Option<Limit>,
     /// Calls in flight.
     pub concurrency: u32,
+}
+
+impl Limits {
+    /// How far back departures matter to them.
+    pub fn memory(&self) -> Micros {
+        let limits = self.own.iter().map(|(_, l)| l).chain(self.shared.iter().map(|(_, l)| l)).chain(&self.pair);
+        limits.map(Limit::memory).chain(self.people.iter().map(|(_, _, window)| *window)).max().unwrap_or(0)
+    }
 }
 
 /// The lanes of a unit.
@@ -157,6 +182,7 @@ pub struct Lanes {
     outlets: HashMap<Arc<str>, Outlet>,
     order: VecDeque<Arc<str>>,
     shared: HashMap<String, Limit>,
+    people: HashMap<String, People>,
     heap: BinaryHeap<Reverse<(Micros, Number)>>,
     heads: HashMap<Number, (Arc<str>, Priority, Arc<str>)>,
     held: HashMap<Number, Scope>,
@@ -184,6 +210,8 @@ impl Lanes {
 
     /// Puts a channel's limits in force. What was learned about an unchanged limit stays.
     pub fn limits(&mut self, channel: &Arc<str>, limits: Limits) {
+        let names = limits.shared.iter().map(|(name, _)| name).chain(limits.people.iter().map(|(name, ..)| name));
+        let shared: Vec<String> = names.cloned().collect();
         for (name, limit) in &limits.shared {
             match self.shared.get_mut(name) {
                 Some(old) if old.count == limit.count && old.window == limit.window => {}
@@ -192,7 +220,12 @@ impl Lanes {
                 }
             }
         }
-        let shared = limits.shared.iter().map(|(n, _)| n.clone()).collect();
+        for (name, count, window) in limits.people {
+            match self.people.get_mut(&name) {
+                Some(old) if old.window == window => old.count = count.max(1),
+                _ => drop(self.people.insert(name.clone(), People::new(count, window))),
+            }
+        }
         match self.outlets.get_mut(channel) {
             Some(outlet) => {
                 for (scope, limit) in limits.own {
@@ -361,6 +394,15 @@ impl Lanes {
                     continue;
                 }
             }
+            if entry.opens {
+                let people = outlet.shared.iter().filter_map(|name| Some(self.people.get_mut(name)?.peek(entry.key, now))).max();
+                if let Some(at) = people.filter(|at| *at > now + ahead) {
+                    self.held.insert(entry.number, Scope::Account);
+                    self.heads.insert(entry.number, (Arc::clone(channel), entry.lane, conversation));
+                    self.heap.push(Reverse((at, entry.number)));
+                    continue;
+                }
+            }
             outlet.since_lower = if chosen == highest && waiting.len() > 1 { outlet.since_lower + 1 } else { 0 };
             outlet.armed += 1;
             return Ok(entry.number);
@@ -370,30 +412,33 @@ impl Lanes {
     /// Asks all limits at once for an armed message and charges them when all agree.
     pub fn gate(&mut self, entry: &Entry, now: Micros) -> Gate {
         let Some(outlet) = self.outlets.get_mut(&entry.channel) else { return Gate::Go };
-        let mut latest = (now, Scope::Sender, false);
-        let mut ask = |at: Micros, scope: Scope, shared: bool| {
+        let mut latest = (now, Scope::Sender, Behind::Nobody);
+        let mut ask = |at: Micros, scope: Scope, behind: Behind| {
             if at > latest.0 {
-                latest = (at, scope, shared);
+                latest = (at, scope, behind);
             }
         };
         if let Some(until) = outlet.paused.until {
-            ask(until, Scope::Account, false);
+            ask(until, Scope::Account, Behind::Channel);
         }
         for (scope, limit) in &outlet.sender {
-            ask(limit.peek_for(entry.cost, now), *scope, false);
+            ask(limit.peek_for(entry.cost, now), *scope, Behind::Channel);
         }
         for name in &outlet.shared {
             if let Some(limit) = self.shared.get(name) {
-                ask(limit.peek_for(entry.cost, now), Scope::Account, true);
+                ask(limit.peek_for(entry.cost, now), Scope::Account, Behind::Sharing);
+            }
+            if let Some(people) = self.people.get_mut(name).filter(|_| entry.opens) {
+                ask(people.gate(entry.key, now), Scope::Account, Behind::Nobody);
             }
         }
         if let Some(pair) = outlet.pairs.get(&entry.key) {
-            ask(pair.peek(), Scope::Conversation, false);
+            ask(pair.peek(), Scope::Conversation, Behind::Nobody);
         }
-        if let (at, scope, shared) = latest
+        if let (at, scope, behind) = latest
             && at > now
         {
-            return Gate::Wait { at, scope, shared };
+            return Gate::Wait { at, scope, behind };
         }
         outlet.armed = outlet.armed.saturating_sub(1);
         outlet.in_flight += 1;
@@ -414,6 +459,9 @@ impl Lanes {
         for name in &outlet.shared {
             if let Some(limit) = self.shared.get_mut(name) {
                 limit.charge(at, entry.cost);
+            }
+            if let Some(people) = self.people.get_mut(name).filter(|_| entry.opens) {
+                people.charge(entry.key, at);
             }
         }
         if let Some(pair) = &outlet.pair {
@@ -444,9 +492,10 @@ impl Lanes {
         self.held.remove(&number)
     }
 
-    /// Conversations that must wait beyond then, by the head of their queue.
-    pub fn long_waits(&self, beyond: Micros) -> Vec<(Number, Micros)> {
-        self.heap.iter().filter(|Reverse((at, n))| *at > beyond && self.heads.contains_key(n)).map(|Reverse((at, n))| (*n, *at)).collect()
+    /// Conversations that must wait beyond then, by the head of their queue, and what for if it is a limit.
+    pub fn long_waits(&self, beyond: Micros) -> Vec<(Number, Micros, Option<Scope>)> {
+        let long = self.heap.iter().filter(|Reverse((at, n))| *at > beyond && self.heads.contains_key(n));
+        long.map(|Reverse((at, n))| (*n, *at, self.held.get(n).copied())).collect()
     }
 
     /// How many messages of a channel leave within a time at its sender's limits.
@@ -583,7 +632,8 @@ impl Lanes {
         let Some(outlet) = self.outlets.get(channel) else { return Vec::new() };
         let own = outlet.sender.iter().map(|(scope, limit)| limit.view(*scope, now));
         let shared = outlet.shared.iter().filter_map(|n| self.shared.get(n)).map(|l| l.view(Scope::Account, now));
-        own.chain(shared).chain(outlet.pair.iter().map(|l| l.view(Scope::Conversation, now))).collect()
+        let people = outlet.shared.iter().filter_map(|n| self.people.get(n)).map(People::view);
+        own.chain(shared).chain(people).chain(outlet.pair.iter().map(|l| l.view(Scope::Conversation, now))).collect()
     }
 
     /// When a message pushed now would leave, as far as the limits tell, and what holds it back.

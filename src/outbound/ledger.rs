@@ -47,6 +47,8 @@ pub enum Entry {
         conversation: u64,
         /// Cost units.
         cost: u16,
+        /// Whether it opens a conversation, for limits of different people.
+        opens: bool,
     },
     /// What came of it.
     Outcome {
@@ -134,13 +136,14 @@ impl Entry {
                 out.extend(tenure.to_le_bytes());
                 out.extend(at.0.to_le_bytes());
             }
-            Self::Sending { what, at, rendering, channel, conversation, cost } => {
+            Self::Sending { what, at, rendering, channel, conversation, cost, opens } => {
                 put_call(&mut out, what);
                 out.extend(at.0.to_le_bytes());
                 out.extend(rendering.to_le_bytes());
                 out.extend(channel.to_le_bytes());
                 out.extend(conversation.to_le_bytes());
                 out.extend(cost.to_le_bytes());
+                out.push(u8::from(*opens));
             }
             Self::Outcome { what, at, outcome, provider_id, code, waited } => {
                 put_call(&mut out, what);
@@ -208,6 +211,7 @@ impl Entry {
                 channel: u32::from_le_bytes(from.take()?),
                 conversation: from.u64()?,
                 cost: u16::from_le_bytes(from.take()?),
+                opens: version > 1 && from.byte()? != 0,
             },
             3 => Self::Outcome {
                 what: from.call()?,
@@ -306,7 +310,7 @@ mod tests {
         let at = Time(1_795_169_730_123);
         for entry in [
             Entry::Owner { tenure: 7, at },
-            Entry::Sending { what, at, rendering: u64::MAX, channel: 9, conversation: 11, cost: 2 },
+            Entry::Sending { what, at, rendering: u64::MAX, channel: 9, conversation: 11, cost: 2, opens: false },
             Entry::Outcome {
                 what,
                 at,

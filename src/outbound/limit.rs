@@ -51,6 +51,11 @@ impl Limit {
         Self { count, window, interval, tolerance, due: Micros::MIN / 4, learned: 1.0, learned_at: 0, frozen: Micros::MIN / 4 }
     }
 
+    /// How far back departures matter.
+    pub fn memory(&self) -> Micros {
+        self.window.max(self.interval + self.tolerance)
+    }
+
     /// From a provider's documented pace.
     pub fn of_pace(pace: &Pace) -> Self {
         Self::new(pace.count, pace.window_ms as Micros * 1000, pace.burst)
@@ -131,6 +136,7 @@ impl Limit {
         let declared = f64::from(self.count) / (self.window as f64 / 1e6);
         View {
             scope,
+            counts: "units",
             declared: format!("{}", Rate { count: self.count, window: std::time::Duration::from_micros(self.window as u64) }),
             learned_per_second: declared * factor,
             used: ((self.due - now).max(0) as f64 / self.window as f64).min(1.0),
@@ -145,6 +151,8 @@ pub struct View {
     /// What shares it.
     #[schema(value_type = String)]
     pub scope: Scope,
+    /// What it counts: `units` (messages, or what they cost), or `people` (different ones who are written to first).
+    pub counts: &'static str,
     /// What the provider's documentation or the configuration says.
     pub declared: String,
     /// What we go at, learned from the provider's answers.

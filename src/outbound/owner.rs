@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use fairway_adapters::contract::Time;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -16,6 +17,9 @@ use crate::clock;
 use crate::ids;
 use crate::log::{Durability, EventLog, Outcome, Position, Positions, Tenure, Topic};
 use crate::telemetry::{self, names};
+
+/// Departures are read back at least so far, in milliseconds.
+const MINUTE: i64 = 60_000;
 
 /// The units this node runs, for whoever wants to ask their owner.
 #[derive(Clone)]
@@ -89,7 +93,7 @@ pub async fn run(parts: Arc<unit::Parts>, units: Units, mut stop: watch::Receive
         }
         if !gained.is_empty() {
             let replays = loop {
-                match replay(&*parts.log, &gained).await {
+                match replay(&parts, &gained).await {
                     Ok(replays) => break replays,
                     Err(e) => {
                         tracing::error!(error = %e, "the ledger cannot be read; outbound waits");
@@ -117,7 +121,8 @@ pub async fn run(parts: Arc<unit::Parts>, units: Units, mut stop: watch::Receive
 }
 
 /// Begins a tenure of each unit and reads its ledger up to there.
-async fn replay(log: &dyn EventLog, units: &[u32]) -> Result<Vec<(u32, Replay)>, String> {
+async fn replay(parts: &unit::Parts, units: &[u32]) -> Result<Vec<(u32, Replay)>, String> {
+    let log = &*parts.log;
     let tenure = ids::random() as u64;
     let now = clock::now();
     let records = units.iter().map(|u| Entry::Owner { tenure, at: now }.record(*u, tenure)).collect();
@@ -133,8 +138,14 @@ async fn replay(log: &dyn EventLog, units: &[u32]) -> Result<Vec<(u32, Replay)>,
         // What an owner before us has confirmed may still leave for a second.
         tokio::time::sleep(Duration::from_millis(super::ledger::LEAVE_WITHIN as u64)).await;
     }
-    let since = now.plus(-60_000);
-    let minute = log.since(Topic::Ledger, since.0).await.map_err(|e| e.to_string())?;
+    // Each unit's departures are read as far back as its limits remember, so that none is exceeded by a restart.
+    let mut places: BTreeMap<Time, Positions> = BTreeMap::new();
+    let since: BTreeMap<u32, Time> = owners.keys().map(|unit| (*unit, now.plus(-unit::memory(parts, *unit).max(MINUTE)))).collect();
+    for time in since.values() {
+        if !places.contains_key(time) {
+            places.insert(*time, log.since(Topic::Ledger, time.0).await.map_err(|e| e.to_string())?);
+        }
+    }
     let begins = log.begins(Topic::Ledger).await.map_err(|e| e.to_string())?;
     let mut from = Positions::new();
     let mut replays = BTreeMap::new();
@@ -142,10 +153,10 @@ async fn replay(log: &dyn EventLog, units: &[u32]) -> Result<Vec<(u32, Replay)>,
         let checkpoint = checkpoint(log, *unit).await?;
         let begin = begins.get(unit).copied().unwrap_or(0);
         let told_from = checkpoint.map_or(begin, |c| c.1);
-        let start = told_from.min(minute.get(unit).copied().unwrap_or(*owner_at)).clamp(begin, *owner_at);
+        let start = told_from.min(places[&since[unit]].get(unit).copied().unwrap_or(*owner_at)).clamp(begin, *owner_at);
         from.insert(*unit, start);
         let (lanes, orders) = checkpoint.map_or(([0; 3], 0), |c| (c.0, c.2));
-        replays.insert(*unit, Replay { tenure, owner_at: *owner_at, lanes, orders, ..Replay::default() });
+        replays.insert(*unit, Replay { tenure, owner_at: *owner_at, lanes, orders, told_from, ..Replay::default() });
     }
     let mut reader = log.reader();
     for (unit, offset) in &from {
@@ -158,7 +169,7 @@ async fn replay(log: &dyn EventLog, units: &[u32]) -> Result<Vec<(u32, Replay)>,
             let (Some(replay), Some(owner_at)) = (replays.get_mut(&unit), owners.get(&unit)) else { continue };
             if record.at.offset < *owner_at {
                 match Entry::decode_with_tenure(&record.value) {
-                    Some((written_in, entry)) => replay.take(record.at.offset, written_in, entry, since),
+                    Some((written_in, entry)) => replay.take(record.at.offset, written_in, entry, since[&unit]),
                     None => {
                         return Err(format!("a ledger record of unit {unit} was written by a newer version of Fairway; use that version"));
                     }

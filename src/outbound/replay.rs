@@ -26,6 +26,21 @@ pub struct Told {
     pub first: u64,
 }
 
+/// Something that left.
+#[derive(Clone, Copy, Debug)]
+pub struct Departure {
+    /// When.
+    pub at: Time,
+    /// Hash of its channel.
+    pub channel: u32,
+    /// Hash of its conversation.
+    pub conversation: u64,
+    /// Cost units.
+    pub cost: u16,
+    /// Whether it opened a conversation.
+    pub opens: bool,
+}
+
 /// What a new owner learned from the ledger.
 #[derive(Clone, Debug, Default)]
 pub struct Replay {
@@ -39,8 +54,10 @@ pub struct Replay {
     pub orders: u64,
     /// Messages it speaks of.
     pub told: HashMap<MessageId, Told>,
-    /// Departures of the last minute: time, channel, conversation, cost.
-    pub departures: Vec<(Time, u32, u64, u16)>,
+    /// The ledger tells of messages from here on; what lies before says only what left.
+    pub told_from: u64,
+    /// What left as far back as a limit remembers.
+    pub departures: Vec<Departure>,
     /// The tenure whose records count from here on; unknown before the first `owner` record.
     pub rules: Option<u64>,
 }
@@ -56,17 +73,23 @@ impl Replay {
         }
         match entry {
             Entry::Owner { .. } => {}
+            Entry::Sending { at, channel, conversation, cost, opens, .. } if offset < self.told_from => {
+                if at >= since {
+                    self.departures.push(Departure { at, channel, conversation, cost, opens });
+                }
+            }
+            _ if offset < self.told_from => {}
             Entry::Checkpoint { lanes, orders, .. } => {
                 (self.lanes, self.orders) = (lanes, orders);
             }
-            Entry::Sending { what, at, rendering, channel, conversation, cost } => {
+            Entry::Sending { what, at, rendering, channel, conversation, cost, opens } => {
                 let told = self.told(what.id, offset);
                 if what.attempt > told.attempt {
                     told.calls = 0;
                 }
                 (told.attempt, told.open, told.parked) = (what.attempt, Some(rendering), None);
                 if at >= since {
-                    self.departures.push((at, channel, conversation, cost));
+                    self.departures.push(Departure { at, channel, conversation, cost, opens });
                 }
             }
             Entry::Outcome { what, outcome, provider_id, .. } => {
@@ -234,7 +257,10 @@ mod tests {
                 Phase::Owed => {
                     work.attempt += u16::from(work.call == 0 || work.attempt == 0);
                     let what = Call { id, attempt: work.attempt, call: work.call };
-                    self.write(tenure, &Entry::Sending { what, at: Time(2), rendering: 7, channel: 1, conversation: 1, cost: 1 });
+                    self.write(
+                        tenure,
+                        &Entry::Sending { what, at: Time(2), rendering: 7, channel: 1, conversation: 1, cost: 1, opens: false },
+                    );
                     work.phase = Phase::Armed;
                 }
                 Phase::Armed if dice < 2 => {

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::world::World;
+use crate::world_twin::host;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_window_is_over_and_almost_all_of_the_limit_is_used() {
@@ -50,6 +51,38 @@ async fn one_person_at_her_limit_holds_nobody_else() {
     let books = world.books("whatsapp").await;
     assert!(books["peak"].as_u64().is_some_and(|p| p <= 80), "{books}");
     assert!(books["throttled"].as_u64().is_some_and(|n| n <= 16), "{books}");
+}
+
+/// Two people may be written to first; who was, or wrote to us, may be written to again. A restart forgets nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn so_many_people_are_written_to_first_and_no_more() {
+    let whatsapp = host("whatsapp").await;
+    let more = whatsapp.channel("wa", "limits = [\"portfolio\"]\n") + "[limits.portfolio]\npeople = \"2/24h\"\n";
+    let mut world = World::start(&more).await;
+    let open = async |world: &World, person: u32| {
+        let template = json!({ "name": "order_ready", "locale": "en", "params": { "1": "Mia" } });
+        let body = json!({ "to": format!("whatsapp:+1555020010{person}"), "channel": "wa", "template": template });
+        let (status, accepted) = world.post("/v1/messages", &body).await;
+        assert_eq!(status, 202, "{accepted}");
+        accepted["id"].as_str().expect("an id").to_owned()
+    };
+    for person in [1, 2] {
+        let id = open(&world, person).await;
+        world.reaches(&id, &["sent", "delivered", "read"], 15).await;
+    }
+    let third = open(&world, 3).await;
+    let held = world.reaches(&third, &["held"], 15).await;
+    assert!(held.to_string().contains("limit of people"), "{held:#}");
+    world.kill();
+    world.restart().await;
+    let again = open(&world, 1).await;
+    world.reaches(&again, &["sent", "delivered", "read"], 20).await;
+    let fourth = open(&world, 4).await;
+    world.reaches(&fourth, &["held"], 15).await;
+    let limits = world.get("/v1/channels/wa").await["limits"].clone();
+    let people = limits.as_array().into_iter().flatten().find(|l| l["counts"] == "people").cloned().unwrap_or_default();
+    assert_eq!((&people["declared"], &people["used"]), (&json!("2/24h"), &json!(1.0)), "{limits}");
+    assert_eq!(whatsapp.accepted().len(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -41,13 +41,14 @@ struct Rule {
 struct Rules {
     sender: [Option<Rule>; 2],
     shared: Option<Rule>,
+    people: Option<Rule>,
     pair: Option<Rule>,
     concurrency: u32,
 }
 
 #[derive(Clone, Debug)]
 enum Step {
-    Push { channel: usize, person: u8, lane: Priority, share: u8, cost: u32 },
+    Push { channel: usize, person: u8, lane: Priority, share: u8, cost: u32, opens: bool },
     Pass { millis: u16 },
     Pause { channel: usize, millis: u16 },
     Verdict(Verdict),
@@ -123,6 +124,13 @@ impl Model {
         if in_flight >= self.rules.concurrency {
             return Some(format!("{in_flight} are in flight"));
         }
+        if let Some(rule) = self.rules.people.filter(|_| entry.opens) {
+            let recent = self.departures.iter().filter(|(at, n)| now - at < rule.window && self.known[n].entry.opens);
+            let people: HashSet<u64> = recent.map(|(_, n)| self.known[n].entry.key).chain([entry.key]).collect();
+            if people.len() > rule.count as usize {
+                return Some(format!("{} people in {} us", people.len(), rule.window));
+            }
+        }
         let full = |rule: Option<Rule>, by_cost: bool, what: &str, counts: &dyn Fn(Number) -> bool| {
             let rule = rule?;
             // A message that costs more than a whole window may leave when nothing else did.
@@ -154,6 +162,7 @@ impl Pair {
             let limits = Limits {
                 own: sender.map(|rule| (Scope::Sender, limit(rule))).into_iter().collect(),
                 shared: rules.shared.map(|rule| (SHARED.to_owned(), limit(rule))).into_iter().collect(),
+                people: rules.people.map(|rule| (SHARED.to_owned(), rule.count, rule.window)).into_iter().collect(),
                 pair: rules.pair.map(limit),
                 concurrency: rules.concurrency,
             };
@@ -165,7 +174,7 @@ impl Pair {
 
     fn act(&mut self, step: &Step) -> Result<(), TestCaseError> {
         match *step {
-            Step::Push { channel, person, lane, share, cost } => {
+            Step::Push { channel, person, lane, share, cost, opens } => {
                 self.number += 1;
                 let entry = Entry {
                     number: self.number,
@@ -175,6 +184,7 @@ impl Pair {
                     lane,
                     share: format!("campaign {share}").into(),
                     cost,
+                    opens,
                 };
                 self.lanes.push(entry.clone());
                 self.model.known.insert(self.number, Known { entry, not_before: 0, ask_at: 0, stage: Stage::Waiting });
@@ -351,8 +361,9 @@ fn rule(counts: std::ops::Range<u32>) -> impl Strategy<Value = Rule> {
 
 fn rules() -> impl Strategy<Value = Rules> {
     let sender = [proptest::option::of(rule(1..30)), proptest::option::of(rule(1..30))];
-    (sender, proptest::option::of(rule(1..30)), proptest::option::of(rule(1..3)), 1_u32..12)
-        .prop_map(|(sender, shared, pair, concurrency)| Rules { sender, shared, pair, concurrency })
+    let (shared, people, pair) = (rule(1..30), rule(1..5), rule(1..3));
+    (sender, proptest::option::of(shared), proptest::option::of(people), proptest::option::of(pair), 1_u32..12)
+        .prop_map(|(sender, shared, people, pair, concurrency)| Rules { sender, shared, people, pair, concurrency })
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -365,8 +376,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Verdict::Failed),
     ];
     prop_oneof![
-        6 => (0_usize..2, 0_u8..6, lane, 0_u8..3, 1_u32..4)
-            .prop_map(|(channel, person, lane, share, cost)| Step::Push { channel, person, lane, share, cost }),
+        6 => (0_usize..2, 0_u8..6, lane, 0_u8..3, 1_u32..4, any::<bool>())
+            .prop_map(|(channel, person, lane, share, cost, opens)| Step::Push { channel, person, lane, share, cost, opens }),
         4 => verdict.prop_map(Step::Verdict),
         2 => (0_u16..800).prop_map(|millis| Step::Pass { millis }),
         1 => (0_usize..2, 0_u16..2000).prop_map(|(channel, millis)| Step::Pause { channel, millis }),

@@ -11,6 +11,7 @@ fn entry(number: Number, conversation: &str, lane: Priority) -> Entry {
         lane,
         share: "".into(),
         cost: 1,
+        opens: false,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::ids;
 use crate::outbound::campaigns::Word;
-use crate::outbound::lane::{Gate, Next};
+use crate::outbound::lane::{Behind, Gate, Next};
 use crate::transport::Error;
 use fairway_adapters::contract::{Call, Context, ErrorClass, Outbound, Reason, RenderError, State, Step, Verdict};
 
@@ -21,7 +21,7 @@ const HOPS: usize = 5;
 struct Closed {
     channel: Arc<str>,
     scope: Scope,
-    shared: bool,
+    behind: Behind,
 }
 
 impl Unit {
@@ -130,6 +130,7 @@ impl Unit {
             channel: Accepted::channel_hash(&item.entry.channel),
             conversation: item.entry.key,
             cost: item.entry.cost.min(u32::from(u16::MAX)) as u16,
+            opens: item.entry.opens,
         };
         Some(entry.record(self.unit, self.tenure))
     }
@@ -222,9 +223,9 @@ impl Unit {
                 continue;
             }
             let channel = &item.entry.channel;
-            let before = closed.iter().find(|c| c.channel == *channel || c.shared && self.lanes.share(&c.channel, channel));
-            let gate = match before {
-                Some(closed) => Gate::Wait { at: Micros::MAX, scope: closed.scope, shared: closed.shared },
+            let waits_behind = |c: &&Closed| c.channel == *channel || c.behind == Behind::Sharing && self.lanes.share(&c.channel, channel);
+            let gate = match closed.iter().find(waits_behind) {
+                Some(closed) => Gate::Wait { at: Micros::MAX, scope: closed.scope, behind: Behind::Nobody },
                 None => self.lanes.gate(&item.entry, now),
             };
             match gate {
@@ -240,9 +241,9 @@ impl Unit {
                     }
                     self.depart(number);
                 }
-                Gate::Wait { at, scope, shared } => {
-                    if scope != Scope::Conversation && at < Micros::MAX {
-                        closed.push(Closed { channel: Arc::clone(channel), scope, shared });
+                Gate::Wait { at, scope, behind } => {
+                    if behind != Behind::Nobody {
+                        closed.push(Closed { channel: Arc::clone(channel), scope, behind });
                     }
                     if item.waited.is_none() {
                         item.waited = Some((scope, now));

@@ -109,22 +109,23 @@ impl Unit {
         self.feeder.assign(Position { topic, partition: self.unit, offset });
     }
 
-    /// Departures of the last minute count against the limits, so that a restart never begins with a burst.
+    /// What left before counts against the limits, so that a restart never begins with a burst.
     pub(super) fn refill_limits(&mut self) {
         let departures = std::mem::take(&mut self.departures);
         let by_hash: HashMap<u32, Arc<str>> = self.channels.keys().map(|c| (Accepted::channel_hash(c), Arc::clone(c))).collect();
-        for (at, channel, conversation, cost) in departures {
-            let Some(channel) = by_hash.get(&channel) else { continue };
+        for left in departures {
+            let Some(channel) = by_hash.get(&left.channel) else { continue };
             let entry = lane::Entry {
                 number: 0,
                 channel: Arc::clone(channel),
                 conversation: "".into(),
-                key: conversation,
+                key: left.conversation,
                 lane: Priority::Normal,
                 share: Arc::default(),
-                cost: u32::from(cost),
+                cost: u32::from(left.cost),
+                opens: left.opens,
             };
-            self.lanes.charge(&entry, clock::steady_at(at));
+            self.lanes.charge(&entry, clock::steady_at(left.at));
         }
     }
 
@@ -205,6 +206,7 @@ impl Unit {
             lane: message.request.priority,
             share: message.request.mark.as_ref().and_then(|m| m.campaign.as_deref()).map_or_else(Arc::default, Into::into),
             cost: message.cost,
+            opens: message.request.parts.is_empty() && message.request.template.is_some(),
         };
         self.number += 1;
         let told = told.unwrap_or_default();
@@ -429,6 +431,13 @@ pub(super) fn lane_index(lane: Priority) -> usize {
 }
 
 /// The limits of a channel: the provider's documented ones, replaced by the configuration's of the same scope.
+/// How far back departures of a unit matter to the limits in force, in milliseconds.
+pub fn memory(parts: &Parts, unit: u32) -> i64 {
+    let channels = parts.channels.get();
+    let memories = channels.by_id.values().filter(|c| c.unit == unit).map(|c| limits(c).memory());
+    memories.max().unwrap_or(0) / 1000
+}
+
 fn limits(channel: &Channel) -> Limits {
     let facts = channel.facts();
     let throttle = &channel.throttle;
@@ -447,7 +456,12 @@ fn limits(channel: &Channel) -> Limits {
     }
     let pair = throttle.per_recipient.map(Limit::of_rate).or_else(|| documented(Scope::Conversation).next());
     let shared = channel.limits.iter().filter_map(|(name, limit)| Some((name.clone(), Limit::of_rate(limit.rate?)))).collect();
-    Limits { own, shared, pair, concurrency: throttle.concurrency.or(channel.adapter.concurrency()).unwrap_or(facts.concurrency) }
+    let people = channel.limits.iter().filter_map(|(name, limit)| {
+        let people = limit.people?;
+        Some((name.clone(), people.count, people.window.as_micros() as Micros))
+    });
+    let people = people.collect();
+    Limits { own, shared, people, pair, concurrency: throttle.concurrency.or(channel.adapter.concurrency()).unwrap_or(facts.concurrency) }
 }
 
 fn per_second(rate: crate::config::units::Rate) -> f64 {

@@ -66,7 +66,7 @@ impl Unit {
             }
             Landing::Verdict(Verdict::Reject(reason)) if reason.class == ErrorClass::Window && self.has_unused_template(number) => {
                 if let Some(item) = self.items.get_mut(&number) {
-                    (item.use_template, item.rendered) = (true, None);
+                    (item.use_template, item.rendered, item.entry.opens) = (true, None, true);
                 }
                 self.refused(number, now, &reason);
             }

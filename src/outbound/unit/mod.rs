@@ -42,6 +42,7 @@ use crate::seal::Seal;
 use crate::store::{self, Cursor, Message, Row, Store};
 use crate::transport::Transport;
 
+pub use feed::memory;
 pub use feeder::Feeder;
 pub use publish::with_links;
 
@@ -270,7 +271,7 @@ struct Unit {
     armed: [VecDeque<Number>; 3],
     told: HashMap<MessageId, super::replay::Told>,
     behind: repeats::Behind<repeats::Fed>,
-    departures: Vec<(Time, u32, u64, u16)>,
+    departures: Vec<super::replay::Departure>,
     feeder: Feeder,
     events: mpsc::UnboundedSender<Event>,
     /// Confirmed up to here by reading our own partition back; `None` where an append's answer is enough.

@@ -357,9 +357,13 @@ impl Unit {
                 self.park(number, due, &why, None);
             }
         }
-        for (number, at) in self.lanes.long_waits(now + land::PARK_AFTER) {
+        for (number, at, scope) in self.lanes.long_waits(now + land::PARK_AFTER) {
             if self.items.get(&number).is_some_and(|i| i.phase == Phase::Waiting) {
-                self.park_with_followers(number, clock::wall_at(at), "waits for the limit per conversation");
+                let why = match scope {
+                    Some(Scope::Account) => "waits until another person may be written to first: the limit of people is used up",
+                    _ => "waits for the limit per conversation",
+                };
+                self.park_with_followers(number, clock::wall_at(at), why);
             }
         }
     }
