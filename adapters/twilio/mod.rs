@@ -10,6 +10,7 @@ mod errors;
 mod facts;
 mod inbound;
 mod markup;
+mod news;
 mod outbound;
 mod signature;
 mod twin;
