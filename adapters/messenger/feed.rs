@@ -14,7 +14,7 @@ use crate::kit::crypto;
 use crate::kit::object::{self, Object};
 
 /// Posts on the Page, by what they hold.
-const POSTS: &[&str] = &["post", "status", "photo", "video", "share", "album"];
+const POSTS: &[&str] = &["post", "status", "photo", "video", "share", "album", "rating"];
 
 /// One of `changes[]`. What the Page itself wrote in public is told as such.
 pub(super) fn change<'a>(out: &mut Parsed<'a>, change: &Change<'_, 'a>) {
@@ -23,7 +23,7 @@ pub(super) fn change<'a>(out: &mut Parsed<'a>, change: &Change<'_, 'a>) {
     let value = Object::parse(inside.get()).unwrap_or_default();
     let page = page.take().unwrap_or_default();
     let from = author(&value);
-    let post = value.words("post_id");
+    let post = post(&value);
     // Comments of one post keep their order.
     let peer = post.as_ref().map(|post| Cow::Owned(format!("messenger:post/{}", crate::kit::address::escape(post))));
     let at = stamp(value.int("created_time")).or_else(|| stamp(time.int()));
@@ -31,16 +31,18 @@ pub(super) fn change<'a>(out: &mut Parsed<'a>, change: &Change<'_, 'a>) {
     let verb = value.words("verb").unwrap_or_default();
     let ours = from.as_ref().is_some_and(|(id, _)| *id == page);
     let mut about = About::of_page(KIND, page, peer.unwrap_or_default(), at);
-    let body = match field {
+    let body = match (field, &*item) {
         _ if field.ends_with("template_status_update") => {
             about.peer = Cow::Borrowed("");
             Some(Body::Notice(template(&value, inside)))
         }
-        "feed" if matches!(&*item, "reaction" | "like") => from.filter(|_| !ours).and_then(|from| reacted(&value, from, &verb)),
-        "feed" if &*item == "comment" => public(&value, value.words("comment_id"), from.map(person), ours, &verb, at),
+        ("feed" | "ratings", "reaction" | "like") => from.filter(|_| !ours).and_then(|from| reacted(&value, from, &verb)),
+        ("feed" | "ratings", "comment") => public(&value, value.words("comment_id"), from.map(person), ours, &verb, at),
         // What the Page posts is no word to anybody.
-        "feed" if POSTS.contains(&&*item) && from.is_some() && !ours => public(&value, post, from.map(person), false, &verb, at),
-        "mention" => {
+        ("feed", _) | ("ratings", "rating") if POSTS.contains(&&*item) && from.is_some() && !ours => {
+            public(&value, post, from.map(person), false, &verb, at)
+        }
+        ("mention", _) => {
             // Nobody says who mentioned us: it can be looked up and answered where it stands.
             let from = from.map(person).or_else(|| Some(Person::at(about.peer.clone())));
             public(&value, value.words("comment_id").or(post), from, ours, &verb, at)
@@ -81,7 +83,7 @@ fn public<'a>(
     match verb {
         "add" if ours => Some(Body::Created(Created { message_id: id, origin: Origin::Echo, message, ..Created::default() })),
         "add" => {
-            let (post, extra) = (value.words("post_id"), leftovers(value));
+            let (post, extra) = (post(value), leftovers(value));
             Some(Body::Comment(Comment { from, message, post, visibility: Cow::Borrowed("public"), extra }))
         }
         "edited" | "edit" => Some(Body::Edited(Edited { from, message, message_id: id, extra: leftovers(value) })),
@@ -103,11 +105,16 @@ fn reacted<'a>(value: &Object<'a>, from: Author<'a>, verb: &str) -> Option<Body<
 
 type Author<'a> = (Text<'a>, Option<Text<'a>>);
 
+/// The post; a recommendation of the Page has the id of its story.
+fn post<'a>(value: &Object<'a>) -> Option<Text<'a>> {
+    value.words("post_id").or_else(|| value.words("open_graph_story_id"))
+}
+
 /// Id and name; older deliveries have them beside the rest.
 fn author<'a>(value: &Object<'a>) -> Option<Author<'a>> {
     let from = value.object("from").unwrap_or_default();
-    let id = from.words("id").or_else(|| value.words("sender_id"))?;
-    Some((id, from.words("name").or_else(|| value.words("sender_name"))))
+    let either = |inside: &str, beside: [&str; 2]| from.words(inside).or_else(|| beside.iter().find_map(|name| value.words(name)));
+    Some((either("id", ["sender_id", "reviewer_id"])?, either("name", ["sender_name", "reviewer_name"])))
 }
 
 fn person<'a>((id, name): Author<'a>) -> Person<'a> {
@@ -117,7 +124,7 @@ fn person<'a>((id, name): Author<'a>) -> Person<'a> {
 type Made<'a> = fn(MediaPart<'a>) -> Part<'a>;
 
 fn written<'a>(value: &Object<'a>, id: Text<'a>, at: Option<Time>) -> Message<'a> {
-    let mut parts: Vec<Part<'a>> = value.words("message").map(Part::text).into_iter().collect();
+    let mut parts: Vec<Part<'a>> = value.words("message").or_else(|| value.words("review_text")).map(Part::text).into_iter().collect();
     let link = |item: &str| value.words("link").filter(|_| value.text("item").as_deref() == Some(item));
     let photos = value.list("photos").into_iter().filter_map(object::text);
     let files = value.words("photo").or_else(|| link("photo")).into_iter().chain(photos).map(|url| (Part::Image as Made<'a>, url));
@@ -135,7 +142,21 @@ fn written<'a>(value: &Object<'a>, id: Text<'a>, at: Option<Time>) -> Message<'a
 
 fn leftovers<'a>(value: &Object<'a>) -> Extra<'a> {
     const PLACED: &[&str] = &[
-        "from", "sender_id", "sender_name", "item", "verb", "comment_id", "post_id", "message", "photo", "photos", "video", "created_time",
+        "from",
+        "sender_id",
+        "sender_name",
+        "reviewer_id",
+        "reviewer_name",
+        "item",
+        "verb",
+        "comment_id",
+        "post_id",
+        "message",
+        "review_text",
+        "photo",
+        "photos",
+        "video",
+        "created_time",
     ];
     let mut extra = Extra::default();
     for (name, raw) in value.0.iter().filter(|(name, _)| !PLACED.contains(&&**name)) {

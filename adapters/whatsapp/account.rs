@@ -154,6 +154,9 @@ fn known(field: &str, value: &Object<'_>) -> Option<(&'static str, Severity)> {
         }
         "message_template_components_update" => ("template_changed", Severity::Info),
         "template_category_update" => ("template_category", Severity::Warning),
+        "template_correct_category_detection" => ("template_category", Severity::Info),
+        "account_settings_update" => ("account_settings", Severity::Info),
+        "business_status_update" => ("business_status", Severity::Warning),
         "account_update" => ("account", account(&event, value)),
         "phone_number_quality_update" => {
             let worse = matches!(&*event, "FLAGGED" | "DOWNGRADE");
