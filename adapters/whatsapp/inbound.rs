@@ -99,7 +99,8 @@ fn one<'a>(out: &mut Parsed<'a>, waba: &Word<'a>, time: &Word<'a>, field: Word<'
         digits,
         contacts: contacts(&value),
         time: stamp(time.int()),
-        field: field.take().unwrap_or_default(),
+        // Some pass deliveries on without it.
+        field: field.take().unwrap_or_else(|| Cow::Borrowed(implied(&value))),
     };
     match &*about.field {
         "messages" => {
@@ -118,6 +119,15 @@ fn one<'a>(out: &mut Parsed<'a>, waba: &Word<'a>, time: &Word<'a>, field: Word<'
         "history" => history::parse(out, &about, &value),
         "calls" => calls::parse(out, &about, &value),
         _ => account::other(out, &about, &value, raw),
+    }
+}
+
+/// The field whose content a value has.
+fn implied(value: &Object<'_>) -> &'static str {
+    match () {
+        () if value.has("messages") || value.has("statuses") => "messages",
+        () if value.has("message_echoes") => "smb_message_echoes",
+        () => "",
     }
 }
 
@@ -191,7 +201,9 @@ pub(super) fn event<'a>(about: &About<'a>, key: impl Into<Text<'a>>, peer: Text<
 
 /// News about a person may name them inside alone, by the id they had or have.
 fn sender<'a>(message: &Object<'a>, about: &About<'a>) -> Option<Person<'a>> {
-    address::person(message.words("from"), message.words("from_user_id"), &about.contacts).or_else(|| {
+    let named = address::person(message.words("from"), message.words("from_user_id"), &about.contacts);
+    let named = named.or_else(|| address::person(None, message.words("from_parent_user_id"), &[]));
+    named.or_else(|| {
         let news = message.object("system")?;
         let id = news.words("previous_user_id").or_else(|| news.words("user_id"));
         address::person(news.words("wa_id").filter(|_| id.is_none()), id, &[])
