@@ -228,9 +228,10 @@ fn system<'a>(content: &Object<'a>, message: &Object<'a>, from: Person<'a>) -> B
     let number = content.words("wa_id").or_else(|| content.words("new_wa_id"));
     let user = content.words("user_id");
     let phone = |id: Option<Text<'a>>| id.map(|id| Cow::Owned(address::of(&id)));
+    let told = phone(content.words("previous_user_id"));
     let (change, previous, current, reason) = match &*kind {
         "user_changed_number" | "customer_changed_number" => {
-            let previous = phone(message.words("from")).or_else(|| Some(from.address.clone()));
+            let previous = phone(message.words("from")).or(told).or_else(|| Some(from.address.clone()));
             let current = phone(number);
             (Change::AddressReplaced, previous.filter(|old| Some(old) != current.as_ref()), current, "number_changed")
         }
@@ -238,7 +239,7 @@ fn system<'a>(content: &Object<'a>, message: &Object<'a>, from: Person<'a>) -> B
             let current = user.map(|id| Cow::Owned(crate::kit::address::address("whatsapp", &id)));
             // The delivery may name the person by the new id already.
             let known = std::iter::once(from.address).chain(from.also.into_iter().filter(|a| a.starts_with("whatsapp:")));
-            let previous = known.into_iter().find(|address| Some(address) != current.as_ref()).or_else(|| {
+            let previous = told.into_iter().chain(known).find(|address| Some(address) != current.as_ref()).or_else(|| {
                 // Or the old id stands in the sentence alone.
                 let body = content.text("body")?;
                 let old = body.split_whitespace().find(|word| address::is_user(word)).map(address::of)?;
