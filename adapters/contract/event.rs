@@ -122,6 +122,8 @@ impl<'a> Body<'a> {
             match part {
                 Part::Image(m) | Part::Audio(m) | Part::Voice(m) | Part::Video(m) | Part::File(m) | Part::Sticker(m) => act(&mut m.media),
                 Part::Story(story) => story.media.iter_mut().for_each(&mut act),
+                Part::Card(card) => card.media.iter_mut().for_each(&mut act),
+                Part::Carousel(carousel) => carousel.cards.iter_mut().filter_map(|card| card.media.as_mut()).for_each(&mut act),
                 _ => {}
             }
         }

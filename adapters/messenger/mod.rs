@@ -2,6 +2,8 @@
 //!
 //! A person's address is the page-scoped id (`messenger:3300`). `messenger:comment/ID` and `messenger:post/ID` answer a
 //! public comment or post in private, `messenger:user_ref/REF` a person who ticked a box of a plugin.
+//!
+//! Deliveries recorded in the tests of restfb and courier, and the samples of Meta's reference, were read by it on 2026-11-29.
 
 mod checks;
 mod errors;
@@ -65,7 +67,7 @@ const VERSION: &str = "v25.0";
 /// What the Page's subscription names: everything `parse` understands.
 const FIELDS: &str = "messages,message_echoes,message_edits,message_reactions,messaging_postbacks,messaging_referrals,messaging_optins,\
 messaging_optouts,message_deliveries,message_reads,messaging_account_linking,messaging_handovers,standby,messaging_policy_enforcement,\
-messaging_feedback,feed,mention";
+messaging_feedback,feed,mention,ratings";
 
 impl Adapter for Channel {
     fn bind(settings: crate::contract::Settings) -> Result<Self, SettingsError> {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::contract::event::*;
 use crate::contract::part::{Choice, ChoiceKind, Location, MediaStatus};
 use crate::contract::*;
-use crate::kit::address::address;
+use crate::kit::address::{address, is_e164};
 use crate::kit::crypto;
 use crate::kit::object::Object;
 
@@ -65,7 +65,9 @@ impl Told<'_> {
 
     fn person<'a>(&self) -> Result<Person<'a>, String> {
         let peer = self.peer().ok_or("without a phone number")?;
-        Ok(Person { kind: Some("person".into()), ..Person::at(peer) })
+        let number = peer.strip_prefix("rcs:").filter(|number| is_e164(number));
+        let also = number.map(|number| format!("tel:{number}").into()).into_iter().collect();
+        Ok(Person { kind: Some("person".into()), also, ..Person::at(peer) })
     }
 
     fn time(&self) -> Option<Time> {
@@ -152,20 +154,21 @@ impl Told<'_> {
                 // What is essential, a code or a bill, may still be sent, and Google refuses the rest.
                 Body::Consent(Consent { from: Some(self.person()?), state, scope: "marketing".into(), evidence: Some(self.fields.without(&[])) })
             }
-            _ => {
-                let mut event = self.provider(kind);
-                event.key = self.words("eventId").or(event.key);
-                return Ok(event);
-            }
+            _ => return Ok(self.provider(kind)),
         };
-        let key = self.words("eventId").or_else(|| about_ours.then(|| format!("{id}:{kind}").into()));
+        // The person's device gives the id: what it says of one message counts once, even where the id is its only one.
+        let key = match self.words("eventId") {
+            Some(event) => Some(format!("{event}:{kind}").into()),
+            None => about_ours.then(|| format!("{id}:{kind}").into()),
+        };
         Ok(self.made(key, body))
     }
 
     /// A carrier has launched the agent, or has not.
     fn launched<'a>(&self) -> Event<'a> {
-        let state = self.words("newLaunchState").unwrap_or_default();
-        let bad = matches!(&*state, "REJECTED" | "SUSPENDED" | "UNLAUNCHED");
+        let word = self.words("newLaunchState").unwrap_or_default();
+        let state = word.strip_prefix("LAUNCH_STATE_").unwrap_or(&word);
+        let bad = matches!(state, "REJECTED" | "SUSPENDED" | "UNLAUNCHED");
         let region = self.words("regionId").unwrap_or_default();
         let notice = Notice {
             kind: "agent_launch".into(),
@@ -173,7 +176,7 @@ impl Told<'_> {
             text: format!("The agent's launch in {region} is now {}.", state.to_ascii_lowercase()).into(),
             raw: Some(self.fields.without(&[])),
         };
-        self.made(None, Body::Notice(notice))
+        self.made(self.words("eventId"), Body::Notice(notice))
     }
 }
 

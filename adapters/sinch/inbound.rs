@@ -8,6 +8,7 @@ use super::{Channel, errors, identity, sms};
 use crate::contract::event::*;
 use crate::contract::part::*;
 use crate::contract::*;
+use crate::kit::crypto;
 use crate::kit::object::Object;
 use crate::kit::spoken;
 
@@ -17,9 +18,9 @@ const ENVELOPE: &[&str] = &["app_id", "project_id", "accepted_time", "event_time
 /// Known, and without a counterpart in our words.
 const KNOWN: &[&str] = &[
     "event_delivery_report", "unsupported_callback", "conversation_start_notification", "conversation_stop_notification",
-    "conversation_delete_notification", "contact_create_notification", "contact_delete_notification", "contact_merge_notification",
+    "conversation_delete_notification", "contact_create_notification", "contact_delete_notification",
     "contact_update_notification", "duplicated_contact_identities_notification", "capability_notification", "smart_conversation_notification",
-    "smart_conversations_notification", "message_redaction", "message_inbound_smart_conversation_redaction", "record_notification",
+    "smart_conversations_notification", "record_notification",
 ];
 
 /// Says what a delivery means.
@@ -62,11 +63,13 @@ struct Delivery<'d, 'a> {
 impl<'a> Delivery<'_, 'a> {
     fn event(&self) -> Result<Event<'a>, String> {
         match &*self.kind {
-            "message" => self.message(),
+            // Who subscribes to messages without personal data gets them under these names.
+            "message" | "message_redaction" | "message_inbound_smart_conversation_redaction" => self.message(),
             "event" => self.happened(),
             "message_delivery_report" | "message_submit_notification" => self.receipt(),
             "opt_in_notification" | "opt_out_notification" => self.consent(),
             "channel_event_notification" => Ok(self.notice()),
+            "contact_merge_notification" => Ok(self.merged().unwrap_or_else(|| self.provider())),
             known if KNOWN.contains(&known) => Ok(self.provider()),
             unknown => Err(format!("a delivery of the unknown kind `{}`", short(unknown))),
         }
@@ -99,6 +102,8 @@ impl<'a> Delivery<'_, 'a> {
         let id = ["id", "message_id", "event_id", "request_id"].iter().find_map(|name| inside.words(name));
         let id = id.or_else(|| self.envelope.words("correlation_id"));
         let key = id.map(|id| format!("{}:{id}:{}", self.kind, inside.text("status").unwrap_or_default()));
+        let stamp = ["event_time", "accepted_time"].map(|name| self.envelope.text(name).unwrap_or_default());
+        let key = key.or_else(|| Some(crypto::fingerprint(&[&self.kind, &stamp[0], &stamp[1], self.raw.get()])));
         let body = ProviderEvent { provider_type: self.kind.clone(), raw: Raw::borrowed(self.raw) };
         self.made(key, Body::Provider(body))
     }
@@ -109,6 +114,28 @@ impl<'a> Delivery<'_, 'a> {
         let number = address.split_once(":+").map(|(_, digits)| format!("tel:+{digits}"));
         let also = number.filter(|number| *number != address).map(Into::into).into_iter().collect();
         Ok(Person { kind: Some("person".into()), also, ..Person::at(address) })
+    }
+
+    /// Two people turned out to be one. Each is named by the first of their identities; the rest stands beside.
+    fn merged(&self) -> Option<Event<'a>> {
+        let contact = |name: &str| self.inside.object(name);
+        let address = |contact: &Object<'a>| {
+            let at = contact.objects("channel_identities");
+            let at = at.first()?;
+            Some(identity::of(&at.words("channel")?, &at.words("identity")?))
+        };
+        let (gone, kept) = (contact("deleted_contact")?, contact("preserved_contact")?);
+        let (medium, current) = address(&kept)?;
+        let mut extra = Extra::default();
+        for name in ["deleted_contact", "preserved_contact"] {
+            adapter::keep(&mut extra, name, self.inside.kept(name));
+        }
+        let previous = address(&gone).map(|(_, address)| address.into());
+        let reason = Some(Cow::Borrowed("merged"));
+        let change = ContactUpdated { change: Change::Merged, previous, current: Some(current.clone().into()), reason, extra };
+        let mut made = Event { medium: medium.into(), peer: current.into(), ..self.provider() };
+        made.body = Body::ContactUpdated(change);
+        Some(made)
     }
 
     fn extra(&self, told: &[&str]) -> Extra<'a> {
@@ -312,5 +339,8 @@ fn order<'a>(what: &Object<'a>) -> Part<'a> {
 fn form<'a>(what: &Object<'a>) -> Option<Part<'a>> {
     let message = what.object("message")?;
     let reply = message.object("nfm_reply")?;
-    Some(Part::Form(Form { name: reply.words("name"), fields: reply.kept("response_json") }))
+    // The answers are JSON inside a string.
+    let json = reply.text("response_json").and_then(|json| RawValue::from_string(json.into_owned()).ok());
+    let fields = json.map(|json| Raw(Cow::Owned(json))).or_else(|| reply.kept("response_json"));
+    Some(Part::Form(Form { name: reply.words("name"), fields }))
 }

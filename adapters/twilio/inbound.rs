@@ -11,6 +11,7 @@ use crate::contract::part::*;
 use crate::contract::*;
 use crate::kit::address::is_e164;
 use crate::kit::form;
+use crate::kit::object::Object;
 
 /// Fields that are told elsewhere in the event, or repeat another.
 const TOLD: &[&str] = &[
@@ -27,41 +28,42 @@ const START: &[&str] = &["start", "unstop"];
 
 /// Says what a delivery means.
 pub(super) fn parse<'a>(channel: &Channel, hook: &Verified<'a>) -> Parsed<'a> {
-    let hook = hook.hook();
-    let fields = if hook.method == http::Method::GET {
-        form::fields(hook.query.as_bytes())
-    } else if hook.is("application/json") {
-        return Parsed::not_understood("a JSON delivery; messages and receipts come as forms");
-    } else {
-        form::fields(hook.body)
-    };
-    let delivery = Delivery { channel, hook, fields };
+    let Webhook { method, query, body, .. } = hook.hook();
+    let json = hook.hook().is("application/json") || hook.hook().is("application/cloudevents");
+    let fields = if *method == http::Method::GET { form::fields(query.as_bytes()) } else { form::fields(body) };
+    let mut delivery = Delivery { channel, hook, fields };
     let mut parsed = Parsed::default();
-    if let Err(reason) = delivery.read(&mut parsed) {
+    if json {
+        delivery.clicks(&mut parsed);
+    } else if let Err(reason) = delivery.read(&mut parsed) {
         parsed.leave(reason);
     }
     parsed
 }
 
-struct Delivery<'d, 'a> {
-    channel: &'d Channel,
-    hook: &'d Webhook<'a>,
-    fields: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+/// A delivery while it is read.
+pub(super) struct Delivery<'d, 'a> {
+    pub(super) channel: &'d Channel,
+    pub(super) hook: &'d Verified<'a>,
+    /// What a form says, in order.
+    pub(super) fields: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
 impl<'a> Delivery<'_, 'a> {
     /// A field that is there and not empty.
-    fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         form::get(&self.fields, name).filter(|value| !value.is_empty())
     }
 
-    fn text(&self, name: &str) -> Option<Text<'a>> {
+    pub(super) fn text(&self, name: &str) -> Option<Text<'a>> {
         self.fields.iter().find(|(n, v)| n == name && !v.is_empty()).map(|(_, value)| value.clone())
     }
 
     fn read(&self, parsed: &mut Parsed<'a>) -> Result<(), String> {
         let sid = self.text("MessageSid").or_else(|| self.text("SmsSid")).or_else(|| self.text("SmsMessageSid"));
-        let sid = sid.ok_or("a form without `MessageSid`")?;
+        let Some(sid) = sid else {
+            return self.alert(parsed).ok_or_else(|| "a form without `MessageSid`".into());
+        };
         let read = self.get("EventType").filter(|kind| kind.eq_ignore_ascii_case("READ")).map(|_| "read");
         let status = self.get("MessageStatus").or(read).or_else(|| self.get("SmsStatus")).unwrap_or_default();
         let inbound = matches!(status, "" | "received" | "receiving");
@@ -73,7 +75,7 @@ impl<'a> Delivery<'_, 'a> {
     }
 
     /// The channel it belongs to. `ours` is our side's address.
-    fn account(&self, ours: &str) -> Option<Text<'a>> {
+    pub(super) fn account(&self, ours: &str) -> Option<Text<'a>> {
         let settings = &self.channel.settings;
         if let Some(other) = self.get("AccountSid").filter(|sid| *sid != settings.account_sid) {
             return Some(other.to_owned().into());
@@ -94,12 +96,14 @@ impl<'a> Delivery<'_, 'a> {
         }
     }
 
-    /// What the person uses, by the prefixes of both sides.
-    fn medium(&self) -> &'static str {
+    /// What the person uses, by the prefixes of both sides. RCS has been seen without one, and names itself beside it.
+    pub(super) fn medium(&self) -> &'static str {
         let has = |prefix: &str| ["From", "To"].iter().any(|side| self.get(side).is_some_and(|a| a.starts_with(prefix)));
+        let metadata = self.get("ChannelMetadata").and_then(Object::parse).and_then(|data| data.text("type"));
+        let rcs = |name: &str| name.eq_ignore_ascii_case("rcs");
         match () {
             () if has("whatsapp:") => "whatsapp",
-            () if has("rcs:") => "rcs",
+            () if has("rcs:") || metadata.as_deref().is_some_and(rcs) || self.get("ChannelPrefix").is_some_and(rcs) => "rcs",
             () if has("messenger:") => "messenger",
             () => "sms",
         }
@@ -129,10 +133,10 @@ impl<'a> Delivery<'_, 'a> {
     }
 
     /// Who wrote. On WhatsApp the business-scoped id outlives the number.
-    fn person(&self, from: &str, medium: &str) -> Person<'a> {
+    pub(super) fn person(&self, from: &str, medium: &str) -> Person<'a> {
         let address = person_at(from, medium);
         let scoped = |id: &str| if id.contains(':') { id.to_owned() } else { format!("whatsapp:{id}") };
-        let stable = self.get("ExternalUserId").filter(|_| medium == "whatsapp").map(|id| person_at(&scoped(id), medium));
+        let stable = self.get("ExternalUserId").filter(|id| medium == "whatsapp" && id.contains('.')).map(|id| person_at(&scoped(id), medium));
         let mut also = Vec::new();
         let number = self.get("WaId").map(|digits| format!("+{}", digits.trim_start_matches('+'))).or_else(|| Some(from.rsplit(':').next()?.to_owned()));
         if let Some(stable) = &stable
@@ -293,7 +297,7 @@ impl<'a> Delivery<'_, 'a> {
             if let Some(code) = code { reason.provider_code(code) } else { reason }
         };
         let receipt = Receipt {
-            message_id: form::query(self.hook.query, "ref").map(|id| id.into_owned().into()),
+            message_id: form::query(self.hook.hook().query, "ref").map(|id| id.into_owned().into()),
             error: failed.then(|| known.clone().unwrap_or_else(unknown)),
             detail: (status != state.word()).then(|| status.to_owned().into()),
             ..Receipt::new(sid.clone(), state)

@@ -61,14 +61,25 @@ fn medium(word: &str) -> (&'static str, &'static str) {
         "whatsapp" => ("whatsapp", "whatsapp"),
         "rcs" => ("rcs", "rcs"),
         "messenger" => ("messenger", "messenger"),
-        "viber_service" | "viber" => ("viber", "viber"),
+        "viber_service" | "viber_service_msg" | "viber" => ("viber", "viber"),
         _ => ("sms", "tel"),
     }
+}
+
+/// A side of a delivery: an address, or, in the API's first version, an object that holds it.
+fn side<'a>(fields: &Object<'a>, name: &str) -> Option<Text<'a>> {
+    fields.words(name).or_else(|| {
+        let side = fields.object(name)?;
+        ["number", "id", "service_id"].iter().find_map(|name| side.words(name))
+    })
 }
 
 struct Delivery<'d, 'a> {
     channel: &'d Channel,
     fields: &'d Object<'a>,
+    /// Where the content stands: in the delivery itself or, in the API's first version, deep inside.
+    content: Object<'a>,
+    kind: Option<Text<'a>>,
     id: Text<'a>,
     medium: &'static str,
     scheme: &'static str,
@@ -78,15 +89,19 @@ struct Delivery<'d, 'a> {
 impl<'d, 'a> Delivery<'d, 'a> {
     fn read(channel: &'d Channel, fields: &'d Object<'a>) -> Result<Self, String> {
         let id = fields.words("message_uuid").ok_or("a delivery without `message_uuid`")?;
-        let (medium, scheme) = medium(&fields.text("channel").unwrap_or_default());
+        let inside = fields.object("message").and_then(|message| message.object("content"));
+        let kind = inside.as_ref().map_or_else(|| fields.words("message_type"), |content| content.words("type"));
+        let typed = |name: &str| fields.object(name).and_then(|side| side.words("type"));
+        let word = fields.words("channel").or_else(|| typed("from")).or_else(|| typed("to")).unwrap_or_default();
+        let (medium, scheme) = medium(&word);
         let time = fields.text("timestamp").and_then(|t| Time::parse(&t));
-        Ok(Self { channel, fields, id, medium, scheme, time })
+        Ok(Self { channel, fields, content: inside.unwrap_or_else(|| fields.clone()), kind, id, medium, scheme, time })
     }
 
     fn event(&self) -> Result<Event<'a>, String> {
         match self.fields.words("status") {
-            Some(status) if !self.fields.has("message_type") => self.receipt(&status),
-            _ if self.fields.has("message_type") || self.fields.has("text") => self.message(),
+            Some(status) if self.kind.is_none() => self.receipt(&status),
+            _ if self.kind.is_some() || self.fields.has("text") => self.message(),
             _ => Err("a delivery that is neither a message nor a receipt".into()),
         }
     }
@@ -100,7 +115,7 @@ impl<'d, 'a> Delivery<'d, 'a> {
     fn person(&self) -> Option<Person<'a>> {
         let inside = self.fields.object("whatsapp").unwrap_or_default();
         let sender = inside.object("sender").unwrap_or_default();
-        let number = self.fields.words("from").or_else(|| sender.words("wa_id"));
+        let number = side(self.fields, "from").or_else(|| sender.words("wa_id"));
         let plain = number.as_deref().map(|id| address(self.scheme, id));
         let stable = sender.words("user_id").map(|id| address("whatsapp", &id)).filter(|_| self.scheme == "whatsapp");
         let mut also = Vec::new();
@@ -124,11 +139,11 @@ impl<'d, 'a> Delivery<'d, 'a> {
 
     fn message(&self) -> Result<Event<'a>, String> {
         let from = self.person().ok_or("a message without a sender")?;
-        let ours = self.fields.words("to").unwrap_or_default();
+        let ours = side(self.fields, "to").unwrap_or_default();
         let peer = from.address.clone().into_owned();
         let key = self.id.clone().into_owned();
         let context = self.fields.object("context").unwrap_or_default();
-        if self.fields.text("message_type").as_deref() == Some("reaction") {
+        if self.kind.as_deref() == Some("reaction") {
             let reaction = self.fields.object("reaction").unwrap_or_default();
             let message_id = context.words("message_uuid").ok_or("a reaction that does not say to what")?;
             let action = if reaction.text("action").as_deref() == Some("unreact") { ReactionAction::Removed } else { ReactionAction::Added };
@@ -151,8 +166,8 @@ impl<'d, 'a> Delivery<'d, 'a> {
     }
 
     fn parts(&self) -> Vec<Part<'a>> {
-        let fields = self.fields;
-        let kind = fields.words("message_type").unwrap_or(Cow::Borrowed("text"));
+        let fields = &self.content;
+        let kind = self.kind.clone().unwrap_or(Cow::Borrowed("text"));
         let object = |name: &str| fields.object(name).unwrap_or_default();
         let unsupported = |kind: &Text<'a>, raw: Option<&'a RawValue>| Part::unsupported(kind.clone(), raw.map(Raw::borrowed));
         let one = match &*kind {
@@ -216,9 +231,9 @@ impl<'d, 'a> Delivery<'d, 'a> {
 
     fn extra(&self) -> Extra<'a> {
         let mut extra = Extra::default();
-        let kind = self.fields.text("message_type");
+        let inside = self.fields.object("message").is_some();
         for (name, raw) in &self.fields.0 {
-            if !TOLD.contains(&&**name) && kind.as_ref() != Some(name) && raw.get() != "null" {
+            if !TOLD.contains(&&**name) && self.kind.as_ref() != Some(name) && !(inside && name == "message") && raw.get() != "null" {
                 extra.push(name.clone(), Raw::borrowed(raw));
             }
         }
@@ -236,7 +251,7 @@ impl<'d, 'a> Delivery<'d, 'a> {
         };
         let whatsapp = self.fields.object("whatsapp").unwrap_or_default();
         let recipient = whatsapp.object("recipient").and_then(|r| r.words("user_id").or_else(|| r.words("wa_id")));
-        let to = self.fields.words("to").or(recipient).unwrap_or_default();
+        let to = side(self.fields, "to").or(recipient).unwrap_or_default();
         let usage = self.fields.object("usage").unwrap_or_default();
         let cost = usage.words("price").zip(usage.words("currency")).map(|(amount, currency)| Money { amount, currency });
         let error = self.fields.object("error").map(|error| errors::told(&error)).filter(|_| state == State::Failed);
@@ -249,7 +264,7 @@ impl<'d, 'a> Delivery<'d, 'a> {
             ..Receipt::new(self.id.clone(), state)
         };
         let peer = if to.is_empty() { String::new() } else { address(self.scheme, &to) };
-        let ours = self.fields.words("from").unwrap_or_default();
+        let ours = side(self.fields, "from").unwrap_or_default();
         let stamp = self.fields.text("timestamp").unwrap_or_default();
         Ok(self.made(format!("{}:{status}:{stamp}", self.id), &ours, peer, Body::Receipt(body)))
     }

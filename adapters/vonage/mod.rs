@@ -4,6 +4,8 @@
 //! products' webhooks are read whatever `product` says, because an account's setting decides which of them come.
 //!
 //! Checked against `@vonage/jwt` and `@vonage/messages` (`tests/sdks/vonage.mjs`): signatures, and the client on the twin.
+//! Deliveries out of the tests of Vonage's Java SDK, and the specification of the first Messages API, were read by it on
+//! 2026-11-29.
 
 mod checks;
 mod errors;

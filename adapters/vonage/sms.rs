@@ -56,7 +56,8 @@ impl<'a> Delivery<'_, 'a> {
     }
 
     fn time(&self) -> Option<Time> {
-        let written = self.get("message-timestamp").and_then(|at| Time::parse(&format!("{}Z", at.replacen(' ', "T", 1))));
+        // `2026-11-02 09:15:30`, of which some end in the offset, always of zero.
+        let written = self.get("message-timestamp").and_then(|at| Time::parse(&format!("{}Z", at.get(..19)?.replacen(' ', "T", 1))));
         written.or_else(|| scts(self.get("scts")?))
     }
 

@@ -134,7 +134,9 @@ fn group<'a>(about: &About<'a>, item: &Object<'a>, raw: &'a RawValue) -> Option<
     }
     let name = item.text("subject").filter(|s| !s.is_empty());
     let peer = Cow::Owned(crate::kit::address::address("whatsapp", &id));
-    let update = GroupUpdated { group: Group { id, name }, change: Cow::Borrowed(change), from: None, extra };
+    // Only a request to join names one person.
+    let from = address::person(item.words("wa_id"), item.words("user_id"), &about.contacts).filter(|_| change == "join_request");
+    let update = GroupUpdated { group: Group { id, name }, change: Cow::Borrowed(change), from, extra };
     Some((peer, Body::GroupUpdated(update)))
 }
 
@@ -152,13 +154,24 @@ fn known(field: &str, value: &Object<'_>) -> Option<(&'static str, Severity)> {
         }
         "message_template_components_update" => ("template_changed", Severity::Info),
         "template_category_update" => ("template_category", Severity::Warning),
+        "template_correct_category_detection" => ("template_category", Severity::Info),
+        "account_settings_update" => ("account_settings", Severity::Info),
+        "business_status_update" => ("business_status", Severity::Warning),
         "account_update" => ("account", account(&event, value)),
         "phone_number_quality_update" => {
             let worse = matches!(&*event, "FLAGGED" | "DOWNGRADE");
             ("quality", if worse { Severity::Warning } else { Severity::Info })
         }
         "business_capability_update" => ("limits_changed", Severity::Info),
-        "account_alerts" => ("account_alert", Severity::Warning),
+        "account_alerts" => {
+            let info = value.object("alert_info").unwrap_or_default();
+            let severity = match value.text("alert_severity").or_else(|| info.text("alert_severity")).as_deref() {
+                Some("INFORMATIONAL") => Severity::Info,
+                Some("CRITICAL") => Severity::Error,
+                _ => Severity::Warning,
+            };
+            ("account_alert", severity)
+        }
         "account_review_update" => {
             let rejected = value.text("decision").as_deref() == Some("REJECTED");
             ("account_review", if rejected { Severity::Error } else { Severity::Info })

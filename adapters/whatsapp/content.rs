@@ -159,7 +159,7 @@ fn card<'a>(contact: &Object<'a>, message: &Object<'a>) -> ContactCard<'a> {
         emails: all("emails", "email"),
         organization: contact.object("org").and_then(|org| org.words("company")),
         vcard: contact.words("vcard"),
-        own: (message.text("origin").as_deref() == Some("contact_request")).then_some(true),
+        own: [message, contact].iter().any(|o| o.text("origin").as_deref() == Some("contact_request")).then_some(true),
     }
 }
 

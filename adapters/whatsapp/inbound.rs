@@ -99,7 +99,8 @@ fn one<'a>(out: &mut Parsed<'a>, waba: &Word<'a>, time: &Word<'a>, field: Word<'
         digits,
         contacts: contacts(&value),
         time: stamp(time.int()),
-        field: field.take().unwrap_or_default(),
+        // Some pass deliveries on without it.
+        field: field.take().unwrap_or_else(|| Cow::Borrowed(implied(&value))),
     };
     match &*about.field {
         "messages" => {
@@ -118,6 +119,15 @@ fn one<'a>(out: &mut Parsed<'a>, waba: &Word<'a>, time: &Word<'a>, field: Word<'
         "history" => history::parse(out, &about, &value),
         "calls" => calls::parse(out, &about, &value),
         _ => account::other(out, &about, &value, raw),
+    }
+}
+
+/// The field whose content a value has.
+fn implied(value: &Object<'_>) -> &'static str {
+    match () {
+        () if value.has("messages") || value.has("statuses") => "messages",
+        () if value.has("message_echoes") => "smb_message_echoes",
+        () => "",
     }
 }
 
@@ -147,12 +157,14 @@ pub(super) fn received<'a>(out: &mut Parsed<'a>, about: &About<'a>, raw: &'a Raw
     };
     let content = message.object(&kind).unwrap_or_default();
     let named = |name: &str| content.words(name);
+    // The reference spells the reaction's target with one `s` too many in one of its examples.
+    let target = named("message_id").or_else(|| named("messsage_id"));
     let mut key = id.clone();
     let body = match &*kind {
-        "reaction" if content.has("message_id") => {
+        "reaction" if target.is_some() => {
             let emoji = named("emoji");
             let action = if emoji.is_some() { ReactionAction::Added } else { ReactionAction::Removed };
-            Body::Reaction(Reaction { from, message_id: named("message_id").unwrap_or_default(), reaction: emoji, action })
+            Body::Reaction(Reaction { from, message_id: target.unwrap_or_default(), reaction: emoji, action })
         }
         "revoke" if content.has("original_message_id") => {
             Body::Deleted(Deleted { from: Some(from), message_id: named("original_message_id").unwrap_or_default() })
@@ -187,8 +199,15 @@ pub(super) fn event<'a>(about: &About<'a>, key: impl Into<Text<'a>>, peer: Text<
     Event { account: about.account.clone(), key: Some(key.into()), medium: Cow::Borrowed("whatsapp"), peer, time, body }
 }
 
+/// News about a person may name them inside alone, by the id they had or have.
 fn sender<'a>(message: &Object<'a>, about: &About<'a>) -> Option<Person<'a>> {
-    address::person(message.words("from"), message.words("from_user_id"), &about.contacts)
+    let named = address::person(message.words("from"), message.words("from_user_id"), &about.contacts);
+    let named = named.or_else(|| address::person(None, message.words("from_parent_user_id"), &[]));
+    named.or_else(|| {
+        let news = message.object("system")?;
+        let id = news.words("previous_user_id").or_else(|| news.words("user_id"));
+        address::person(news.words("wa_id").filter(|_| id.is_none()), id, &[])
+    })
 }
 
 fn edited<'a>(content: &Object<'a>, outer: &Object<'a>, from: Person<'a>, time: Option<Time>, raw: &'a RawValue) -> Body<'a> {
@@ -209,15 +228,23 @@ fn system<'a>(content: &Object<'a>, message: &Object<'a>, from: Person<'a>) -> B
     let number = content.words("wa_id").or_else(|| content.words("new_wa_id"));
     let user = content.words("user_id");
     let phone = |id: Option<Text<'a>>| id.map(|id| Cow::Owned(address::of(&id)));
+    let told = phone(content.words("previous_user_id"));
     let (change, previous, current, reason) = match &*kind {
         "user_changed_number" | "customer_changed_number" => {
-            (Change::AddressReplaced, phone(message.words("from")), phone(number), "number_changed")
+            let previous = phone(message.words("from")).or(told).or_else(|| Some(from.address.clone()));
+            let current = phone(number);
+            (Change::AddressReplaced, previous.filter(|old| Some(old) != current.as_ref()), current, "number_changed")
         }
         "user_changed_user_id" => {
             let current = user.map(|id| Cow::Owned(crate::kit::address::address("whatsapp", &id)));
             // The delivery may name the person by the new id already.
             let known = std::iter::once(from.address).chain(from.also.into_iter().filter(|a| a.starts_with("whatsapp:")));
-            let previous = known.into_iter().find(|address| Some(address) != current.as_ref());
+            let previous = told.into_iter().chain(known).find(|address| Some(address) != current.as_ref()).or_else(|| {
+                // Or the old id stands in the sentence alone.
+                let body = content.text("body")?;
+                let old = body.split_whitespace().find(|word| address::is_user(word)).map(address::of)?;
+                Some(Cow::Owned(old)).filter(|old| Some(old) != current.as_ref())
+            });
             (Change::AddressReplaced, previous, current, "user_id_changed")
         }
         "customer_identity_changed" => (Change::Profile, None, Some(from.address), "identity_changed"),

@@ -2,6 +2,8 @@
 //!
 //! A person's address is the business-scoped id where the delivery has one (`whatsapp:US.4401`), else the number
 //! (`whatsapp:+15557772222`); both are understood outbound. A group's address is its id.
+//!
+//! Deliveries recorded in the tests of pywa, restfb, courier and chatwoot, and in issues of SDKs, were read by it on 2026-11-29.
 
 mod account;
 mod address;

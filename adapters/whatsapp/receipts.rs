@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use super::inbound::{About, event, stamp};
 use super::{address, errors};
 use crate::contract::event::ProviderEvent;
+use crate::contract::part::{self, Money};
 use crate::contract::*;
 use crate::kit::object::Object;
 
@@ -19,6 +20,9 @@ pub(super) fn status<'a>(out: &mut Parsed<'a>, about: &About<'a>, raw: &'a RawVa
         return out.leave("a status without an id or a word");
     };
     let time = stamp(status.int("timestamp"));
+    if status.text("type").as_deref() == Some("payment") {
+        return paid(out, about, &status, (id, word, time));
+    }
     let group = status.text("recipient_type").as_deref() == Some("group");
     let member = status.words("recipient_participant_user_id").or_else(|| status.words("recipient_participant_id"));
     let peer = if group {
@@ -58,6 +62,34 @@ pub(super) fn status<'a>(out: &mut Parsed<'a>, about: &About<'a>, raw: &'a RawVa
         }),
     };
     out.events.push(event(about, key, peer.unwrap_or_default(), time, body));
+}
+
+/// How a person's payment for an order of ours stands: something the person did, not what became of a message.
+fn paid<'a>(out: &mut Parsed<'a>, about: &About<'a>, status: &Object<'a>, (id, state, time): (Text<'a>, Text<'a>, Option<Time>)) {
+    let payment = status.object("payment").unwrap_or_default();
+    let payer = status.words("recipient_id").or_else(|| status.words("from"));
+    let Some(from) = address::person(payer, status.words("recipient_user_id"), &about.contacts) else {
+        return out.leave("a payment of nobody");
+    };
+    let amount = payment.object("amount").or_else(|| payment.object("transaction")?.object("amount"));
+    let amount = amount.zip(payment.words("currency")).and_then(|(amount, currency)| money(&amount, currency));
+    // The notice has an id, and says the same of each step of one payment.
+    let key: Text<'a> = Cow::Owned(format!("{id}:payment:{state}"));
+    let part = Part::Payment(part::Payment { state, amount, reference: payment.words("reference_id") });
+    let message = Message { id: key.clone(), sent_at: time, parts: vec![part], ..Message::default() };
+    let mut extra = Extra::default();
+    adapter::keep(&mut extra, "transaction", payment.kept("transaction"));
+    let peer = from.address.clone();
+    let body = Body::Received(Received { from, to: about.business.clone(), message, extra, ..Received::default() });
+    out.events.push(event(about, key, peer, time, body));
+}
+
+/// `{"value": 21000, "offset": 100}`: the offset is what the value is multiplied by.
+fn money<'a>(amount: &Object<'a>, currency: Text<'a>) -> Option<Money<'a>> {
+    let (value, offset) = (amount.int("value")?, amount.int("offset").filter(|offset| *offset > 0)?);
+    let digits = offset.ilog10() as usize;
+    let amount = if digits == 0 { value.to_string() } else { format!("{}.{:0digits$}", value / offset, (value % offset).abs()) };
+    Some(Money { amount: Cow::Owned(amount), currency })
 }
 
 fn failure(status: &Object<'_>) -> Reason {

@@ -6,7 +6,10 @@ use serde_json::value::RawValue;
 
 use super::Kind;
 use crate::contract::event::{Referral, ReplyTo};
-use crate::contract::part::{Choice, ChoiceKind, Location, MediaPart, MediaRef, MediaStatus, Product, Story};
+use crate::contract::part::{
+    Card, Carousel, Choice, ChoiceKind, ChoiceOption, Choices, Layout, Location, MediaPart, MediaRef, MediaStatus, OptionKind, Product,
+    Story,
+};
 use crate::contract::*;
 use crate::kit::object::Object;
 
@@ -36,7 +39,7 @@ fn parts<'a>(kind: Kind, message: &Object<'a>) -> Vec<Part<'a>> {
             let choice = Choice { kind: ChoiceKind::QuickReply, id: Some(payload), title: title.clone(), values: Vec::new() };
             parts.push(Part::Choice(choice));
         }
-        (Some(text), None) => parts.push(Part::text(text.clone())),
+        (Some(text), None) => parts.push(offered(text.clone(), message)),
         (None, None) => {}
     }
     let list = message.list("attachments");
@@ -54,6 +57,18 @@ fn parts<'a>(kind: Kind, message: &Object<'a>) -> Vec<Part<'a>> {
     parts
 }
 
+/// Words, with the quick replies that were sent with them.
+fn offered<'a>(text: Text<'a>, message: &Object<'a>) -> Part<'a> {
+    let replies = message.objects("quick_replies").into_iter();
+    let options: Vec<ChoiceOption<'a>> = replies
+        .filter_map(|reply| Some(ChoiceOption { id: reply.words("payload"), title: reply.words("title")?, ..ChoiceOption::default() }))
+        .collect();
+    if options.is_empty() {
+        return Part::text(text);
+    }
+    Part::Choices(Choices { text, options, layout: Some(Layout::QuickReplies), ..Choices::default() })
+}
+
 fn part<'a>(inbox: Kind, attachment: &Object<'a>, raw: &'a RawValue, text: Option<&str>, twice: bool) -> Option<Part<'a>> {
     let kind = attachment.words("type").unwrap_or(Cow::Borrowed("attachment"));
     let payload = attachment.object("payload").unwrap_or_default();
@@ -67,7 +82,7 @@ fn part<'a>(inbox: Kind, attachment: &Object<'a>, raw: &'a RawValue, text: Optio
         "audio" => Part::Audio(file()),
         "file" => Part::File(MediaPart { media: Media { filename: payload.words("title"), ..media(&payload) }, caption: None }),
         "sticker" => Part::Sticker(file()),
-        "reel" | "ig_reel" => Part::Video(MediaPart { caption: payload.words("title"), ..file() }),
+        "reel" | "ig_reel" if !is_page(&payload) => Part::Video(MediaPart { caption: payload.words("title"), ..file() }),
         "location" => {
             let place = payload.object("coordinates").unwrap_or_default();
             match (place.float("lat"), place.float("long")) {
@@ -78,14 +93,7 @@ fn part<'a>(inbox: Kind, attachment: &Object<'a>, raw: &'a RawValue, text: Optio
                 _ => unsupported(),
             }
         }
-        "template" => match payload.object("product") {
-            Some(product) => {
-                let elements = product.objects("elements");
-                let skus: Vec<Text<'a>> = elements.iter().filter_map(|e| e.words("retailer_id").or_else(|| e.words("id"))).collect();
-                Part::Product(Product { catalog_id: None, skus, text: elements.first().and_then(|e| e.words("title")) })
-            }
-            None => unsupported(),
-        },
+        "template" => template(&payload).unwrap_or_else(unsupported),
         "story_mention" => Part::Story(Story { kind: Cow::Borrowed("mention"), media: Some(media(&payload)) }),
         "ig_story" | "story" => Part::Story(Story { kind: Cow::Borrowed("share"), media: Some(media(&payload)) }),
         // A heart has no file: people know it by its emoji.
@@ -94,7 +102,7 @@ fn part<'a>(inbox: Kind, attachment: &Object<'a>, raw: &'a RawValue, text: Optio
             Part::File(MediaPart { caption: payload.words("title"), ..file() })
         }
         // A shared link or post: what a person would see of it.
-        "fallback" | "share" | "post" | "ig_post" => {
+        "fallback" | "share" | "post" | "ig_post" | "reel" | "ig_reel" => {
             let url = payload.words("url").or_else(|| attachment.words("url"));
             let title = payload.words("title").or_else(|| attachment.words("title"));
             let shown = text.unwrap_or_default();
@@ -111,11 +119,55 @@ fn part<'a>(inbox: Kind, attachment: &Object<'a>, raw: &'a RawValue, text: Optio
     })
 }
 
+/// Whether a reel is named by the page people watch it on, and not by its file.
+fn is_page(payload: &Object<'_>) -> bool {
+    payload.text("url").is_some_and(|url| url.contains("/reel/") || url.contains("/reels/"))
+}
+
+/// Buttons and cards as they were sent, and the product somebody asks about.
+fn template<'a>(payload: &Object<'a>) -> Option<Part<'a>> {
+    if let Some(product) = payload.object("product") {
+        let elements = product.objects("elements");
+        let skus: Vec<Text<'a>> = elements.iter().filter_map(|e| e.words("retailer_id").or_else(|| e.words("id"))).collect();
+        return Some(Part::Product(Product { catalog_id: None, skus, text: elements.first().and_then(|e| e.words("title")) }));
+    }
+    if let Some(text) = payload.words("text") {
+        return Some(Part::Choices(Choices { text, options: options(payload), ..Choices::default() }));
+    }
+    let inside = payload.object("generic");
+    let cards = inside.as_ref().unwrap_or(payload).objects("elements").into_iter().filter_map(|card| {
+        let media = card.words("image_url").map(|url| linked(url));
+        Some(Card { title: card.words("title")?, text: card.words("subtitle"), media, options: options(&card) })
+    });
+    let mut cards: Vec<Card<'a>> = cards.collect();
+    match cards.len() {
+        0 => None,
+        1 => cards.pop().map(Part::Card),
+        _ => Some(Part::Carousel(Carousel { text: None, cards })),
+    }
+}
+
+fn options<'a>(of: &Object<'a>) -> Vec<ChoiceOption<'a>> {
+    let option = |button: Object<'a>| {
+        let (kind, id, value) = match button.text("type").as_deref() {
+            Some("web_url") => (OptionKind::Url, None, button.words("url")),
+            Some("phone_number") => (OptionKind::Call, None, button.words("payload")),
+            _ => (OptionKind::Postback, button.words("payload"), None),
+        };
+        Some(ChoiceOption { id, title: button.words("title")?, kind, value, ..ChoiceOption::default() })
+    };
+    of.objects("buttons").into_iter().filter_map(option).collect()
+}
+
 fn media<'a>(payload: &Object<'a>) -> Media<'a> {
     let Some(url) = payload.words("url") else {
         let reason = Some(Cow::Borrowed("the provider sent no link"));
         return Media { status: Some(MediaStatus::Unavailable), reason, ..Media::default() };
     };
+    linked(url)
+}
+
+fn linked<'a>(url: Text<'_>) -> Media<'a> {
     let source = MediaRef { id: String::new(), url: Some(url.into_owned()), expires_at: None };
     Media { status: Some(MediaStatus::Pending), source: Some(source), ..Media::default() }
 }
