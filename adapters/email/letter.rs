@@ -78,6 +78,23 @@ pub(super) fn decoded(octets: &[u8], charset: Option<&str>) -> String {
     }
 }
 
+/// A mail whose header is UTF-8: programs that know no encoded words write theirs in the charset of their text.
+fn legible(mail: Vec<u8>) -> Vec<u8> {
+    let blank = mail.windows(2).position(|pair| pair == b"\n\n").into_iter().chain(mail.windows(3).position(|ends| ends == b"\n\r\n"));
+    let (header, body) = mail.split_at(blank.min().unwrap_or(mail.len()));
+    let stated = MessageParser::default().parse_headers(header).filter(|m| m.content_type().is_some());
+    let unstated = stated.is_none() && std::str::from_utf8(&mail).is_err();
+    if !unstated && std::str::from_utf8(header).is_ok() {
+        return mail;
+    }
+    let charset = stated.as_ref().and_then(|m| m.content_type()?.attribute("charset"));
+    let body = if unstated { decoded(body, None).into_bytes() } else { body.to_vec() };
+    // What stands in an encoded word is in the charset that the word names.
+    let encoded = |line: &[u8]| line.windows(2).any(|pair| pair == b"=?");
+    let line = |line: &[u8]| if encoded(line) { line.to_vec() } else { decoded(line, charset).into_bytes() };
+    header.split_inclusive(|&byte| byte == b'\n').map(line).chain([body]).flatten().collect()
+}
+
 /// An address as ours are written.
 pub(super) fn mailto(address: &str) -> String {
     address::address("mailto", &address.trim().trim_matches(['<', '>']).to_lowercase())
@@ -99,7 +116,8 @@ pub(super) fn provider_id(id: &str) -> &str {
 }
 
 /// What happened: a message, or what a report says of one of ours. Nothing when it is no mail.
-pub(super) fn events(channel: &Channel, incoming: Incoming) -> Vec<Event<'static>> {
+pub(super) fn events(channel: &Channel, mut incoming: Incoming) -> Vec<Event<'static>> {
+    incoming.mail = legible(incoming.mail);
     let Some(mail) = MessageParser::default().parse(&incoming.mail) else { return Vec::new() };
     if let Some(events) = report::events(channel, &mail, &incoming) {
         return events;
