@@ -34,16 +34,33 @@ pub(super) fn blocked(status: &str, words: &str) -> Reason {
     if known.class == C::Recipient { reason(C::Content, "content_rejected", "the receiver refused the mail", status) } else { known }
 }
 
-/// A refusal by its enhanced status (RFC 3463), or by the one its words begin with, or by the SMTP code.
+/// A refusal by its enhanced status (RFC 3463), or by the one its words begin with, or by what the words say, or by the
+/// SMTP code.
 pub(super) fn bounced(status: &str, words: &str) -> Reason {
-    let is_status = |t: &str| t.len() >= 5 && t.split('.').count() == 3 && t.split('.').all(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
-    let mut found = words.split([' ', '-', ';', ':', '(', ')']).filter(|word| is_status(word));
-    let enhanced = if is_status(status) { Some(status) } else { found.next() };
+    let is_status = |t: &str| t.starts_with(['4', '5']) && t.len() >= 5 && t.split('.').count() == 3 && t.split('.').all(|n| !n.is_empty() && n.len() <= 3 && n.bytes().all(|b| b.is_ascii_digit()));
+    let mut found = words.split([' ', '-', ';', ':', '(', ')', '\n', '\r', '\t', '#', '[', ']', '<', '>']).filter(|word| is_status(word));
+    // A status that says no more than that it failed gives way to anything that does.
+    let enhanced = if is_status(status) && !status.ends_with(".0.0") { Some(status) } else { found.next().or(Some(status).filter(|s| is_status(s))) };
     let code = enhanced.unwrap_or(status);
+    // Many servers answer 5.7.1 for every refusal of theirs, an unknown mailbox among them.
+    let refusal = enhanced == Some("5.7.1");
+    let vague = refusal || enhanced.is_none_or(|status| status.ends_with(".0"));
+    // What may pass is no matter of the address, whatever the words are.
+    let fits = |told: &Reason| match told.class {
+        C::Recipient if refusal => true,
+        _ if refusal => false,
+        class => !code.starts_with('4') || class == C::Transient && enhanced.is_none(),
+    };
+    if let (true, Some(told)) = (vague, told(words).filter(fits)) {
+        return Reason { provider_code: (!code.is_empty()).then(|| code.to_owned()), ..told };
+    }
     let Some((class, rest)) = enhanced.and_then(|s| s.split_once('.')) else {
-        return match status.as_bytes().first() {
+        let is_code = |word: &&str| matches!(word.as_bytes(), [b'4' | b'5', b'0'..=b'5', b'0'..=b'9'] | [b'4' | b'5', b'0'..=b'5', b'0'..=b'9', b'-', ..]);
+        let smtp = || words.split_whitespace().find(is_code).and_then(|word| word.get(..3));
+        let code = if code.is_empty() { smtp().unwrap_or_default() } else { code };
+        return match code.as_bytes().first() {
             Some(b'4') => reason(C::Transient, "delivery_delayed", "the receiver could not take the mail for the time being", code),
-            _ if ["550", "551", "553"].contains(&status) => reason(C::Recipient, "mailbox_unknown", "the receiver knows no such mailbox", code),
+            _ if ["550", "551", "553"].contains(&code) => reason(C::Recipient, "mailbox_unknown", "the receiver knows no such mailbox", code),
             _ => reason(C::Content, "mail_refused", "the receiver refused the mail", code),
         };
     };
@@ -64,6 +81,48 @@ pub(super) fn bounced(status: &str, words: &str) -> Reason {
         _ if rest.starts_with("6.") || rest.starts_with("7.") => reason(C::Content, "content_rejected", "the receiver's policy refused the mail", code),
         _ if rest.starts_with("1.") => reason(C::Recipient, "mailbox_unknown", "the receiver knows no such mailbox", code),
         _ => reason(C::Content, "mail_refused", "the receiver refused the mail", code),
+    }
+}
+
+/// What the words of a server mean that gives no status of its own.
+fn told(words: &str) -> Option<Reason> {
+    const FULL: &[&str] = &[
+        "quota", "mailbox full", "mailbox is full", "box is full", "space not enough", "exceeded storage", "insufficient disk",
+        "full mailbox", "storage full", "over its limit",
+    ];
+    const UNKNOWN: &[&str] = &[
+        "user unknown", "unknown user", "no such user", "unknown recipient", "recipient unknown", "no such recipient", "no such address",
+        "no mailbox", "no such mailbox", "mailbox unavailable", "mailbox not found", "user not found", "does not exist", "doesn't exist",
+        "not a valid mailbox",
+        "not listed in", "isn't listed", "invalid recipient", "invalid mailbox", "unknown address", "unknown or illegal",
+        "no such person", "address rejected", "user doesn't have", "doesn't have a", "account is disabled", "account disabled",
+        "unrouteable", "unroutable", "host unknown",
+        "host not found", "domain not found", "name or service not known", "couldn't find any host", "bad destination", "user not known",
+        "not our customer", "no longer valid", "name is not recognized", "invalid final delivery userid", "address not found",
+        "user is not found", "has been disabled", "invalid user", "ディレクトリのリストにありません",
+    ];
+    const LARGE: &[&str] = &["too large", "too big", "message size", "size limit", "maximum size", "exceeds size"];
+    const SPAM: &[&str] = &[
+        "spam", "blocked", "blacklist", "block list", "blocklist", "policy", "unsolicited", "content rejected", "virus",
+        "not authorized", "access denied",
+    ];
+    const LATE: &[&str] = &[
+        "timed out", "timeout", "time-out", "connection refused", "could not connect", "couldn't establish", "no route to host",
+        "unreachable", "too long", "20 attempts", "aborted after", "maximum-time-expired", "retry time", "not responding",
+        "can't connect",
+    ];
+    let said = words.to_lowercase();
+    let says = |phrases: &[&str]| phrases.iter().any(|phrase| said.contains(phrase));
+    let row = |class, code, title| Some(reason(class, code, title, ""));
+    match () {
+        // It is not the recipient who is refused here.
+        () if says(&["sender address rejected"]) => row(C::Content, "content_rejected", "the receiver's policy refused the mail"),
+        () if says(FULL) => row(C::Transient, "mailbox_full", "the mailbox is full"),
+        () if says(UNKNOWN) => row(C::Recipient, "mailbox_unknown", "the receiver knows no such mailbox"),
+        () if says(LARGE) => row(C::Content, "mail_too_large", "the mail is too large for the receiver"),
+        () if says(SPAM) => row(C::Content, "content_rejected", "the receiver's policy refused the mail"),
+        () if says(LATE) => row(C::Transient, "delivery_expired", "the receiver did not take the mail in time"),
+        () => None,
     }
 }
 
@@ -203,6 +262,9 @@ mod tests {
             ("5.7.26", "", C::Config),
             ("5.7.515", "", C::Config),
             ("5.7.1", "", C::Content),
+            ("5.7.1", "550 5.7.1 <a@b.example>: Recipient address rejected: user does not exist", C::Recipient),
+            ("5.7.1", "554 5.7.1 over the quota of this sender", C::Content),
+            ("", "550 Sender address rejected: Domain not found", C::Content),
             ("5.3.4", "", C::Content),
             ("5.6.0", "", C::Content),
             ("550", "no", C::Recipient),

@@ -23,8 +23,7 @@ pub(super) fn parse<'a>(channel: &Channel, hook: &Verified<'a>) -> Parsed<'a> {
         let Some(pieces) = delivery.header("content-type").and_then(|kind| multipart::read(kind, delivery.body)) else {
             return Parsed::not_understood("a multipart body that is none");
         };
-        let ours = pieces.iter().any(|p| p.name == "message-headers" || p.name == "body-mime" || p.name == "recipient");
-        return mail(channel, if ours { mailgun::route(pieces) } else { sendgrid::letter(pieces) });
+        return posted(channel, pieces);
     }
     if delivery.is("application/x-www-form-urlencoded") {
         let piece = |(name, value): (std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)| multipart::Piece {
@@ -33,9 +32,21 @@ pub(super) fn parse<'a>(channel: &Channel, hook: &Verified<'a>) -> Parsed<'a> {
             mime_type: None,
             value: value.into_owned().into_bytes(),
         };
-        return mail(channel, mailgun::route(form::fields(delivery.body).into_iter().map(piece).collect()));
+        return posted(channel, form::fields(delivery.body).into_iter().map(piece).collect());
     }
     json_feed(channel, hook)
+}
+
+/// A form: a mail, or an event of Mailgun's old webhooks.
+fn posted<'a>(channel: &Channel, pieces: Vec<multipart::Piece>) -> Parsed<'a> {
+    let has = |names: &[&str]| pieces.iter().any(|p| names.contains(&p.name.as_str()));
+    if has(&["event"]) && !has(&["body-plain", "body-html", "body-mime"]) {
+        let mut parsed = Parsed::default();
+        mailgun::legacy(&pieces, &mut parsed);
+        return parsed;
+    }
+    let by_mailgun = has(&["message-headers", "body-mime", "body-plain", "recipient"]);
+    mail(channel, if by_mailgun { mailgun::route(pieces) } else { sendgrid::letter(pieces) })
 }
 
 fn json_feed<'a>(channel: &Channel, hook: &Verified<'a>) -> Parsed<'a> {
@@ -58,10 +69,14 @@ fn json_feed<'a>(channel: &Channel, hook: &Verified<'a>) -> Parsed<'a> {
         ses::parse(channel, &body, &mut parsed);
     } else if let Some(event) = body.object("event-data") {
         mailgun::event(&event, &mut parsed);
-    } else if body.has("RecordType") {
-        postmark::event(&body, &mut parsed);
     } else if body.has("FromFull") || body.has("RawEmail") || body.has("OriginalRecipient") {
         take(channel, postmark::letter(&body), &mut parsed);
+    } else if body.has("RecordType") {
+        postmark::event(&body, &mut parsed);
+    } else if body.has("mail") && (body.has("eventType") || body.has("notificationType")) {
+        ses::notification(channel, &body, "", None, &mut parsed);
+    } else if body.has("event") && (body.has("sg_event_id") || body.has("email")) {
+        sendgrid::event(&body, &mut parsed);
     } else {
         parsed.leave("a body of none of the known feeds");
     }

@@ -1,13 +1,14 @@
 //! A mail that came in, whichever way: one reading of it for all feeds.
 
+use mail_parser::decoders::charsets::map::charset_decoder;
 use mail_parser::{HeaderName, Message as Mail, MessageParser, MimeHeaders, PartType};
 use serde_json::{Map, Value, json};
 
-use super::{Channel, compose, quote, report};
+use super::{Channel, compose, html as pages, quote, report};
 use crate::contract::event::*;
 use crate::contract::part::*;
 use crate::contract::*;
-use crate::kit::{address, crypto, markup, text};
+use crate::kit::{address, crypto, text};
 
 /// The most files of one mail that are kept.
 const FILES: usize = 100;
@@ -36,6 +37,8 @@ pub(super) struct Incoming {
     pub html: Option<String>,
     pub stripped: Option<String>,
     pub files: Vec<Attached>,
+    /// Parts the feed names without bringing them.
+    pub elsewhere: Vec<Part<'static>>,
     pub authentication: Option<Authentication<'static>>,
 }
 
@@ -50,6 +53,46 @@ impl Incoming {
         let line = |(name, value): (String, String)| format!("{name}: {}\r\n", value.split(['\r', '\n']).collect::<Vec<_>>().join(" "));
         (fields.map(line).collect::<String>() + "\r\n").into_bytes()
     }
+}
+
+/// A file that the feed names without bringing it.
+pub(super) fn elsewhere(filename: Option<String>, mime_type: Option<String>, size: Option<u64>, reason: &'static str) -> Part<'static> {
+    let media = Media {
+        filename: filename.map(Into::into),
+        mime_type: mime_type.map(Into::into),
+        size,
+        status: Some(MediaStatus::Unavailable),
+        reason: Some(reason.into()),
+        ..Media::default()
+    };
+    Part::File(MediaPart { media, caption: None })
+}
+
+/// Words in the charset they are said to be in; in Windows-1252 where they are none of UTF-8 and nothing is said.
+pub(super) fn decoded(octets: &[u8], charset: Option<&str>) -> String {
+    let charset = charset.filter(|name| !name.eq_ignore_ascii_case("utf-8"));
+    let fallback = || std::str::from_utf8(octets).is_err().then_some("windows-1252");
+    match charset.or_else(fallback).and_then(|name| charset_decoder(name.as_bytes())) {
+        Some(decode) => decode(octets),
+        None => String::from_utf8_lossy(octets).into_owned(),
+    }
+}
+
+/// A mail whose header is UTF-8: programs that know no encoded words write theirs in the charset of their text.
+fn legible(mail: Vec<u8>) -> Vec<u8> {
+    let blank = mail.windows(2).position(|pair| pair == b"\n\n").into_iter().chain(mail.windows(3).position(|ends| ends == b"\n\r\n"));
+    let (header, body) = mail.split_at(blank.min().unwrap_or(mail.len()));
+    let stated = MessageParser::default().parse_headers(header).filter(|m| m.content_type().is_some());
+    let unstated = stated.is_none() && std::str::from_utf8(&mail).is_err();
+    if !unstated && std::str::from_utf8(header).is_ok() {
+        return mail;
+    }
+    let charset = stated.as_ref().and_then(|m| m.content_type()?.attribute("charset"));
+    let body = if unstated { decoded(body, None).into_bytes() } else { body.to_vec() };
+    // What stands in an encoded word is in the charset that the word names.
+    let encoded = |line: &[u8]| line.windows(2).any(|pair| pair == b"=?");
+    let line = |line: &[u8]| if encoded(line) { line.to_vec() } else { decoded(line, charset).into_bytes() };
+    header.split_inclusive(|&byte| byte == b'\n').map(line).chain([body]).flatten().collect()
 }
 
 /// An address as ours are written.
@@ -67,13 +110,14 @@ pub(super) fn own_id(channel: &Channel, id: &str) -> Option<String> {
 pub(super) fn provider_id(id: &str) -> &str {
     let id = id.trim_matches(['<', '>']);
     match id.rsplit_once('@') {
-        Some((user, domain)) if domain.ends_with("amazonses.com") || domain == "mtasv.net" => user,
+        Some((user, domain)) if ["amazonses.com", "sendgrid.net"].iter().any(|own| domain.ends_with(own)) || domain == "mtasv.net" => user,
         _ => id,
     }
 }
 
 /// What happened: a message, or what a report says of one of ours. Nothing when it is no mail.
-pub(super) fn events(channel: &Channel, incoming: Incoming) -> Vec<Event<'static>> {
+pub(super) fn events(channel: &Channel, mut incoming: Incoming) -> Vec<Event<'static>> {
+    incoming.mail = legible(incoming.mail);
     let Some(mail) = MessageParser::default().parse(&incoming.mail) else { return Vec::new() };
     if let Some(events) = report::events(channel, &mail, &incoming) {
         return events;
@@ -128,10 +172,11 @@ fn received(channel: &Channel, mail: &Mail<'_>, incoming: &Incoming) -> Option<E
     let time = mail.date().filter(|d| d.is_valid()).map(|d| Time::from_secs(d.to_timestamp()));
     let address = mailto(from);
     let peer = if root.is_empty() { address.clone() } else { format!("{address}#{}", address::escape(root)) };
+    let (parts, forwarded) = parts(mail, incoming);
     let message = Message {
         id: if id.is_empty() { key.clone().into() } else { id.to_owned().into() },
         sent_at: time,
-        parts: parts(mail, incoming),
+        parts,
         reply_to: answered.map(|id| ReplyTo {
             id: Some(provider_id(id).to_owned().into()),
             message_id: own_id(channel, id).map(Into::into),
@@ -141,6 +186,7 @@ fn received(channel: &Channel, mail: &Mail<'_>, incoming: &Incoming) -> Option<E
         cc: mail.cc().map(|cc| cc.iter().filter_map(|a| Some(mailto(a.address.as_deref()?).into())).collect()).unwrap_or_default(),
         headers: Some(Raw::of(&kept(mail))),
         automatic: automatic(channel, mail, incoming).then_some(true),
+        forwarded: forwarded.then_some(true),
         authentication: incoming.authentication.clone().or_else(|| authenticated(channel, mail)),
         ..Message::default()
     };
@@ -155,7 +201,7 @@ fn received(channel: &Channel, mail: &Mail<'_>, incoming: &Incoming) -> Option<E
 }
 
 /// The message ids a header names.
-fn ids(mail: &Mail<'_>, name: HeaderName<'static>) -> Vec<String> {
+pub(super) fn ids(mail: &Mail<'_>, name: HeaderName<'static>) -> Vec<String> {
     let value = mail.header_raw(name).unwrap_or_default();
     value.split(['<', '>', ' ', '\t', '\r', '\n', ',']).filter(|id| id.contains('@')).map(str::to_owned).collect()
 }
@@ -167,8 +213,19 @@ pub(super) fn header(mail: &Mail<'_>, name: &'static str) -> Option<String> {
 }
 
 fn kept(mail: &Mail<'_>) -> Value {
-    const KEPT: &[&str] =
-        &["Message-ID", "In-Reply-To", "References", "Reply-To", "List-Id", "List-Unsubscribe", "Auto-Submitted", "Precedence", "Importance"];
+    // A mailing list that writes for its members names who wrote in X-Original-From.
+    const KEPT: &[&str] = &[
+        "Message-ID",
+        "In-Reply-To",
+        "References",
+        "Reply-To",
+        "X-Original-From",
+        "List-Id",
+        "List-Unsubscribe",
+        "Auto-Submitted",
+        "Precedence",
+        "Importance",
+    ];
     let fields: Map<String, Value> = KEPT.iter().filter_map(|name| Some((name.to_lowercase(), json!(header(mail, name)?)))).collect();
     Value::Object(fields)
 }
@@ -178,26 +235,64 @@ fn automatic(channel: &Channel, mail: &Mail<'_>, incoming: &Incoming) -> bool {
     let says = |name: &'static str, words: &[&str]| header(mail, name).is_some_and(|v| words.contains(&v.to_lowercase().as_str()));
     let has = |name: &'static str| header(mail, name).is_some();
     let from = mail.from().and_then(|f| f.first()).and_then(|a| a.address.as_deref()).unwrap_or_default().to_lowercase();
-    let robot = ["mailer-daemon@", "postmaster@", "noreply@", "no-reply@", "donotreply@", "owner-"].iter().any(|user| from.starts_with(user))
-        || from.split('@').next().is_some_and(|user| user.ends_with("-request"));
     let own = mail.message_id().and_then(|id| id.rsplit_once('@')).is_some_and(|(_, domain)| domain.eq_ignore_ascii_case(&channel.domain));
     let hops = mail.headers().iter().filter(|h| h.name() == "Received").count();
     let lists = mail.headers().iter().any(|h| h.name().get(..5).is_some_and(|name| name.eq_ignore_ascii_case("List-")));
     let nobody = incoming.envelope_from.as_deref().is_some_and(|from| matches!(from.trim(), "" | "<>"));
+    let subject = mail.subject().unwrap_or_default().trim().to_lowercase();
     header(mail, "Auto-Submitted").is_some_and(|v| !v.to_lowercase().starts_with("no"))
-        || says("Precedence", &["bulk", "junk", "list", "auto_reply"])
+        || ["Precedence", "X-Precedence", "Preference"].into_iter().any(|name| says(name, &["bulk", "junk", "list", "auto_reply"]))
         || says("Return-Path", &["<>"])
+        || says("X-FC-MachineGenerated", &["true"])
+        || says("Delivered-To", &["autoresponder"])
+        || header(mail, "X-POST-MessageClass").is_some_and(|v| v.to_lowercase().contains("autoresponder"))
         || header(mail, "X-Auto-Response-Suppress").is_some_and(|v| !v.eq_ignore_ascii_case("none"))
-        || ["X-Autoreply", "X-Autorespond", "X-Autoresponder", "X-Auto-Reply-From", "Feedback-ID"].into_iter().any(has)
+        || ["X-Autoreply", "X-Autorespond", "X-Autoresponder", "X-Auto-Reply-From", "X-Autoreply-From", "X-Mail-Autoreply", "X-Vacation", "Feedback-ID"].into_iter().any(has)
+        || AWAY.iter().any(|words| subject.starts_with(words))
         || lists
         || own
         || hops > HOPS
-        || robot
+        || robot(&from)
         || nobody
 }
 
-fn parts(mail: &Mail<'_>, incoming: &Incoming) -> Vec<Part<'static>> {
-    let apart = incoming.text.is_some() || incoming.html.is_some() || !incoming.files.is_empty();
+/// Whether only machines write from this address.
+fn robot(from: &str) -> bool {
+    const USERS: &[&str] = &[
+        "mailer-daemon@", "postmaster@", "noreply@", "no-reply@", "no_reply@", "donotreply@", "do-not-reply@", "do_not_reply@", "owner-",
+    ];
+    USERS.iter().any(|user| from.starts_with(user)) || from.split('@').next().is_some_and(|user| user.ends_with("-request"))
+}
+
+/// How the subjects begin that mail programs give to automatic replies, in lower case.
+const AWAY: &[&str] = &[
+    "auto:", "auto-reply", "auto reply", "autoreply", "automatic reply", "automated reply", "auto response", "autoresponse",
+    "auto-response", "automatic response", "out of office", "out of the office", "out-of-office", "ooo:", "vacation",
+    "away from my mail",
+    "automatische antwort", "automatische antworten", "abwesenheit", "abwesend", "abwesenheitsnotiz", "réponse automatique",
+    "réponse auto", "absence du bureau", "absent du bureau", "message d'absence", "respuesta automática", "respuesta automatica",
+    "fuera de la oficina",
+    "resposta automática", "resposta automatica", "fora do escritório", "ausência temporária", "risposta automatica", "fuori sede",
+    "fuori ufficio", "automatisch antwoord", "automatische reactie", "automatisch bericht", "afwezig", "niet op kantoor", "autosvar",
+    "automatisk svar", "automatiskt svar",
+    "fraværsmeddelelse", "frånvaro", "fravær", "ikke til stede", "automaattinen vastaus", "poissa", "automatyczna odpowiedź",
+    "odpowiedź automatyczna", "poza biurem", "automatická odpověď", "automatická odpoveď", "mimo kancelář", "automatikus válasz",
+    "házon kívül", "răspuns automat",
+    "автоматический ответ", "автоответ", "автоматична відповідь", "автоматичен отговор", "αυτόματη απάντηση", "otomatik yanıt",
+    "otomatik cevap", "automatski odgovor", "samodejni odgovor", "automatinis atsakymas", "automātiskā atbilde", "automaatvastus",
+    "automatvastus",
+    "תשובה אוטומטית", "מענה אוטומטי", "رد تلقائي", "الرد التلقائي", "پاسخ خودکار", "自动答复", "自动回复", "自動回覆", "自動回復", "自動応答", "自動返信", "不在",
+    "자동 회신", "자동 응답", "자동회신", "부재중", "trả lời tự động", "balasan otomatis", "ตอบกลับอัตโนมัติ", "ตอบกลับโดยอัตโนมัติ",
+];
+
+/// How the subjects of mails begin that are passed on, in lower case.
+const PASSED_ON: &[&str] = &[
+    "fw:", "fwd:", "wg:", "tr:", "rv:", "enc:", "doorst:", "vs:", "vb:", "pd:", "i:", "továbbítás:", "转发:", "转发：", "轉寄:", "轉寄：",
+];
+
+/// The content, and whether it is that of a mail passed on.
+fn parts(mail: &Mail<'_>, incoming: &Incoming) -> (Vec<Part<'static>>, bool) {
+    let apart = incoming.text.is_some() || incoming.html.is_some() || !incoming.files.is_empty() || !incoming.elsewhere.is_empty();
     let own = |part: Option<&mail_parser::MessagePart<'_>>| match part.map(|p| &p.body) {
         Some(PartType::Html(html)) => Some(html.to_string()),
         _ => None,
@@ -207,16 +302,20 @@ fn parts(mail: &Mail<'_>, incoming: &Incoming) -> Vec<Part<'static>> {
         false => (mail.body_text(0).filter(|_| own(mail.text_part(0)).is_none()).map(|t| t.into_owned()), own(mail.html_part(0))),
     };
     let html = html.filter(|h| !h.trim().is_empty());
-    let full = text.filter(|t| !t.trim().is_empty()).or_else(|| Some(markup::from_html(html.as_deref()?, markup::Dialect::Plain)));
-    let mut parts = Vec::new();
+    let full = text.filter(|t| !t.trim().is_empty()).or_else(|| Some(pages::plain(html.as_deref()?)));
+    let (mut parts, mut forwarded) = (Vec::new(), false);
     // Words of any length are kept, but an event is no place for a book.
     let mut books = Vec::new();
     let html = html.and_then(|html| book(html, "message.html", "text/html", &mut books));
     if let Some(full) = full.filter(|f| !f.trim().is_empty()) {
         let full = full.replace("\r\n", "\n");
-        let new = incoming.stripped.as_deref().map(str::trim_end).filter(|s| !s.trim().is_empty()).unwrap_or_else(|| quote::fresh(&full)).to_owned();
-        let more = new.trim_end() != full.trim_end();
-        let new = text::shorten(&new, WORDS, Unit::Bytes);
+        // What stands under a few words that pass it on is what it is about.
+        let subject = mail.subject().unwrap_or_default().trim().to_lowercase();
+        forwarded = quote::passes_on(&full) || PASSED_ON.iter().any(|words| subject.starts_with(words));
+        let stripped = incoming.stripped.as_deref().map(str::trim_end).filter(|s| !s.trim().is_empty() && !forwarded);
+        let new = stripped.unwrap_or_else(|| if forwarded { full.trim_end() } else { quote::fresh(&full) }).to_owned();
+        let more = new.trim() != full.trim();
+        let new = text::shorten(new.trim_start_matches('\n'), WORDS, Unit::Bytes);
         let full = book(full, "message.txt", "text/plain", &mut books);
         parts.push(Part::Text(TextPart {
             text: new.into(),
@@ -226,17 +325,18 @@ fn parts(mail: &Mail<'_>, incoming: &Incoming) -> Vec<Part<'static>> {
         }));
     }
     parts.extend(books);
+    parts.extend(incoming.elsewhere.iter().cloned());
     if apart {
         parts.extend(incoming.files.iter().take(FILES).map(|f| file(f.filename.clone(), f.mime_type.clone(), f.bytes.clone())));
-        return parts;
+        return (parts, forwarded);
     }
     for part in mail.attachments().take(FILES) {
         let kind = part.content_type().map(|t| format!("{}/{}", t.ctype(), t.subtype().unwrap_or("octet-stream")).to_lowercase());
         let fallback = if part.is_message() { "message/rfc822" } else { "application/octet-stream" };
-        let name = part.attachment_name().map(|n| n.rsplit(['/', '\\']).next().unwrap_or(n).to_owned());
+        let name = part.attachment_name().map(str::to_owned);
         parts.push(file(name, kind.unwrap_or_else(|| fallback.to_owned()), part.contents().to_vec()));
     }
-    parts
+    (parts, forwarded)
 }
 
 /// Words that fit into an event; longer ones go into a file beside it.
@@ -250,6 +350,7 @@ fn book(words: String, name: &str, mime_type: &str, files: &mut Vec<Part<'static
 
 /// A file of the mail as the part it is.
 fn file(filename: Option<String>, mime_type: String, bytes: Vec<u8>) -> Part<'static> {
+    let filename = filename.map(|name| name.rsplit(['/', '\\']).next().unwrap_or_default().to_owned());
     let media = Media {
         size: Some(bytes.len() as u64),
         sha256: Some(crypto::hex(&crypto::sha256(&bytes)).into()),

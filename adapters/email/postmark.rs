@@ -47,6 +47,7 @@ fn bounce(kind: &str, details: &str, code: Option<i64>) -> Result<Reason, ()> {
         "AutoResponder" | "AddressChange" | "ChallengeVerification" | "Subscribe" | "Unsubscribe" | "OpenRelayTest" => return Err(()),
         "SpamComplaint" | "ManuallyDeactivated" | "Unconfirmed" => errors::opted_out(kind),
         "SpamNotification" | "VirusNotification" | "Blocked" | "DMARCPolicy" => errors::blocked("", details),
+        "Unknown" => errors::bounced("", details),
         _ => errors::bounced("5.1.1", details),
     };
     Ok(match code {
@@ -58,7 +59,7 @@ fn bounce(kind: &str, details: &str, code: Option<i64>) -> Result<Reason, ()> {
 /// A mail as the inbound stream posts it.
 pub(super) fn letter(body: &Object<'_>) -> Incoming {
     let text = |name: &str| body.words(name).map(|t| t.into_owned());
-    let to = text("OriginalRecipient");
+    let to = text("OriginalRecipient").or_else(|| body.objects("ToFull").first()?.words("Email").map(|to| to.into_owned()));
     if let Some(whole) = text("RawEmail") {
         return Incoming::whole(whole, None, to);
     }
@@ -73,17 +74,28 @@ pub(super) fn letter(body: &Object<'_>) -> Incoming {
         Some(name) => format!("\"{}\" <{email}>", name.replace(['"', '\\'], "")),
         None => email.into_owned(),
     });
-    let own = [("From", from.or_else(|| text("From"))), ("Subject", text("Subject")), ("Date", text("Date")), ("Cc", text("Cc"))];
+    let copies = body.objects("CcFull").iter().filter_map(|cc| Some(cc.words("Email")?.into_owned())).collect::<Vec<_>>().join(", ");
+    let copies = text("Cc").or(Some(copies).filter(|cc| !cc.is_empty()));
+    let own = [("From", from.or_else(|| text("From"))), ("Subject", text("Subject")), ("Date", text("Date")), ("Cc", copies), ("Reply-To", text("ReplyTo"))];
     let own: Vec<(String, String)> = own.into_iter().filter(|(name, _)| !named(name)).filter_map(|(n, v)| Some((n.to_owned(), v?))).collect();
     let id = (!named("Message-ID")).then(|| text("MessageID")).flatten().map(|id| ("Message-ID".to_owned(), format!("<{id}@mtasv.net>")));
     let files = body.objects("Attachments").into_iter().filter_map(|file| {
         Some(Attached {
             filename: file.words("Name").map(|n| n.into_owned()),
             mime_type: file.words("ContentType").map_or_else(|| "application/octet-stream".into(), |m| m.split(';').next().unwrap_or(&m).trim().to_owned()),
-            bytes: crypto::unbase64(&file.words("Content")?)?,
+            bytes: crypto::unbase64(&file.words("Content").or_else(|| file.words("Data"))?)?,
         })
     });
+    // Postmark's filter writes what it found in front of what the sender wrote.
+    let tests = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("X-Spam-Tests")).map(|(_, tests)| tests.to_uppercase());
+    let result = |rows: &[(&str, &'static str)]| {
+        let tests: Vec<&str> = tests.as_deref()?.split(',').map(str::trim).collect();
+        rows.iter().find(|(test, _)| tests.contains(test)).map(|(_, result)| (*result).into())
+    };
+    let spf = result(&[("SPF_PASS", "pass"), ("SPF_FAIL", "fail"), ("SPF_SOFTFAIL", "softfail"), ("SPF_NEUTRAL", "neutral"), ("SPF_NONE", "none")]);
+    let dkim = result(&[("DKIM_VALID", "pass"), ("DKIM_INVALID", "fail")]);
     Incoming {
+        authentication: (spf.is_some() || dkim.is_some()).then_some(Authentication { spf, dkim, dmarc: None }),
         files: files.collect(),
         mail: Incoming::header(headers.into_iter().chain(own).chain(id)),
         envelope_to: to,

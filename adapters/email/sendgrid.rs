@@ -2,7 +2,7 @@
 
 use super::errors;
 use super::inbound::{about, clicked, consent, other, receipt};
-use super::letter::{Attached, Incoming};
+use super::letter::{Attached, Incoming, decoded, provider_id};
 use crate::contract::event::*;
 use crate::contract::*;
 use crate::kit::{crypto, multipart::Piece, object::Object};
@@ -16,8 +16,9 @@ pub(super) fn event(event: &Object<'_>, parsed: &mut Parsed<'_>) {
     }
     let at = event.int("timestamp").map(Time::from_secs);
     // The id of the answer to our call, then a suffix for the recipient.
-    let id = text("sg_message_id");
-    let id = id.split('.').next().unwrap_or_default();
+    let (long, own) = (text("sg_message_id"), text("smtp-id"));
+    // Events of mails that were dropped may have the suffix alone; then the message id has it.
+    let id = long.split('.').next().filter(|id| !id.is_empty() && !id.starts_with("filter")).unwrap_or_else(|| provider_id(&own));
     let key = event.words("sg_event_id").map(|k| k.into_owned()).unwrap_or_else(|| crypto::fingerprint(&[id, &word, &who, &text("timestamp")]));
     let says = |state| receipt(id, Some(text("mid")), state, at, &who, &word);
     let body = match word.as_str() {
@@ -36,6 +37,13 @@ pub(super) fn event(event: &Object<'_>, parsed: &mut Parsed<'_>) {
         }
         "click" => clicked(&who, raw),
         "spamreport" | "unsubscribe" => consent(&who, ConsentState::OptedOut, "all", raw),
+        "account_status_change" => {
+            let change = text("type");
+            let bad = ["suspend", "ban", "deactivate", "warn"].iter().any(|word| change.contains(word));
+            let severity = if bad { Severity::Error } else { Severity::Info };
+            let words = format!("SendGrid changed the status of the account: {change}");
+            Body::Notice(Notice { kind: "account_status_changed".into(), severity, text: words.into(), raw: Some(raw) })
+        }
         "group_unsubscribe" => consent(&who, ConsentState::OptedOut, "marketing", raw),
         "group_resubscribe" => consent(&who, ConsentState::OptedIn, "marketing", raw),
         _ => other(&word, raw),
@@ -45,18 +53,29 @@ pub(super) fn event(event: &Object<'_>, parsed: &mut Parsed<'_>) {
 
 /// A mail as inbound parse posts it.
 pub(super) fn letter(pieces: Vec<Piece>) -> Incoming {
-    let text = |name: &str| pieces.iter().find(|p| p.name == name).map(Piece::text);
+    let charsets = pieces.iter().find(|p| p.name == "charsets").map(Piece::text).unwrap_or_default();
+    let charsets = Object::parse(&charsets).unwrap_or_default();
+    let text = |name: &str| pieces.iter().find(|p| p.name == name).map(|p| decoded(&p.value, charsets.words(name).as_deref()));
     let envelope = text("envelope").unwrap_or_default();
     let envelope = Object::parse(&envelope).unwrap_or_default();
     let from = envelope.words("from").map(|f| f.into_owned());
     let to = envelope.list("to").first().and_then(|raw| crate::kit::object::text(raw)).map(|t| t.into_owned());
     let dkim = text("dkim").map(|d| if d.contains("pass") { "pass" } else if d.contains("fail") { "fail" } else { "none" }.into());
-    let authentication = Some(Authentication { spf: text("SPF").map(Into::into), dkim, dmarc: None });
+    let spf = text("SPF").map(|spf| spf.to_lowercase().into());
+    let authentication = (spf.is_some() || dkim.is_some()).then_some(Authentication { spf, dkim, dmarc: None });
     if let Some(whole) = pieces.iter().find(|p| p.name == "email") {
         return Incoming { authentication, ..Incoming::whole(whole.value.clone(), from, to) };
     }
-    let mut mail = text("headers").unwrap_or_default().into_bytes();
-    mail.extend(b"\r\n\r\n");
+    let headers = text("headers").unwrap_or_default();
+    // What the header lacks stands in fields of its own.
+    let named = |name: &str| headers.lines().any(|line| line.get(..=name.len()).is_some_and(|start| start.trim_end_matches(':').eq_ignore_ascii_case(name)));
+    let missing = [("From", "from"), ("To", "to"), ("Cc", "cc"), ("Subject", "subject")].into_iter().filter(|(name, _)| !named(name));
+    let missing = missing.filter_map(|(name, field)| Some((name.to_owned(), text(field)?)));
+    let mut mail = headers.trim_end().as_bytes().to_vec();
+    if !mail.is_empty() {
+        mail.extend(b"\r\n");
+    }
+    mail.extend(Incoming::header(missing));
     let files = pieces.iter().filter(|p| p.name.starts_with("attachment") && p.filename.is_some());
     let files = files.map(|p| Attached {
         filename: p.filename.clone(),

@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::inbound::{self, about, clicked, consent, other, receipt};
-use super::letter::Incoming;
+use super::letter::{Incoming, elsewhere};
 use super::{Channel, errors};
 use crate::contract::event::*;
 use crate::contract::*;
@@ -41,15 +41,21 @@ pub(super) fn parse(channel: &Channel, envelope: &Object<'_>, parsed: &mut Parse
         "Notification" => {
             let message = text("Message");
             match Object::parse(&message) {
-                Some(message) => notification(channel, &message, &id, parsed),
-                None => parsed.leave("a notification without an object in it"),
+                Some(message) => notification(channel, &message, &id, at, parsed),
+                // SES tells in words that it may publish to the topic.
+                None if !message.trim().is_empty() => {
+                    let notice = Notice { kind: "topic_message".into(), severity: Severity::Info, text: message.trim().to_owned().into(), raw: None };
+                    parsed.events.push(about(id, "", at, Body::Notice(notice)));
+                }
+                None => parsed.leave("a notification without anything in it"),
             }
         }
         _ => parsed.leave("an SNS message of an unknown type"),
     }
 }
 
-fn notification(channel: &Channel, message: &Object<'_>, sns_id: &str, parsed: &mut Parsed<'_>) {
+/// What SES says, whoever handed it over under this id and at this time.
+pub(super) fn notification(channel: &Channel, message: &Object<'_>, sns_id: &str, published: Option<Time>, parsed: &mut Parsed<'_>) {
     let word = message.words("eventType").or_else(|| message.words("notificationType")).map(|w| w.into_owned()).unwrap_or_default();
     let mail = message.object("mail").unwrap_or_default();
     if word == "Received" {
@@ -57,6 +63,11 @@ fn notification(channel: &Channel, message: &Object<'_>, sns_id: &str, parsed: &
     }
     if word.is_empty() {
         return parsed.leave("a notification without its kind");
+    }
+    if word == "AmazonSnsSubscriptionSucceeded" {
+        let words = message.words("message").map_or_else(|| word.clone(), |w| w.into_owned());
+        let notice = Notice { kind: "topic_message".into(), severity: Severity::Info, text: words.into(), raw: None };
+        return parsed.events.push(about(sns_id.to_owned(), "", published, Body::Notice(notice)));
     }
     let id = mail.words("messageId").map(|id| id.into_owned()).unwrap_or_default();
     let ours = mail.object("tags").and_then(|tags| crate::kit::object::text(tags.list("mid").first()?).map(|t| t.into_owned()));
@@ -66,7 +77,7 @@ fn notification(channel: &Channel, message: &Object<'_>, sns_id: &str, parsed: &
         word => word.chars().take(1).flat_map(char::to_lowercase).chain(word.chars().skip(1)).collect(),
     };
     let detail = message.object(&field).unwrap_or_default();
-    let at = detail.words("timestamp").or_else(|| mail.words("timestamp")).and_then(|t| Time::parse(&t));
+    let at = detail.words("timestamp").or_else(|| mail.words("timestamp")).and_then(|t| Time::parse(&t)).or(published);
     let everybody = strings(&mail.list("destination"));
     let people: Vec<(String, Object<'_>)> = match word.as_str() {
         "Bounce" => objects(&detail, "bouncedRecipients"),
@@ -77,7 +88,9 @@ fn notification(channel: &Channel, message: &Object<'_>, sns_id: &str, parsed: &
     };
     let people = if people.is_empty() { everybody.into_iter().map(|who| (who, Object::default())).collect() } else { people };
     let people = if people.is_empty() { vec![(String::new(), Object::default())] } else { people };
-    let feedback = detail.words("feedbackId").map_or_else(|| sns_id.to_owned(), |f| f.into_owned());
+    // Without an envelope of SNS, what tells two deliveries apart is what happened when to which mail.
+    let bare = || format!("{id}/{}", at.map_or(0, |at| at.0));
+    let feedback = detail.words("feedbackId").map(|f| f.into_owned()).or_else(|| Some(sns_id.to_owned()).filter(|id| !id.is_empty())).unwrap_or_else(bare);
     for (who, person) in people {
         let says = |state| receipt(&id, ours.clone(), state, at, &who, &word);
         let raw = || detail.without(&[]);
@@ -88,12 +101,21 @@ fn notification(channel: &Channel, message: &Object<'_>, sns_id: &str, parsed: &
             "Bounce" => Body::Receipt(Receipt { error: Some(bounce(&detail, &person)), ..says(State::Failed) }),
             "Reject" | "Rendering Failure" => Body::Receipt(Receipt { error: Some(errors::rejected(&word)), ..says(State::Failed) }),
             "Click" => clicked(&who, raw()),
+            "Complaint" if detail.words("complaintFeedbackType").as_deref() == Some("not-spam") => other("Complaint/not-spam", raw()),
             "Complaint" => consent(&who, ConsentState::OptedOut, "all", raw()),
-            "Subscription" => consent(&who, ConsentState::OptedOut, "marketing", raw()),
+            "Subscription" => consent(&who, subscription(&detail), "marketing", raw()),
             _ => other(&word, message.without(&[])),
         };
         parsed.events.push(about(crypto::fingerprint(&[&feedback, &word, &who]), &who, at, body));
     }
+}
+
+/// Opted out of anything, or of nothing.
+fn subscription(detail: &Object<'_>) -> ConsentState {
+    let Some(now) = detail.object("newTopicPreferences") else { return ConsentState::OptedOut };
+    let topics = now.objects("topicSubscriptionStatus");
+    let out = now.flag("unsubscribeAll") || topics.iter().any(|topic| topic.words("subscriptionStatus").is_some_and(|s| s.eq_ignore_ascii_case("OptOut")));
+    if out || topics.is_empty() && !now.has("unsubscribeAll") { ConsentState::OptedOut } else { ConsentState::OptedIn }
 }
 
 fn strings(list: &[&RawValue]) -> Vec<String> {
@@ -117,20 +139,32 @@ fn bounce(detail: &Object<'_>, person: &Object<'_>) -> Reason {
     }
 }
 
-/// A mail that came in, whole, in the notification. One that lies in S3 is not fetched.
+/// A mail that came in, whole, in the notification. One that lies in S3 is not fetched: its header is here.
 fn received(channel: &Channel, message: &Object<'_>, mail: &Object<'_>, parsed: &mut Parsed<'_>) {
-    let Some(content) = message.words("content") else {
-        return parsed.leave("a mail whose content lies in S3: use the SNS action of the receipt rule");
-    };
     let receipt = message.object("receipt").unwrap_or_default();
-    let base64 = receipt.object("action").and_then(|a| a.words("encoding")).is_some_and(|e| e.eq_ignore_ascii_case("base64"));
-    let content = if base64 { crypto::unbase64(&content).unwrap_or_default() } else { content.into_owned().into_bytes() };
+    let action = receipt.object("action").unwrap_or_default();
+    let (from, to) = (mail.words("source").map(|s| s.into_owned()), strings(&receipt.list("recipients")).into_iter().next());
     let verdict = |name: &str| receipt.object(name).and_then(|v| v.words("status").map(|s| s.to_lowercase().into()));
-    let incoming = Incoming {
-        authentication: Some(Authentication { spf: verdict("spfVerdict"), dkim: verdict("dkimVerdict"), dmarc: verdict("dmarcVerdict") }),
-        ..Incoming::whole(content, mail.words("source").map(|s| s.into_owned()), strings(&receipt.list("recipients")).into_iter().next())
+    let authentication = Some(Authentication { spf: verdict("spfVerdict"), dkim: verdict("dkimVerdict"), dmarc: verdict("dmarcVerdict") });
+    let incoming = match message.words("content") {
+        Some(content) => {
+            let base64 = action.words("encoding").is_some_and(|e| e.eq_ignore_ascii_case("base64"));
+            Incoming::whole(if base64 { crypto::unbase64(&content).unwrap_or_default() } else { content.into_owned().into_bytes() }, from, to)
+        }
+        None => {
+            let field = |h: &Object<'_>| Some((h.words("name")?.into_owned(), h.words("value")?.into_owned()));
+            let reason = "the content of the mail lies in S3: use the SNS action of the receipt rule";
+            let part = elsewhere(Some("message.eml".into()), Some("message/rfc822".into()), None, reason);
+            Incoming {
+                mail: Incoming::header(mail.objects("headers").iter().filter_map(field)),
+                envelope_from: from,
+                envelope_to: to,
+                elsewhere: vec![part],
+                ..Incoming::default()
+            }
+        }
     };
-    inbound::take(channel, incoming, parsed);
+    inbound::take(channel, Incoming { authentication, ..incoming }, parsed);
 }
 
 #[cfg(test)]

@@ -62,9 +62,10 @@ impl Told {
     }
 }
 
-/// SMPP 3.4, section 5.2.28. `UNKNOWN` and `ACCEPTD` leave the outcome open.
+/// SMPP 3.4, section 5.2.28, with what 5.0 added in section 4.7.15. `UNKNOWN` and `ACCEPTD` leave the outcome open.
 fn state_of(state: u8) -> Option<(State, Option<&'static str>)> {
     Some(match state {
+        0 => (State::Sent, Some("scheduled")),
         1 => (State::Sent, Some("enroute")),
         2 => (State::Delivered, None),
         3 => (State::Failed, Some("expired")),
@@ -73,14 +74,19 @@ fn state_of(state: u8) -> Option<(State, Option<&'static str>)> {
         6 => (State::Sent, Some("accepted")),
         7 => (State::Sent, Some("unknown")),
         8 => (State::Failed, Some("rejected")),
+        9 => (State::Failed, Some("skipped")),
         _ => return None,
     })
 }
 
 /// A state by its word, whole, longer than it should be, or cut off.
 fn state_named(word: &str) -> Option<(State, Option<&'static str>)> {
-    const WORDS: [(&str, u8); 12] = [
+    const WORDS: [(&str, u8); 19] = [
+        ("SCHEDULED", 0),
+        ("SCHEDLD", 0),
         ("ENROUTE", 1),
+        ("BUFFERED", 1),
+        ("BUFFRED", 1),
         ("DELIVRD", 2),
         ("DELIVERED", 2),
         ("EXPIRED", 3),
@@ -88,10 +94,13 @@ fn state_named(word: &str) -> Option<(State, Option<&'static str>)> {
         ("UNDELIVERABLE", 5),
         ("UNDELIVERED", 5),
         ("FAILED", 5),
+        ("NOROUTE", 5),
         ("ACCEPTED", 6),
         ("ACCEPTD", 6),
         ("UNKNOWN", 7),
         ("REJECTED", 8),
+        ("REJECTD", 8),
+        ("SKIPPED", 9),
     ];
     let word = word.to_ascii_uppercase();
     if let Ok(number) = word.parse() {
@@ -99,14 +108,13 @@ fn state_named(word: &str) -> Option<(State, Option<&'static str>)> {
     }
     // Four letters tell them apart: DELI from DELE.
     let known = WORDS.iter().find(|(known, _)| word.len() >= 4 && (known.starts_with(&word) || word.starts_with(known)));
-    let misspelt = || (word == "REJECTD").then_some(8);
-    state_of(known.map(|(_, state)| *state).or_else(misspelt)?)
+    state_of(known.map(|(_, state)| *state)?)
 }
 
-/// The value behind `key:`, up to white space.
+/// The value behind `key:`, up to white space or what some write in its place.
 fn field(words: &str, key: &str) -> Option<String> {
     let value = rest(words, key)?;
-    value.split_whitespace().next().map(str::to_owned)
+    value.split(|c: char| c.is_whitespace() || matches!(c, ',' | ';')).next().filter(|value| !value.is_empty()).map(str::to_owned)
 }
 
 /// All that stands behind `key:`.
@@ -160,7 +168,14 @@ mod tests {
             ("id:77 stat:ACCEPTD", "77", State::Sent),
             ("id:77 stat:REJECTD err:404", "77", State::Failed),
             ("id:77 stat:8", "77", State::Failed),
-            ("id:77,stat:UNKNOWN", "77,stat:UNKNOWN", State::Sent),
+            ("id:77,stat:UNKNOWN", "77", State::Sent),
+            ("id:77;sub:001;stat:DELIVRD;err:000", "77", State::Delivered),
+            ("id:77 submit date:2611020915 done date:2611020915 stat:DELIVRD err:000 text:hi", "77", State::Delivered),
+            ("id:a29f6845555647139e5c8f3b817f2c9a sub:001 stat:DELIVRD err:000 text:", "a29f6845555647139e5c8f3b817f2c9a", State::Delivered),
+            ("id:77 stat:SCHEDLD", "77", State::Sent),
+            ("id:77 stat:BUFFRED", "77", State::Sent),
+            ("id:77 stat:SKIPPED err:000", "77", State::Failed),
+            ("id:77 stat:UNDELIV err:075 text:-PROFILE", "77", State::Failed),
             ("mid:5 id:77 stat:ENROUTE", "77", State::Sent),
         ];
         for (words, id, state) in spellings {
