@@ -1,7 +1,7 @@
 //! The gateway's dispatches, as whoever holds the socket hands them on: `{"op":0,"s":42,"t":"MESSAGE_CREATE","d":{...}}`.
 
 use super::inbound::{account, made, short, stamp};
-use super::{Channel, content, place};
+use super::{Channel, content, interaction, place};
 use crate::contract::event::*;
 use crate::contract::part::{Choice, ChoiceKind};
 use crate::contract::*;
@@ -16,8 +16,11 @@ const KNOWN: &[&str] = &[
     "PRESENCE_", "SOUNDBOARD_", "STAGE_", "SUBSCRIPTION_", "THREAD_", "USER_", "VOICE_", "WEBHOOKS_", "MESSAGE_POLL_VOTE_REMOVE", "RATE_LIMITED",
 ];
 
+/// What opens a socket: of no use to a reader, and nobody else's business.
+const SECRET: &[&str] = &["token", "session_id", "resume_gateway_url"];
+
 /// One dispatch.
-pub(super) fn dispatch<'a>(channel: &Channel, fields: &Object<'a>, parsed: &mut Parsed<'a>) -> Result<(), String> {
+pub(super) fn dispatch<'a>(channel: &Channel, fields: &Object<'a>, now: Time, parsed: &mut Parsed<'a>) -> Result<(), String> {
     let kind = fields.words("t").ok_or("a dispatch without a name")?;
     let raw = fields.raw("d").ok_or("a dispatch without data")?;
     let data = Object::parse(raw.get()).ok_or_else(|| format!("`{}` whose data is no object", short(&kind)))?;
@@ -25,10 +28,11 @@ pub(super) fn dispatch<'a>(channel: &Channel, fields: &Object<'a>, parsed: &mut 
     let peer = || content::peer(&data).unwrap_or_default();
     let provider = |kind: &Text<'a>| {
         let key = data.words("id").map(|id| format!("{kind}:{id}"));
-        let body = Body::Provider(ProviderEvent { provider_type: kind.clone(), raw: Raw::borrowed(raw) });
+        let body = Body::Provider(ProviderEvent { provider_type: kind.clone(), raw: object::without(raw, SECRET) });
         made(account.clone(), key, peer(), None, body)
     };
     let event = match &*kind {
+        "INTERACTION_CREATE" => return interaction::read_dispatched(channel, &data, now, parsed),
         "MESSAGE_CREATE" if !WRITTEN.contains(&data.int("type").unwrap_or_default()) => provider(&kind),
         "MESSAGE_CREATE" => content::received(channel, account.clone(), &data, raw)?,
         "MESSAGE_UPDATE" => content::edited(channel, account.clone(), &data, raw, None)?,
@@ -94,7 +98,7 @@ fn reaction<'a>(channel: &Channel, account: Text<'a>, data: &Object<'a>, fields:
     let count = fields.text("s").unwrap_or_default();
     let key = format!("{message_id}:{user}:{}:{kind}:{count}", emoji.words("id").or_else(|| name.clone()).unwrap_or_default());
     let action = if kind == "MESSAGE_REACTION_ADD" { ReactionAction::Added } else { ReactionAction::Removed };
-    let body = Reaction { from: who(data, &user), message_id, reaction: name, action };
+    let body = Reaction { from: who(data, &user), message_id, reaction: name.or_else(|| emoji.words("id")), action };
     Ok(Some(made(account, Some(key), content::peer(data).unwrap_or_default(), None, Body::Reaction(body))))
 }
 
