@@ -13,6 +13,9 @@ use crate::kit::object::Object;
 /// The beginning of every type.
 const PREFIX: &str = "google.workspace.chat.";
 
+/// The beginning of what is told of the subscription itself.
+const SUBSCRIPTION: &str = "google.workspace.events.subscription.v1.";
+
 pub(super) fn parse<'a>(message: &Object<'a>, parsed: &mut Parsed<'a>) -> Result<(), String> {
     let about = message.object("attributes").unwrap_or_default();
     let kind = about.words("ce-type").ok_or("a pushed event without `ce-type`")?;
@@ -28,7 +31,6 @@ pub(super) fn parse<'a>(message: &Object<'a>, parsed: &mut Parsed<'a>) -> Result
         [space, "spaces"] => Some(format!("spaces/{space}")),
         _ => None,
     };
-    let word = kind.strip_prefix(PREFIX).ok_or_else(|| format!("a pushed event of the unknown type `{}`", short(&kind)))?;
     let made = |key: Option<String>, peer: String, body: Body<'static>| Event {
         account: None,
         key: key.map(Into::into),
@@ -37,6 +39,11 @@ pub(super) fn parse<'a>(message: &Object<'a>, parsed: &mut Parsed<'a>) -> Result
         time,
         body,
     };
+    if let Some(change) = kind.strip_prefix(SUBSCRIPTION) {
+        parsed.events.push(made(id, String::new(), Body::Notice(subscription(change, &data))));
+        return Ok(());
+    }
+    let word = kind.strip_prefix(PREFIX).ok_or_else(|| format!("a pushed event of the unknown type `{}`", short(&kind)))?;
     let place = space.as_deref().map(address).unwrap_or_default();
     // Several of a kind may come in one event.
     let one = |name: &str| data.object(name).map(|o| vec![o]).unwrap_or_else(|| data.objects(&format!("{name}s")).iter().filter_map(|o| o.object(name)).collect());
@@ -112,6 +119,17 @@ pub(super) fn parse<'a>(message: &Object<'a>, parsed: &mut Parsed<'a>) -> Result
         unknown => return Err(format!("a pushed event of the unknown type `{}`", short(unknown))),
     }
     if parsed.events.is_empty() { Err("a pushed event without content".into()) } else { Ok(()) }
+}
+
+/// News of the subscription that brings these events.
+fn subscription(change: &str, data: &Object<'_>) -> Notice<'static> {
+    let (kind, severity, text) = match change {
+        "suspended" => ("subscription_suspended", Severity::Error, "The subscription to Workspace events is suspended: nothing comes until it is reactivated."),
+        "expired" => ("subscription_expired", Severity::Error, "The subscription to Workspace events has expired: make a new one."),
+        "expirationReminder" => ("subscription_expiring", Severity::Warning, "The subscription to Workspace events expires soon: renew it."),
+        _ => ("subscription_changed", Severity::Info, "The subscription to Workspace events has changed."),
+    };
+    Notice { kind: kind.into(), severity, text: text.into(), raw: Some(data.without(&[])) }
 }
 
 /// The same value, owing nothing to what it was read from.

@@ -43,7 +43,7 @@ fn addon<'a>(fields: &Object<'a>, chat: &Object<'a>, parsed: &mut Parsed<'a>) ->
     let (kind, raw) = found.ok_or("a `chat` event without a payload")?;
     let payload = Object::parse(raw.get()).ok_or_else(|| format!("`{}` is not an object", short(kind)))?;
     let scene = Scene {
-        user: chat.object("user"),
+        user: chat.object("user").or_else(|| payload.object("user")),
         space: payload.object("space").or_else(|| payload.object("message")?.object("space")).unwrap_or_default(),
         message: payload.raw("message"),
         time: chat.text("eventTime"),

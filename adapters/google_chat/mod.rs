@@ -5,6 +5,8 @@
 //! address. A space is `gchat:spaces/S`, a thread stands behind `#`, a person is `gchat:users/U`.
 //!
 //! Checked against `google-auth` (`tests/sdks/python/check_google_chat.py`): the twin's proofs, and its login on the twin.
+//!
+//! Events of Google's documentation, and those recorded in the tests of Rasa and the Chat SDK, were read on 2026-11-29.
 
 mod cards;
 mod checks;
