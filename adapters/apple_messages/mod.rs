@@ -2,6 +2,8 @@
 //!
 //! A customer's address is the opaque id (`apple:urn:mbid:...`). They write first; invitations, which Apple approves, are
 //! templates to `tel:+1...`.
+//!
+//! Messages of Apple's samples of 2025 and of the documentation of Sunshine Conversations were read on 2026-11-29.
 
 mod errors;
 mod facts;
