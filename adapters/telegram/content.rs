@@ -1,5 +1,7 @@
 //! What a Telegram message holds: people, groups, parts, and the service messages among them.
 
+use serde_json::value::RawValue;
+
 use super::inbound::Update;
 use super::{Channel, address};
 use crate::contract::event::*;
@@ -130,9 +132,9 @@ impl<'m, 'a> Message<'m, 'a> {
             adapter::keep(&mut extra, "write_access_allowed", self.fields.kept("write_access_allowed"));
             Body::Followed(Follow { from: self.sender(), extra, ..Follow::default() })
         } else {
-            let named = SERVICE.iter().find(|(name, _)| self.fields.has(name)).map(|&(name, word)| (Text::from(name), Text::from(word)));
+            let named = SERVICE.iter().find(|(name, _)| self.fields.raw(name).is_some_and(is_told)).map(|&(name, word)| (Text::from(name), Text::from(word)));
             let other = |name: &str| SERVICE_NAMES.iter().any(|n| name == *n || n.ends_with('_') && name.starts_with(n));
-            let unnamed = || self.fields.0.iter().find(|(name, _)| other(name)).map(|(name, _)| (name.clone(), name.clone()));
+            let unnamed = || self.fields.0.iter().find(|(name, raw)| other(name) && is_told(raw)).map(|(name, _)| (name.clone(), name.clone()));
             let (name, change) = named.or_else(unnamed)?;
             let Some(group) = group(self.chat) else { return Some(vec![update.provider()]) };
             let mut extra = Extra::default();
@@ -261,12 +263,17 @@ impl<'m, 'a> Message<'m, 'a> {
         let shown = |name: &str| TOLD.contains(&name) || CONTENT.contains(&name);
         let kept = |name: &str| parts.iter().any(|part| matches!(part, Part::Unsupported(u) if u.provider_type == name));
         for (name, raw) in &self.fields.0 {
-            if !shown(name) && !kept(name) && raw.get() != "null" {
+            if !shown(name) && !kept(name) && is_told(raw) {
                 extra.push(name.clone(), Raw::borrowed(raw));
             }
         }
         extra
     }
+}
+
+/// Whether a field says anything: libraries that hand updates on write out what was absent.
+pub(super) fn is_told(raw: &RawValue) -> bool {
+    !matches!(raw.get(), "null" | "false" | "[]")
 }
 
 /// A user or a chat as a person.

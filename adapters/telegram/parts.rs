@@ -1,6 +1,6 @@
 //! What a message says, as parts: words, files, and things that are neither.
 
-use super::content::{Message, TOLD, full_name};
+use super::content::{Message, TOLD, full_name, is_told};
 use crate::contract::part::*;
 use crate::contract::*;
 use crate::kit::object::Object;
@@ -48,7 +48,7 @@ impl<'a> Message<'_, 'a> {
         // Content of a known name is here only when its type was strange: it is kept like the unknown.
         let captioned = self.fields.words("caption").is_some();
         let known = |name: &str| TOLD.contains(&name) || ATTRIBUTES.contains(&name) || captioned && name == "caption";
-        match self.fields.0.iter().find(|(name, raw)| !known(name) && raw.get() != "null") {
+        match self.fields.0.iter().find(|(name, raw)| !known(name) && is_told(raw)) {
             Some((name, raw)) => Some(Part::unsupported(name.clone(), Some(Raw::borrowed(raw)))),
             None if captioned => None,
             None => Some(Part::unsupported("empty", None)),
@@ -142,7 +142,7 @@ impl<'a> Message<'_, 'a> {
                 }));
             }
         }
-        let (name, raw) = fields.0.iter().find(|(name, _)| OTHER.contains(&&**name))?;
+        let (name, raw) = fields.0.iter().find(|(name, raw)| OTHER.contains(&&**name) && is_told(raw))?;
         Some(Part::unsupported(name.clone(), Some(Raw::borrowed(raw))))
     }
 
