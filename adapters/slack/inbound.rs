@@ -14,7 +14,7 @@ use crate::kit::object::{self, Object};
 const KNOWN: &[&str] = &[
     "agent_", "app_context_changed", "app_requested", "app_installed", "app_deleted", "assistant_thread_", "call_rejected", "channel_history_changed", "channel_shared",
     "channel_unshared", "channel_id_changed", "channel_left", "dnd_", "email_domain_changed", "emoji_changed", "file_", "function_executed",
-    "grid_migration_", "group_history_changed", "group_open", "group_close", "im_", "invite_requested", "link_shared", "message_metadata_",
+    "grid_migration_", "group_history_changed", "group_open", "group_close", "group_left", "goodbye", "external_org_migration_", "im_", "invite_requested", "link_shared", "message_metadata_",
     "pin_", "resources_", "scope_", "shared_channel_invite_", "star_", "subteam_", "team_access_", "team_domain_change", "team_rename",
     "user_huddle_changed", "user_resource_", "user_status_changed", "workflow_", "workflow_step_execute", "entity_details_requested", "message.",
 ];
