@@ -71,6 +71,7 @@ fn parts<'a>(activity: &Activity<'_, 'a>) -> Vec<Part<'a>> {
             _ => parts.push(Part::unsupported(kind, Some(Raw::borrowed(raw)))),
         }
     }
+    parts.extend(place(fields));
     if parts.is_empty() {
         // A picture or words that stand in the HTML alone.
         if let Some(html) = html {
@@ -91,6 +92,21 @@ fn parts<'a>(activity: &Activity<'_, 'a>) -> Vec<Part<'a>> {
         parts.push(Part::unsupported("message", Some(Raw(Cow::Borrowed(activity.raw)))).without_secrets(fields));
     }
     parts
+}
+
+/// A place, which the Bot Framework's activities tell as an entity.
+fn place<'a>(fields: &Object<'a>) -> Option<Part<'a>> {
+    let entities = fields.objects("entities");
+    let kind = |entity: &Object<'a>| entity.text("type").unwrap_or_default();
+    let entity = entities.into_iter().find(|entity| matches!(&*kind(entity), "Place" | "GeoCoordinates"))?;
+    let point = entity.object("geo").unwrap_or_else(|| entity.clone());
+    Some(Part::Location(Location {
+        latitude: point.float("latitude")?,
+        longitude: point.float("longitude")?,
+        name: entity.words("name").or_else(|| point.words("name")),
+        address: entity.words("address"),
+        live_until: None,
+    }))
 }
 
 /// What a card brought: a pick, or the fields of a form.
