@@ -72,7 +72,11 @@ fn attached<'a>(attachment: &Object<'a>) -> Option<Part<'a>> {
         let [longitude, latitude] = numbers.as_slice() else { return None };
         return Some(Part::Location(Location { latitude: *latitude, longitude: *longitude, ..Location::default() }));
     }
-    let media = attachment.object("media")?;
+    file(&attachment.object("media")?)
+}
+
+/// A picture or a film, of a message or a post.
+pub(super) fn file<'a>(media: &Object<'a>) -> Option<Part<'a>> {
     let part = |url: Option<Text<'a>>, mime: Option<Text<'a>>| {
         let source = url.map(|url| MediaRef { id: String::new(), url: Some(url.into_owned()), expires_at: None });
         let status = if source.is_some() { MediaStatus::Pending } else { MediaStatus::Unavailable };
@@ -82,7 +86,7 @@ fn attached<'a>(attachment: &Object<'a>) -> Option<Part<'a>> {
     let kind = media.words("type").or_else(|| picture().map(|_| Cow::Borrowed("photo")));
     Some(match &*kind? {
         "photo" => Part::Image(part(picture(), None)),
-        "video" | "animated_gif" => match best(&media) {
+        "video" | "animated_gif" => match best(media) {
             Some((url, mime)) => Part::Video(part(Some(url), mime)),
             None => Part::Video(part(None, None)),
         },

@@ -36,6 +36,11 @@ pub(super) fn read<'a>(post: &Object<'a>, account: &str, users: &[Object<'a>]) -
     let text = long("extended_tweet", "full_text").or_else(|| long("note_tweet", "text"));
     let text = text.or_else(|| post.words("full_text")).or_else(|| post.words("text"))?;
     let text = super::message::plain(text);
+    // Of several pictures the plain entities tell the first alone.
+    let files = |name: &str| post.object(name).map(|entities| entities.objects("media")).filter(|files| !files.is_empty());
+    let files = files("extended_entities").or_else(|| files("entities")).unwrap_or_default();
+    let mut parts = vec![Part::text(text)];
+    parts.extend(files.iter().filter_map(super::message::file));
     let answered = post.words("in_reply_to_status_id_str").or_else(|| reference("replied_to"));
     let user = inline.or_else(|| users.iter().find(|user| number(user).as_ref() == Some(&author)).cloned()).unwrap_or_default();
     let from = Person {
@@ -49,7 +54,7 @@ pub(super) fn read<'a>(post: &Object<'a>, account: &str, users: &[Object<'a>]) -
     let message = Message {
         id: id.clone(),
         sent_at: time,
-        parts: vec![Part::text(text)],
+        parts,
         reply_to: answered.clone().map(|id| ReplyTo { id: Some(id), ..ReplyTo::default() }),
         visibility: Some(Cow::Borrowed("public")),
         ..Message::default()
