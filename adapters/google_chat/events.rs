@@ -18,10 +18,20 @@ const SUBSCRIPTION: &str = "google.workspace.events.subscription.v1.";
 
 pub(super) fn parse<'a>(message: &Object<'a>, parsed: &mut Parsed<'a>) -> Result<(), String> {
     let about = message.object("attributes").unwrap_or_default();
-    let kind = about.words("ce-type").ok_or("a pushed event without `ce-type`")?;
     let bytes = crypto::unbase64(&message.text("data").unwrap_or_default()).ok_or("a pushed event whose data is no base64")?;
     let text = String::from_utf8(bytes).map_err(|_| "a pushed event whose data is not UTF-8")?;
     let data = Object::parse(&text).ok_or("a pushed event whose data is no object")?;
+    let Some(kind) = about.words("ce-type") else {
+        // An app whose connection is Pub/Sub has its interaction events there.
+        let mut inside = Parsed::default();
+        super::inbound::interaction(&data, &mut inside)?;
+        for event in &inside.events {
+            if let Some(event) = carried(event) {
+                parsed.events.push(event);
+            }
+        }
+        return Ok(());
+    };
     let time = about.text("ce-time").and_then(|t| Time::parse(&t));
     let id = about.words("ce-id").or_else(|| message.words("messageId")).map(|id| id.into_owned());
     let subject = about.text("ce-subject").unwrap_or_default();
@@ -135,6 +145,27 @@ fn subscription(change: &str, data: &Object<'_>) -> Notice<'static> {
 /// The same value, owing nothing to what it was read from.
 fn owned<T: Serialize, U: DeserializeOwned>(value: &T) -> Option<U> {
     serde_json::from_value(serde_json::to_value(value).ok()?).ok()
+}
+
+/// An interaction event that owes nothing to the text it was unpacked into.
+fn carried(event: &Event<'_>) -> Option<Event<'static>> {
+    let body = match &event.body {
+        Body::Received(received) => Body::Received(Received { message: kept(&received.message)?, ..owned(received)? }),
+        Body::Followed(follow) => Body::Followed(owned(follow)?),
+        Body::Unfollowed(follow) => Body::Unfollowed(owned(follow)?),
+        Body::GroupUpdated(update) => Body::GroupUpdated(owned(update)?),
+        Body::Provider(provider) => Body::Provider(owned(provider)?),
+        _ => return None,
+    };
+    let copy = |text: &Text<'_>| Text::Owned(text.to_string());
+    Some(Event {
+        account: event.account.as_ref().map(copy),
+        key: event.key.as_ref().map(copy),
+        medium: copy(&event.medium),
+        peer: copy(&event.peer),
+        time: event.time,
+        body,
+    })
 }
 
 /// A message that owes nothing; the handles of its files are not written and so are carried over.

@@ -19,16 +19,23 @@ pub(super) fn parse<'a>(hook: &Verified<'a>) -> Parsed<'a> {
         parsed.leave("the body is not a JSON object");
         return parsed;
     };
-    let pushed = fields.object("message").filter(|message| message.has("data") && message.has("attributes"));
-    let done = match (fields.object("chat"), pushed) {
-        (Some(chat), _) => addon(&fields, &chat, &mut parsed),
-        (None, Some(message)) => events::parse(&message, &mut parsed),
-        (None, None) => classic::parse(&fields, &mut parsed),
+    let pushed = fields.object("message").filter(|message| message.has("data") && (message.has("attributes") || message.has("messageId")));
+    let done = match pushed {
+        Some(message) => events::parse(&message, &mut parsed),
+        None => interaction(&fields, &mut parsed),
     };
     if let Err(reason) = done {
         parsed.leave(reason);
     }
     parsed
+}
+
+/// An interaction event in either format.
+pub(super) fn interaction<'a>(fields: &Object<'a>, parsed: &mut Parsed<'a>) -> Result<(), String> {
+    match fields.object("chat") {
+        Some(chat) => addon(fields, &chat, parsed),
+        None => classic::parse(fields, parsed),
+    }
 }
 
 /// A provider's word, cut where it is too long for a sentence.

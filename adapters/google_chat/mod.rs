@@ -2,7 +2,8 @@
 //!
 //! Events come in one of two formats, each with a token of its own: a setting says which. What the interaction events do
 //! not tell (edits, deletions, reactions) comes through the Workspace Events API and a push subscription to the same
-//! address. A space is `gchat:spaces/S`, a thread stands behind `#`, a person is `gchat:users/U`.
+//! address; the interaction events of an app that is connected by Pub/Sub may be pushed there too. A space is
+//! `gchat:spaces/S`, a thread stands behind `#`, a person is `gchat:users/U`.
 //!
 //! Checked against `google-auth` (`tests/sdks/python/check_google_chat.py`): the twin's proofs, and its login on the twin.
 //!
