@@ -7,8 +7,8 @@
 //! Checked against `discord-interactions` and `@discordjs/rest` (`tests/sdks/discord.mjs`): the twin's signatures, the client and
 //! its errors on the twin.
 //!
-//! Interactions and events of Discord's documentation, and those recorded in the tests of the Chat SDK, were read on
-//! 2026-11-29.
+//! Webhook events of Discord's documentation, and interactions and dispatches recorded in the tests of the Chat SDK,
+//! were read on 2026-11-29.
 
 mod checks;
 mod components;
