@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::Channel;
 use crate::contract::*;
+use crate::kit::object::Object;
 use crate::kit::{address, aes, crypto};
 
 /// What is needed to get a file: it works like a credential and stays in the gateway.
@@ -21,16 +22,25 @@ pub(super) struct Sealed {
     pub bid: Option<String>,
 }
 
-/// Asks where the file is.
+/// The checksum of a file in base64, as asking for the file wants it; some deliveries bring it in hex alone.
+pub(super) fn signature(file: &Object<'_>) -> String {
+    let hex = || {
+        let hex = file.words("signature")?;
+        let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+        let bytes: Option<Vec<u8>> = hex.as_bytes().chunks(2).map(byte).collect();
+        Some(bytes.map_or_else(|| hex.to_string(), |bytes| crypto::base64(&bytes)))
+    };
+    file.words("signature-base64").map(|text| text.into_owned()).or_else(hex).unwrap_or_default()
+}
+
+/// Asks where the file is. The names of the headers are those of Apple's own samples of 2025.
 pub(super) fn fetch(channel: &Channel, media: &MediaRef, cx: &Context<'_>) -> Option<Call> {
     let handle: Sealed = serde_json::from_str(&media.id).ok()?;
-    // Apple's sample sends the signature in upper-case hex.
-    let signature = crypto::unbase64(&handle.signature).map_or_else(|| handle.signature.clone(), |bytes| crypto::hex(&bytes).to_uppercase());
     let call = Call::get(format!("{}/preDownload", channel.base))
         .header("source-id", &*channel.settings.business_id)
-        .header("url", &*handle.url)
-        .header("owner", &*handle.owner)
-        .header("signature", signature)
+        .header("mmcs-url", &*handle.url)
+        .header("mmcs-owner", &*handle.owner)
+        .header("mmcs-signature", &*handle.signature)
         .then(media.id.clone());
     Some(channel.authorised(call, cx))
 }
@@ -80,6 +90,15 @@ pub(super) fn decrypt(key: &str, bytes: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_signature_is_base64_however_it_came() {
+        let read = |json: &str| signature(&Object::parse(json).expect("an object"));
+        assert_eq!(read(r#"{"signature":"018C"}"#), "AYw=");
+        assert_eq!(read(r#"{"signature":"018C","signature-base64":"AYx="}"#), "AYx=");
+        assert_eq!(read(r#"{"signature":"not hex"}"#), "not hex");
+        assert_eq!(read("{}"), "");
+    }
 
     #[test]
     fn the_published_vector_holds() {

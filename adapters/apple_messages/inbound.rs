@@ -122,12 +122,11 @@ fn written(message: &Object<'_>) -> Vec<Part<'static>> {
 fn attached(attachment: &Object<'_>) -> Part<'static> {
     let mime = own(attachment, "mimeType");
     let word = |name: &str| attachment.words(name).map(|text| text.into_owned()).unwrap_or_default();
-    let signature = attachment.words("signature-base64").or_else(|| attachment.words("signature")).map(|s| s.into_owned());
     let handle = files::Sealed {
         url: word("url"),
         owner: word("owner"),
         key: word("key"),
-        signature: signature.unwrap_or_default(),
+        signature: files::signature(attachment),
         mime: mime.as_ref().map(|m| m.to_string()),
         bid: None,
     };

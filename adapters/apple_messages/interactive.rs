@@ -87,12 +87,11 @@ fn paid(payment: &Object<'_>) -> Part<'static> {
 /// A large answer is a file of its own: JSON, once it was fetched, decrypted and unpacked.
 fn large(reference: &Object<'_>) -> Part<'static> {
     let word = |name: &str| reference.words(name).map(|text| text.into_owned()).unwrap_or_default();
-    let signature = reference.words("signature-base64").or_else(|| reference.words("signature")).map(|s| s.into_owned());
     let handle = files::Sealed {
         url: word("url"),
         owner: word("owner"),
         key: word("key"),
-        signature: signature.unwrap_or_default(),
+        signature: files::signature(reference),
         mime: Some("application/json".into()),
         bid: Some(word("bid")),
     };

@@ -2,6 +2,9 @@
 //!
 //! A customer's address is the opaque id (`apple:urn:mbid:...`). They write first; invitations, which Apple approves, are
 //! templates to `tel:+1...`.
+//!
+//! The fields that Apple's samples of 2025, courier and the documentation of Sunshine Conversations name were checked
+//! on 2026-11-29; no recorded delivery was found.
 
 mod errors;
 mod facts;

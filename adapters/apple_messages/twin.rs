@@ -169,9 +169,9 @@ impl Twin {
         match request.path.rsplit('/').next() {
             Some("message") => self.message(request, &header),
             Some("preDownload") => {
-                let file = header("url").rsplit('/').next().unwrap_or_default().to_owned();
-                let hex = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b));
-                need(self.files.contains(&file) && header("owner") == format!("{file}.owner") && hex(&header("signature")))?;
+                let file = header("mmcs-url").rsplit('/').next().unwrap_or_default().to_owned();
+                let signed = crypto::unbase64(&header("mmcs-signature")).is_some_and(|bytes| !bytes.is_empty());
+                need(self.files.contains(&file) && header("mmcs-owner") == format!("{file}.owner") && signed)?;
                 Ok(Reply::json(200, &json!({ "download-url": format!("https://cvws.icloud-content.com/content/{file}") })).into())
             }
             Some("decodePayload") => {

@@ -36,7 +36,8 @@ pub(super) fn person<'a>(user: &Object<'a>, member: Option<&Object<'a>>) -> Opti
 
 /// The conversation of a message.
 pub(super) fn peer(fields: &Object<'_>) -> Option<String> {
-    fields.words("channel_id").or_else(|| fields.words("lobby_id")).map(|id| place::channel(&id))
+    let channel = || fields.object("channel").and_then(|channel| channel.words("id"));
+    fields.words("channel_id").or_else(|| fields.words("lobby_id")).or_else(channel).map(|id| place::channel(&id))
 }
 
 /// Whether an application or a webhook wrote it: an answer could go round for ever.
@@ -78,7 +79,9 @@ pub(super) fn edited<'a>(channel: &Channel, account: Text<'a>, fields: &Object<'
     let at = stamp(fields.text("edited_timestamp"));
     let stamp = fields.text("edited_timestamp").unwrap_or_default();
     let when = at.or(time);
-    let person = author(fields).filter(|_| at.is_some() && !automatic(fields));
+    // Between accounts that exist in the game only, no message tells when it was changed; nor are there links to unfurl.
+    let changed = at.is_some() || time.is_some() && fields.has("recipient_id");
+    let person = author(fields).filter(|_| changed && !automatic(fields));
     let body = match person {
         Some(from) => Body::Edited(Edited { from, message: message(channel, fields, raw), message_id: id.clone(), extra: extra(fields) }),
         None => Body::Provider(ProviderEvent { provider_type: "message_update".into(), raw: Raw::borrowed(raw) }),
@@ -146,7 +149,8 @@ pub(super) fn attachment<'a>(file: &Object<'a>, voice: bool) -> Option<Part<'a>>
         let (_, ex) = url.query_pairs().find(|(name, _)| name == "ex")?;
         i64::from_str_radix(&ex, 16).ok().map(Time::from_secs)
     });
-    let mime = file.words("content_type");
+    // Older deliveries name no type; then the file's name is all there is to tell a picture from a paper.
+    let mime = file.words("content_type").or_else(|| Some(usual(&file.words("filename")?)?.into()));
     let media = Media {
         mime_type: mime.clone(),
         size: file.int("size").and_then(|n| u64::try_from(n).ok()),
@@ -165,6 +169,25 @@ pub(super) fn attachment<'a>(file: &Object<'a>, voice: bool) -> Option<Part<'a>>
         Some("video") => Part::Video(part),
         Some("audio") => Part::Audio(part),
         _ => Part::File(part),
+    })
+}
+
+/// The type of the files people send most, by the ending of their names.
+fn usual(filename: &str) -> Option<&'static str> {
+    let (_, ending) = filename.rsplit_once('.')?;
+    Some(match ending.to_ascii_lowercase().as_str() {
+        "png" => "image/png",
+        "jpg" | "jpeg" => "image/jpeg",
+        "gif" => "image/gif",
+        "webp" => "image/webp",
+        "mp4" => "video/mp4",
+        "mov" => "video/quicktime",
+        "webm" => "video/webm",
+        "mp3" => "audio/mpeg",
+        "ogg" => "audio/ogg",
+        "wav" => "audio/wav",
+        "pdf" => "application/pdf",
+        _ => return None,
     })
 }
 

@@ -1,7 +1,9 @@
 //! The gateway's dispatches, as whoever holds the socket hands them on: `{"op":0,"s":42,"t":"MESSAGE_CREATE","d":{...}}`.
 
+use serde_json::value::RawValue;
+
 use super::inbound::{account, made, short, stamp};
-use super::{Channel, content, place};
+use super::{Channel, content, interaction, place};
 use crate::contract::event::*;
 use crate::contract::part::{Choice, ChoiceKind};
 use crate::contract::*;
@@ -16,20 +18,42 @@ const KNOWN: &[&str] = &[
     "PRESENCE_", "SOUNDBOARD_", "STAGE_", "SUBSCRIPTION_", "THREAD_", "USER_", "VOICE_", "WEBHOOKS_", "MESSAGE_POLL_VOTE_REMOVE", "RATE_LIMITED",
 ];
 
-/// One dispatch.
-pub(super) fn dispatch<'a>(channel: &Channel, fields: &Object<'a>, parsed: &mut Parsed<'a>) -> Result<(), String> {
-    let kind = fields.words("t").ok_or("a dispatch without a name")?;
-    let raw = fields.raw("d").ok_or("a dispatch without data")?;
-    let data = Object::parse(raw.get()).ok_or_else(|| format!("`{}` whose data is no object", short(&kind)))?;
+/// What opens a socket: of no use to a reader, and nobody else's business.
+const SECRET: &[&str] = &["token", "session_id", "resume_gateway_url"];
+
+/// One dispatch: its name, its data, and what tells it from another of the same.
+pub(super) struct Dispatch<'a> {
+    kind: Text<'a>,
+    raw: &'a RawValue,
+    count: Text<'a>,
+}
+
+impl<'a> Dispatch<'a> {
+    /// In the socket's own words, or as `{"type":"GATEWAY_MESSAGE_CREATE","timestamp":...,"data":{...}}`, which is how Vercel's Chat SDK
+    /// hands dispatches on.
+    pub fn of(fields: &Object<'a>) -> Option<Self> {
+        let told = |name: &str, data: &str, count: &str| {
+            Some(Self { kind: fields.words(name)?, raw: fields.raw(data)?, count: fields.text(count).unwrap_or_default() })
+        };
+        let handed = told("type", "data", "timestamp").and_then(|d| Some(Self { kind: d.kind.strip_prefix("GATEWAY_")?.to_owned().into(), ..d }));
+        told("t", "d", "s").or(handed)
+    }
+}
+
+/// Says what a dispatch means.
+pub(super) fn dispatch<'a>(channel: &Channel, dispatch: &Dispatch<'a>, now: Time, parsed: &mut Parsed<'a>) -> Result<(), String> {
+    let Dispatch { kind, raw, .. } = dispatch;
+    let data = Object::parse(raw.get()).ok_or_else(|| format!("`{}` whose data is no object", short(kind)))?;
     let account = account(channel, &Object::default());
     let peer = || content::peer(&data).unwrap_or_default();
     let provider = |kind: &Text<'a>| {
         let key = data.words("id").map(|id| format!("{kind}:{id}"));
-        let body = Body::Provider(ProviderEvent { provider_type: kind.clone(), raw: Raw::borrowed(raw) });
+        let body = Body::Provider(ProviderEvent { provider_type: kind.clone(), raw: object::without(raw, SECRET) });
         made(account.clone(), key, peer(), None, body)
     };
-    let event = match &*kind {
-        "MESSAGE_CREATE" if !WRITTEN.contains(&data.int("type").unwrap_or_default()) => provider(&kind),
+    let event = match &**kind {
+        "INTERACTION_CREATE" => return interaction::read_dispatched(channel, &data, now, parsed),
+        "MESSAGE_CREATE" if !WRITTEN.contains(&data.int("type").unwrap_or_default()) => provider(kind),
         "MESSAGE_CREATE" => content::received(channel, account.clone(), &data, raw)?,
         "MESSAGE_UPDATE" => content::edited(channel, account.clone(), &data, raw, None)?,
         "MESSAGE_DELETE" | "MESSAGE_DELETE_BULK" => {
@@ -43,7 +67,7 @@ pub(super) fn dispatch<'a>(channel: &Channel, fields: &Object<'a>, parsed: &mut 
             }
             return Ok(());
         }
-        "MESSAGE_REACTION_ADD" | "MESSAGE_REACTION_REMOVE" => reaction(channel, account.clone(), &data, fields, &kind)?.unwrap_or_else(|| provider(&kind)),
+        "MESSAGE_REACTION_ADD" | "MESSAGE_REACTION_REMOVE" => reaction(channel, account.clone(), &data, dispatch)?.unwrap_or_else(|| provider(kind)),
         "MESSAGE_POLL_VOTE_ADD" => vote(channel, account.clone(), &data)?,
         "TYPING_START" => {
             let user = data.words("user_id").ok_or("typing without a user")?;
@@ -54,7 +78,7 @@ pub(super) fn dispatch<'a>(channel: &Channel, fields: &Object<'a>, parsed: &mut 
             made(account.clone(), key, peer(), time, Body::Typing(body))
         }
         "GUILD_CREATE" | "GUILD_DELETE" if !data.flag("unavailable") => {
-            let change = if kind == "GUILD_CREATE" { "bot_added" } else { "bot_removed" };
+            let change = if *kind == "GUILD_CREATE" { "bot_added" } else { "bot_removed" };
             let group = Group { id: data.words("id").unwrap_or_default(), name: data.words("name") };
             let body = GroupUpdated { group, change: change.into(), ..GroupUpdated::default() };
             made(account.clone(), None, String::new(), stamp(data.text("joined_at")), Body::GroupUpdated(body))
@@ -62,12 +86,12 @@ pub(super) fn dispatch<'a>(channel: &Channel, fields: &Object<'a>, parsed: &mut 
         "GUILD_MEMBER_ADD" | "GUILD_MEMBER_REMOVE" => {
             let user = data.object("user").unwrap_or_default();
             let mut extra = Extra::default();
-            extra.push("change", Raw::of(if kind == "GUILD_MEMBER_ADD" { "joined" } else { "left" }));
+            extra.push("change", Raw::of(if *kind == "GUILD_MEMBER_ADD" { "joined" } else { "left" }));
             let group = Group { id: data.words("guild_id").unwrap_or_default(), name: None };
             let body = GroupUpdated { group, change: "members".into(), from: content::person(&user, Some(&data)), extra };
             made(account.clone(), None, String::new(), stamp(data.text("joined_at")), Body::GroupUpdated(body))
         }
-        known if KNOWN.iter().any(|k| known == *k || k.ends_with('_') && known.starts_with(k)) => provider(&kind),
+        known if KNOWN.iter().any(|k| known == *k || k.ends_with('_') && known.starts_with(k)) => provider(kind),
         unknown => return Err(format!("a dispatch of the unknown name `{}`", short(unknown))),
     };
     parsed.events.push(event);
@@ -82,7 +106,7 @@ fn who<'a>(data: &Object<'a>, id: &str) -> Person<'a> {
     known.unwrap_or_else(|| Person { kind: Some("person".into()), ..Person::at(place::user(id)) })
 }
 
-fn reaction<'a>(channel: &Channel, account: Text<'a>, data: &Object<'a>, fields: &Object<'a>, kind: &str) -> Result<Option<Event<'a>>, String> {
+fn reaction<'a>(channel: &Channel, account: Text<'a>, data: &Object<'a>, dispatch: &Dispatch<'a>) -> Result<Option<Event<'a>>, String> {
     let user = data.words("user_id").ok_or("a reaction without a user")?;
     let message_id = data.words("message_id").ok_or("a reaction that does not say to what")?;
     if *user == channel.settings.application_id {
@@ -91,10 +115,10 @@ fn reaction<'a>(channel: &Channel, account: Text<'a>, data: &Object<'a>, fields:
     let emoji = data.object("emoji").unwrap_or_default();
     let name = emoji.words("name");
     // Nothing numbers a reaction but the socket's own count; the same may be given, taken and given again.
-    let count = fields.text("s").unwrap_or_default();
+    let Dispatch { kind, count, .. } = dispatch;
     let key = format!("{message_id}:{user}:{}:{kind}:{count}", emoji.words("id").or_else(|| name.clone()).unwrap_or_default());
-    let action = if kind == "MESSAGE_REACTION_ADD" { ReactionAction::Added } else { ReactionAction::Removed };
-    let body = Reaction { from: who(data, &user), message_id, reaction: name, action };
+    let action = if *kind == "MESSAGE_REACTION_ADD" { ReactionAction::Added } else { ReactionAction::Removed };
+    let body = Reaction { from: who(data, &user), message_id, reaction: name.or_else(|| emoji.words("id")), action };
     Ok(Some(made(account, Some(key), content::peer(data).unwrap_or_default(), None, Body::Reaction(body))))
 }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::inbound::{account, made, short};
@@ -44,6 +45,16 @@ pub(super) fn read<'a>(channel: &Channel, fields: &Object<'a>, now: Time, parsed
     let mut parts = part;
     parts.extend(attachments(&data));
     parsed.events.push(call.received(parts, &data));
+    Ok(())
+}
+
+/// An interaction from the socket: there is no request to answer, so the answer is a call of ours.
+pub(super) fn read_dispatched<'a>(channel: &Channel, fields: &Object<'a>, now: Time, parsed: &mut Parsed<'a>) -> Result<(), String> {
+    read(channel, fields, now, parsed)?;
+    let answer = std::mem::take(&mut parsed.ack).body;
+    if let (Some(id), Some(token)) = (fields.words("id"), fields.words("token")) {
+        parsed.owed.push(channel.called_back(&id, &token, answer.into_owned()));
+    }
     Ok(())
 }
 
@@ -144,7 +155,9 @@ impl<'i, 'a> Interaction<'i, 'a> {
             return vec![Part::Choice(Choice { kind: ChoiceKind::Button, id: custom, title, values })];
         }
         let first = values.first().cloned();
-        let title = first.as_deref().and_then(|value| rows.iter().find_map(|row| picked(&Object::parse(row.get())?, value, 0)));
+        let resolved = data.object("resolved").unwrap_or_default();
+        let offered = |value: &str| rows.iter().find_map(|row| picked(&Object::parse(row.get())?, value, 0));
+        let title = first.as_deref().and_then(|value| offered(value).or_else(|| named(&resolved, value)));
         let values = if values.len() > 1 { values } else { Vec::new() };
         vec![Part::Choice(Choice { kind: ChoiceKind::List, id: first.or(custom), title, values })]
     }
@@ -186,12 +199,23 @@ fn picked<'a>(component: &Object<'a>, value: &str, depth: usize) -> Option<Text<
     component.objects("components").into_iter().filter(|_| depth < DEPTH).find_map(|inside| picked(&inside, value, depth + 1))
 }
 
+/// The name of the person, role or channel that was picked: those menus offer no words of their own.
+fn named<'a>(resolved: &Object<'a>, id: &str) -> Option<Text<'a>> {
+    let found = |list: &str| resolved.object(list)?.object(id);
+    let user = found("users").and_then(|user| user.words("global_name").or_else(|| user.words("username")));
+    user.or_else(|| found("roles").or_else(|| found("channels"))?.words("name"))
+}
+
 /// A filled-in form: the fields by their ids, however deep they stand.
 fn form<'a>(data: &Object<'a>) -> Part<'a> {
     fn walk(component: &Object<'_>, out: &mut Map<String, Value>, depth: usize) {
         if let Some(id) = component.words("custom_id") {
             let several: Vec<Text<'_>> = component.list("values").into_iter().filter_map(object::text).collect();
-            let value = component.text("value").map(|v| Value::from(v.into_owned()));
+            let value = match component.raw("value").map(RawValue::get) {
+                Some("true") => Some(Value::Bool(true)), // A tick in a box.
+                Some("false") => Some(Value::Bool(false)),
+                _ => component.text("value").map(|v| Value::from(v.into_owned())),
+            };
             out.insert(id.into_owned(), value.unwrap_or_else(|| json!(several)));
         }
         let inside = component.objects("components").into_iter().chain(component.object("component"));

@@ -72,7 +72,8 @@ pub(super) fn peer(space: &Object<'_>, message: Option<&Object<'_>>) -> String {
     if name.is_empty() {
         return String::new();
     }
-    let threaded = matches!(space.text("spaceThreadingState").as_deref(), Some("THREADED_MESSAGES" | "GROUPED_MESSAGES"));
+    // `threaded` is what rooms said before 2022.
+    let threaded = space.flag("threaded") || matches!(space.text("spaceThreadingState").as_deref(), Some("THREADED_MESSAGES" | "GROUPED_MESSAGES"));
     let thread = message.filter(|m| !is_direct(space) && (threaded || m.flag("threadReply"))).and_then(|m| m.object("thread")?.words("name"));
     match thread.as_deref().and_then(|thread| thread.rsplit('/').next()) {
         Some(thread) => format!("{}#{}", address(&name), escape(thread)),
@@ -190,8 +191,11 @@ impl<'a> Scene<'a> {
     /// A press, a pick, a filled-in form.
     pub fn clicked(&self, click: &Click<'a>) -> Result<Event<'a>, String> {
         let mut extra = Extra::default();
-        if !click.parameters.0.is_empty() {
-            extra.push("parameters", click.parameters.without(&[]));
+        let listed = || click.listed.iter().filter_map(|p| Some((p.words("key")?, p.text("value").unwrap_or_default())));
+        match click.parameters.0.is_empty() {
+            false => extra.push("parameters", click.parameters.without(&[])),
+            true if click.listed.is_empty() => {}
+            true => extra.push("parameters", Raw::of(&listed().collect::<std::collections::BTreeMap<_, _>>())),
         }
         if let Some(function) = &click.function {
             extra.push("function", Raw::of(&**function));
@@ -209,7 +213,12 @@ impl<'a> Scene<'a> {
             }
             None => match inputs {
                 Some(fields) => Part::Form(Form { name: click.function.clone(), fields: Some(fields) }),
-                None => Part::Choice(Choice { kind: ChoiceKind::Button, id: click.function.clone(), title: None, values: Vec::new() }),
+                None => {
+                    // Without the name of a function a parameter that stands alone says what was pressed.
+                    let alone = || <[_; 1]>::try_from(click.parameters.0.clone()).ok().and_then(|[(name, _)]| click.parameters.words(&name));
+                    let id = click.function.clone().or_else(alone);
+                    Part::Choice(Choice { kind: ChoiceKind::Button, id, title: None, values: Vec::new() })
+                }
             },
         };
         let what = match &part {
@@ -247,7 +256,13 @@ fn parts<'a>(fields: &Object<'a>, raw: &'a RawValue) -> Vec<Part<'a>> {
     } else {
         match (words.filter(|words| !words.is_empty()), whole) {
             (Some(words), Some(whole)) if words == whole => parts.push(Part::Text(TextPart { mentions: mentions(fields), text: whole, ..TextPart::default() })),
-            (Some(words), _) => parts.push(Part::text(words)),
+            (Some(words), Some(whole)) => {
+                let before = whole.trim_end().strip_suffix(&*words).map(|before| before.chars().count() as u32);
+                let moved = |m: Mention<'a>| Some(Mention { offset: m.offset.checked_sub(before?)?, ..m });
+                let mentions = mentions(fields).into_iter().filter_map(moved).collect();
+                parts.push(Part::Text(TextPart { text: words, mentions, ..TextPart::default() }));
+            }
+            (Some(words), None) => parts.push(Part::text(words)),
             (None, Some(whole)) => parts.push(Part::Text(TextPart { mentions: mentions(fields), text: whole, ..TextPart::default() })),
             (None, None) => {}
         }

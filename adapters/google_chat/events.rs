@@ -13,12 +13,25 @@ use crate::kit::object::Object;
 /// The beginning of every type.
 const PREFIX: &str = "google.workspace.chat.";
 
+/// The beginning of what is told of the subscription itself.
+const SUBSCRIPTION: &str = "google.workspace.events.subscription.v1.";
+
 pub(super) fn parse<'a>(message: &Object<'a>, parsed: &mut Parsed<'a>) -> Result<(), String> {
     let about = message.object("attributes").unwrap_or_default();
-    let kind = about.words("ce-type").ok_or("a pushed event without `ce-type`")?;
     let bytes = crypto::unbase64(&message.text("data").unwrap_or_default()).ok_or("a pushed event whose data is no base64")?;
     let text = String::from_utf8(bytes).map_err(|_| "a pushed event whose data is not UTF-8")?;
     let data = Object::parse(&text).ok_or("a pushed event whose data is no object")?;
+    let Some(kind) = about.words("ce-type") else {
+        // An app whose connection is Pub/Sub has its interaction events there.
+        let mut inside = Parsed::default();
+        super::inbound::interaction(&data, &mut inside)?;
+        for event in &inside.events {
+            if let Some(event) = carried(event) {
+                parsed.events.push(event);
+            }
+        }
+        return Ok(());
+    };
     let time = about.text("ce-time").and_then(|t| Time::parse(&t));
     let id = about.words("ce-id").or_else(|| message.words("messageId")).map(|id| id.into_owned());
     let subject = about.text("ce-subject").unwrap_or_default();
@@ -28,7 +41,6 @@ pub(super) fn parse<'a>(message: &Object<'a>, parsed: &mut Parsed<'a>) -> Result
         [space, "spaces"] => Some(format!("spaces/{space}")),
         _ => None,
     };
-    let word = kind.strip_prefix(PREFIX).ok_or_else(|| format!("a pushed event of the unknown type `{}`", short(&kind)))?;
     let made = |key: Option<String>, peer: String, body: Body<'static>| Event {
         account: None,
         key: key.map(Into::into),
@@ -37,6 +49,11 @@ pub(super) fn parse<'a>(message: &Object<'a>, parsed: &mut Parsed<'a>) -> Result
         time,
         body,
     };
+    if let Some(change) = kind.strip_prefix(SUBSCRIPTION) {
+        parsed.events.push(made(id, String::new(), Body::Notice(subscription(change, &data))));
+        return Ok(());
+    }
+    let word = kind.strip_prefix(PREFIX).ok_or_else(|| format!("a pushed event of the unknown type `{}`", short(&kind)))?;
     let place = space.as_deref().map(address).unwrap_or_default();
     // Several of a kind may come in one event.
     let one = |name: &str| data.object(name).map(|o| vec![o]).unwrap_or_else(|| data.objects(&format!("{name}s")).iter().filter_map(|o| o.object(name)).collect());
@@ -114,9 +131,41 @@ pub(super) fn parse<'a>(message: &Object<'a>, parsed: &mut Parsed<'a>) -> Result
     if parsed.events.is_empty() { Err("a pushed event without content".into()) } else { Ok(()) }
 }
 
+/// News of the subscription that brings these events.
+fn subscription(change: &str, data: &Object<'_>) -> Notice<'static> {
+    let (kind, severity, text) = match change {
+        "suspended" => ("subscription_suspended", Severity::Error, "The subscription to Workspace events is suspended: nothing comes until it is reactivated."),
+        "expired" => ("subscription_expired", Severity::Error, "The subscription to Workspace events has expired: make a new one."),
+        "expirationReminder" => ("subscription_expiring", Severity::Warning, "The subscription to Workspace events expires soon: renew it."),
+        _ => ("subscription_changed", Severity::Info, "The subscription to Workspace events has changed."),
+    };
+    Notice { kind: kind.into(), severity, text: text.into(), raw: Some(data.without(&[])) }
+}
+
 /// The same value, owing nothing to what it was read from.
 fn owned<T: Serialize, U: DeserializeOwned>(value: &T) -> Option<U> {
     serde_json::from_value(serde_json::to_value(value).ok()?).ok()
+}
+
+/// An interaction event that owes nothing to the text it was unpacked into.
+fn carried(event: &Event<'_>) -> Option<Event<'static>> {
+    let body = match &event.body {
+        Body::Received(received) => Body::Received(Received { message: kept(&received.message)?, ..owned(received)? }),
+        Body::Followed(follow) => Body::Followed(owned(follow)?),
+        Body::Unfollowed(follow) => Body::Unfollowed(owned(follow)?),
+        Body::GroupUpdated(update) => Body::GroupUpdated(owned(update)?),
+        Body::Provider(provider) => Body::Provider(owned(provider)?),
+        _ => return None,
+    };
+    let copy = |text: &Text<'_>| Text::Owned(text.to_string());
+    Some(Event {
+        account: event.account.as_ref().map(copy),
+        key: event.key.as_ref().map(copy),
+        medium: copy(&event.medium),
+        peer: copy(&event.peer),
+        time: event.time,
+        body,
+    })
 }
 
 /// A message that owes nothing; the handles of its files are not written and so are carried over.

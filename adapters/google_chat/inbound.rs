@@ -19,16 +19,23 @@ pub(super) fn parse<'a>(hook: &Verified<'a>) -> Parsed<'a> {
         parsed.leave("the body is not a JSON object");
         return parsed;
     };
-    let pushed = fields.object("message").filter(|message| message.has("data") && message.has("attributes"));
-    let done = match (fields.object("chat"), pushed) {
-        (Some(chat), _) => addon(&fields, &chat, &mut parsed),
-        (None, Some(message)) => events::parse(&message, &mut parsed),
-        (None, None) => classic::parse(&fields, &mut parsed),
+    let pushed = fields.object("message").filter(|message| message.has("data") && (message.has("attributes") || message.has("messageId")));
+    let done = match pushed {
+        Some(message) => events::parse(&message, &mut parsed),
+        None => interaction(&fields, &mut parsed),
     };
     if let Err(reason) = done {
         parsed.leave(reason);
     }
     parsed
+}
+
+/// An interaction event in either format.
+pub(super) fn interaction<'a>(fields: &Object<'a>, parsed: &mut Parsed<'a>) -> Result<(), String> {
+    match fields.object("chat") {
+        Some(chat) => addon(fields, &chat, parsed),
+        None => classic::parse(fields, parsed),
+    }
 }
 
 /// A provider's word, cut where it is too long for a sentence.
@@ -43,7 +50,7 @@ fn addon<'a>(fields: &Object<'a>, chat: &Object<'a>, parsed: &mut Parsed<'a>) ->
     let (kind, raw) = found.ok_or("a `chat` event without a payload")?;
     let payload = Object::parse(raw.get()).ok_or_else(|| format!("`{}` is not an object", short(kind)))?;
     let scene = Scene {
-        user: chat.object("user"),
+        user: chat.object("user").or_else(|| payload.object("user")),
         space: payload.object("space").or_else(|| payload.object("message")?.object("space")).unwrap_or_default(),
         message: payload.raw("message"),
         time: chat.text("eventTime"),

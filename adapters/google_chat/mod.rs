@@ -2,9 +2,12 @@
 //!
 //! Events come in one of two formats, each with a token of its own: a setting says which. What the interaction events do
 //! not tell (edits, deletions, reactions) comes through the Workspace Events API and a push subscription to the same
-//! address. A space is `gchat:spaces/S`, a thread stands behind `#`, a person is `gchat:users/U`.
+//! address; the interaction events of an app that is connected by Pub/Sub may be pushed there too. A space is
+//! `gchat:spaces/S`, a thread stands behind `#`, a person is `gchat:users/U`.
 //!
 //! Checked against `google-auth` (`tests/sdks/python/check_google_chat.py`): the twin's proofs, and its login on the twin.
+//!
+//! Events of Google's documentation, and those recorded in the tests of Rasa and the Chat SDK, were read on 2026-11-29.
 
 mod cards;
 mod checks;

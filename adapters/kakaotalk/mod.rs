@@ -4,6 +4,8 @@
 //! People of the chatbot are `kakaotalk:BOT_USER_KEY` (also `kakaotalk:plusfriend/KEY`, `kakaotalk:app/ID`), rooms are
 //! `kakaotalk:group/KEY`; business messages go to `tel:+82...`. An answer goes by the callback of the person's last turn
 //! while that is good, and by the Event API else.
+//!
+//! Turns recorded in open-source skill servers, and those of Kakao's documentation, were read on 2026-11-29.
 
 mod business;
 mod components;
@@ -145,6 +147,8 @@ impl Adapter for Channel {
         let Some(body) = crate::kit::object::Object::parse(text) else { return Parsed::not_understood("the body is not a JSON object") };
         if body.has("userRequest") {
             skill::parse(self, text, &body, cx)
+        } else if body.has("isInSlotFilling") {
+            skill::checked(&body)
         } else if body.has("hooks") {
             hooks::results(self, &body)
         } else if body.has("group") {

@@ -99,6 +99,22 @@ pub(super) fn parse<'a>(channel: &Channel, whole: &'a str, body: &Object<'a>, cx
     out
 }
 
+/// A block asks whether a parameter is good before it goes on: whatever it understood is.
+pub(super) fn checked<'a>(body: &Object<'a>) -> Parsed<'a> {
+    let mut out = Parsed { ack: json_ack(&json!({ "status": "SUCCESS" })), ..Parsed::default() };
+    let bot = body.object("bot").and_then(|bot| bot.words("id"));
+    let user = body.object("user").and_then(|user| user.words("id"));
+    out.events.push(Event {
+        account: bot.map(|bot| Cow::Owned(bot.trim_end_matches('!').to_owned())),
+        key: None,
+        medium: Cow::Borrowed("kakaotalk"),
+        peer: user.map(|id| Cow::Owned(address::address("kakaotalk", &id))).unwrap_or_default(),
+        time: None,
+        body: Body::Provider(event::ProviderEvent { provider_type: Cow::Borrowed("parameter_check"), raw: body.without(&["callbackUrl"]) }),
+    });
+    out
+}
+
 fn json_ack<'a>(body: &Value) -> Ack<'a> {
     Ack { content_type: Some("application/json"), body: Cow::Owned(body.to_string().into_bytes()), ..Ack::default() }
 }
@@ -134,12 +150,14 @@ fn unnumbered(bot: &str, user: &str, block: &str, utterance: &str, now: Time) ->
 
 fn person<'a>(address: String, user: &Object<'a>, request: &Object<'a>) -> Person<'a> {
     let properties = user.object("properties").unwrap_or_default();
-    let also = [("plusfriendUserKey", "plusfriend"), ("appUserId", "app")];
-    let also = also.into_iter().filter_map(|(name, kind)| {
-        let id = properties.words(name)?;
+    // Each is told under two names, and sometimes under one of them alone.
+    let also = [(["plusfriendUserKey", "plusfriend_user_key"], "plusfriend"), (["appUserId", "app_user_id"], "app")];
+    let also = also.into_iter().filter_map(|(names, kind)| {
+        let id = names.iter().find_map(|name| properties.words(name))?;
         Some(Cow::Owned(format!("kakaotalk:{kind}/{}", address::escape(&id))))
     });
-    Person { locale: request.words("lang"), kind: Some(Cow::Borrowed("person")), also: also.collect(), ..Person::at(address) }
+    let locale = request.words("lang").map(|lang| if lang == "kr" { Cow::Borrowed("ko") } else { lang }); // Some deliveries name the country.
+    Person { locale, kind: Some(Cow::Borrowed("person")), also: also.collect(), ..Person::at(address) }
 }
 
 fn parts<'a>(request: &Object<'a>, action: &Object<'a>, body: &Object<'a>) -> Vec<Part<'a>> {
@@ -183,17 +201,26 @@ fn pictures<'a>(request: &Object<'a>, action: &Object<'a>, utterance: &str) -> V
     {
         links.push((url.into_owned(), media.words("type").is_none_or(|kind| kind.contains("image"))));
     }
-    for (_, raw) in action.object("detailParams").unwrap_or_default().0 {
-        let origin = Object::parse(raw.get()).and_then(|detail| detail.words("origin")).unwrap_or_default();
-        if let Some(list) = origin.trim().strip_prefix("List(").and_then(|rest| rest.strip_suffix(')')) {
-            links.extend(list.split(", ").filter(|link| link.starts_with("https://")).map(|link| (link.to_owned(), true)));
+    // The plugin's links stand in what it was told and, within JSON, in what it made of that.
+    let details = action.object("detailParams").unwrap_or_default();
+    let told = details.0.iter().filter_map(|(_, raw)| Object::parse(raw.get())?.text("origin").map(Text::into_owned));
+    let params = action.object("params").unwrap_or_default();
+    let made = params.0.iter().filter_map(|(name, _)| Object::parse(&params.text(name)?)?.text("secureUrls").map(Text::into_owned));
+    for origin in told.chain(made) {
+        let list = origin.trim().strip_prefix("List(").and_then(|rest| rest.strip_suffix(')')).unwrap_or_default();
+        for link in list.split(", ").filter(|link| link.starts_with("https://") || link.starts_with("http://")) {
+            if !links.iter().any(|(known, _)| known == link) {
+                links.push((link.to_owned(), true));
+            }
         }
     }
     let bare = utterance.trim();
     let end = bare.split(['?', '#']).next().unwrap_or_default().to_lowercase();
-    let hosted = url::Url::parse(bare).ok().and_then(|u| u.host_str().map(|h| h.ends_with("kakaocdn.net") || h.ends_with(".kakao.com")));
+    // Older links have no TLS.
+    let link = url::Url::parse(bare).ok().filter(|link| matches!(link.scheme(), "http" | "https"));
+    let hosted = link.and_then(|u| u.host_str().map(|h| h.ends_with("kakaocdn.net") || h.ends_with(".kakao.com")));
     let looks = [".jpg", ".jpeg", ".png", ".gif", ".webp"].iter().any(|e| end.ends_with(e)) && hosted == Some(true);
-    if links.is_empty() && bare.starts_with("https://") && looks {
+    if links.is_empty() && looks {
         links.push((bare.to_owned(), true));
     }
     let part = |(url, image): (String, bool)| {
@@ -236,7 +263,8 @@ fn leftovers<'a>(body: &Object<'a>, request: &Object<'a>, action: &Object<'a>) -
     let properties = request.object("user").and_then(|user| user.object("properties")).unwrap_or_default();
     adapter::keep(&mut extra, "isFriend", properties.kept("isFriend"));
     for name in ["params", "clientExtra"] {
-        let plain = |raw: &Raw<'_>| raw.get() != "{}" && !raw.get().contains("List(http") && !raw.get().contains("secureUrls");
+        let sealed = |raw: &Raw<'_>| ["List(http", "secureUrls", "credential="].iter().any(|mark| raw.get().contains(mark));
+        let plain = |raw: &Raw<'_>| raw.get() != "{}" && !sealed(raw);
         adapter::keep(&mut extra, name, action.kept(name).filter(plain));
     }
     extra

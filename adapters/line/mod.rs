@@ -5,6 +5,8 @@
 //!
 //! Checked against `@line/bot-sdk` and `line-bot-sdk` (`tests/sdks/line.mjs`, `python/check_line.py`): signatures, login and
 //! client on the twin, typed events of the twin's webhooks, and every member of what we render in typed messages.
+//!
+//! Events recorded in the tests of courier and `line-bot-sdk-java`, and those of LINE's reference, were read on 2026-11-29.
 
 mod errors;
 mod facts;

@@ -10,7 +10,7 @@ use crate::kit::object::Object;
 
 /// Fields that are told elsewhere in the event, or repeat another.
 const TOLD: &[&str] = &[
-    "type", "subtype", "channel", "channel_type", "user", "text", "ts", "event_ts", "thread_ts", "team", "user_team", "source_team", "files",
+    "type", "subtype", "channel", "channel_type", "user", "text", "ts", "event_ts", "thread_ts", "team", "user_team", "source_team", "files", "file",
     "upload", "display_as_bot", "parent_user_id", "hidden", "root", "user_profile", "edited", "username",
 ];
 
@@ -28,6 +28,10 @@ pub(super) fn read<'a>(cx: &Envelope<'_, 'a>, event: &Object<'a>, raw: &'a RawVa
     let subtype = event.words("subtype").unwrap_or_default();
     let provider = |name: &str| Ok(cx.provider(event, raw, &format!("message.{name}")));
     match &*subtype {
+        // The beginning of a thread that others still answer leaves a stone behind.
+        "message_changed" if event.object("message").is_some_and(|now| now.text("subtype").as_deref() == Some("tombstone")) => {
+            return deleted(cx, event, &channel);
+        }
         "message_changed" => return changed(cx, event, &channel).map_or_else(|| provider("message_changed"), Ok),
         "message_deleted" => return deleted(cx, event, &channel),
         // What people write is in `root` twice; everything else of these names is about the channel.
@@ -38,7 +42,7 @@ pub(super) fn read<'a>(cx: &Envelope<'_, 'a>, event: &Object<'a>, raw: &'a RawVa
             None => return Err(format!("a message of the unknown subtype `{}`", short(other))),
         },
     }
-    let ts = event.words("ts").ok_or("a message without `ts`")?;
+    let ts = event.words("ts").or_else(|| event.words("event_ts")).or_else(|| cx.id.clone()).ok_or("a message without `ts`")?;
     let message = Post { cx, fields: event, channel: &channel, ts: &ts };
     let key = Some(format!("{channel}:{ts}").into());
     if message.is_own() {
@@ -66,7 +70,7 @@ fn changed<'a>(cx: &Envelope<'_, 'a>, event: &Object<'a>, channel: &Text<'a>) ->
     let before = event.object("previous_message").unwrap_or_default();
     let edited = |message: &Object<'a>| message.object("edited").and_then(|e| e.words("ts"));
     let at = edited(&now)?;
-    let ts = now.words("ts")?;
+    let ts = now.words("ts").or_else(|| before.words("ts"))?;
     let post = Post { cx, fields: &now, channel, ts: &ts };
     let user = now.words("user")?;
     if edited(&before).as_ref() == Some(&at) || post.is_own() || now.has("bot_id") {
@@ -156,8 +160,14 @@ impl<'a> Post<'_, 'a> {
     }
 
     fn parts(&self, raw: &'a RawValue) -> (Vec<Part<'a>>, bool) {
-        let text = self.fields.words("text").map(|text| markup::read(text, &self.cx.team, self.cx.bot.as_deref()));
-        let mut files: Vec<Part<'a>> = self.fields.objects("files").iter().filter_map(file).collect();
+        // Before 2018 there was one file, and the text told of its upload.
+        let single = self.fields.object("file").filter(|_| !self.fields.has("files"));
+        let text = match &single {
+            Some(file) => file.object("initial_comment").and_then(|comment| comment.words("comment")),
+            None => self.fields.words("text"),
+        };
+        let text = text.map(|text| markup::read(text, &self.cx.team, self.cx.bot.as_deref()));
+        let mut files: Vec<Part<'a>> = self.fields.objects("files").iter().chain(&single).filter_map(file).collect();
         let shared: Vec<Object<'a>> = self.fields.objects("attachments").into_iter().filter(|a| a.flag("is_share") || a.flag("is_msg_unfurl")).collect();
         let mut parts = Vec::with_capacity(1);
         match (text, files.first_mut()) {

@@ -8,13 +8,13 @@ use super::{Channel, content, emoji, interactive, markup};
 use crate::contract::event::*;
 use crate::contract::*;
 use crate::kit::address;
-use crate::kit::object::Object;
+use crate::kit::object::{self, Object};
 
 /// Known, and without a counterpart in our words; a name that ends in `_` or `.` begins several.
 const KNOWN: &[&str] = &[
-    "app_requested", "app_installed", "app_deleted", "assistant_thread_", "call_rejected", "channel_history_changed", "channel_shared",
+    "agent_", "app_context_changed", "app_requested", "app_installed", "app_deleted", "assistant_thread_", "call_rejected", "channel_history_changed", "channel_shared",
     "channel_unshared", "channel_id_changed", "channel_left", "dnd_", "email_domain_changed", "emoji_changed", "file_", "function_executed",
-    "grid_migration_", "group_history_changed", "group_open", "group_close", "im_", "invite_requested", "link_shared", "message_metadata_",
+    "grid_migration_", "group_history_changed", "group_open", "group_close", "group_left", "goodbye", "external_org_migration_", "im_", "invite_requested", "link_shared", "message_metadata_",
     "pin_", "resources_", "scope_", "shared_channel_invite_", "star_", "subteam_", "team_access_", "team_domain_change", "team_rename",
     "user_huddle_changed", "user_resource_", "user_status_changed", "workflow_", "workflow_step_execute", "entity_details_requested", "message.",
 ];
@@ -45,12 +45,14 @@ pub(super) fn parse<'a>(channel: &Channel, hook: &Verified<'a>, now: Time) -> Pa
             None => parsed.leave("a verification without a challenge"),
         },
         "app_rate_limited" => parsed.events.push(limited(channel, &fields)),
-        "event_callback" => {
+        kind if kind == "event_callback" || kind.is_empty() && fields.has("event") => {
             let envelope = Envelope::read(channel, &fields);
             if let Err(reason) = envelope.event(&mut parsed) {
                 parsed.leave(reason);
             }
         }
+        // A form's payload that somebody has unpacked on the way.
+        kind if interactive::KINDS.contains(&kind) => interactive::read(channel, &fields, now, &mut parsed),
         other => parsed.leave(format!("a delivery of the unknown type `{}`", short(other))),
     }
     parsed
@@ -104,7 +106,8 @@ pub(super) struct Envelope<'e, 'a> {
     account: Option<Text<'a>>,
     /// Our user in this workspace.
     pub bot: Option<Text<'a>>,
-    id: Option<Text<'a>>,
+    /// The delivery's number.
+    pub id: Option<Text<'a>>,
 }
 
 impl<'e, 'a> Envelope<'e, 'a> {
@@ -168,10 +171,12 @@ impl<'e, 'a> Envelope<'e, 'a> {
     }
 
     pub fn provider(&self, event: &Object<'a>, raw: &'a RawValue, kind: &str) -> Event<'a> {
-        let item = event.object("item").unwrap_or_default();
+        let item = event.object("item").or_else(|| event.object("assistant_thread")).unwrap_or_default();
         let place = |object: &Object<'a>| object.words("channel").or_else(|| object.words("channel_id"));
-        let peer = place(event).or_else(|| place(&item)).or_else(|| event.words("user")).map(|id| self.address(&id)).unwrap_or_default();
-        let body = Body::Provider(ProviderEvent { provider_type: kind.to_owned().into(), raw: Raw::borrowed(raw) });
+        let peer = place(event).or_else(|| place(&item)).or_else(|| event.words("user"));
+        let peer = peer.map(|id| self.peer(&id, item.text("thread_ts").as_deref())).unwrap_or_default();
+        let raw = object::without(raw, interactive::SECRET);
+        let body = Body::Provider(ProviderEvent { provider_type: kind.to_owned().into(), raw });
         self.made(None, peer, time_of(event), body)
     }
 

@@ -16,7 +16,13 @@ const ANSWERS: u16 = 5;
 const ANSWER_MS: i64 = 30 * 60_000;
 
 /// Works like a credential, or is one: never part of an event.
-const SECRET: &[&str] = &["token", "trigger_id", "response_url", "response_urls", "bot_access_token", "interactivity", "function_data"];
+pub(super) const SECRET: &[&str] = &["token", "trigger_id", "response_url", "response_urls", "bot_access_token", "interactivity", "function_data"];
+
+/// What interactions are called.
+pub(super) const KINDS: &[&str] = &[
+    "block_actions", "interactive_message", "view_submission", "view_closed", "shortcut", "message_action", "block_suggestion",
+    "dialog_submission", "dialog_cancellation", "dialog_suggestion", "workflow_step_edit",
+];
 
 type Owned<'a> = Text<'a>;
 
@@ -28,17 +34,23 @@ pub(super) fn parse<'a>(channel: &Channel, body: &str, now: Time) -> Parsed<'a> 
         parsed.ack = Ack::text("");
         return parsed;
     }
-    let done = match form::get(&fields, "payload") {
-        Some(payload) => match Object::parse(payload) {
-            Some(fields) => Payload::read(channel, &fields, now).events(&mut parsed),
-            None => Err("a `payload` that is not a JSON object".into()),
-        },
-        None => command(channel, &fields, now, &mut parsed),
-    };
-    if let Err(reason) = done {
-        parsed.leave(reason);
+    match form::get(&fields, "payload").map(Object::parse) {
+        Some(Some(payload)) => read(channel, &payload, now, &mut parsed),
+        Some(None) => parsed.leave("a `payload` that is not a JSON object"),
+        None => {
+            if let Err(reason) = command(channel, &fields, now, &mut parsed) {
+                parsed.leave(reason);
+            }
+        }
     }
     parsed
+}
+
+/// Says what an interaction means.
+pub(super) fn read(channel: &Channel, fields: &Object<'_>, now: Time, parsed: &mut Parsed<'_>) {
+    if let Err(reason) = Payload::read(channel, fields, now).events(parsed) {
+        parsed.leave(reason);
+    }
 }
 
 fn owned<'a>(text: Option<Text<'_>>) -> Option<Owned<'a>> {
@@ -156,9 +168,10 @@ impl<'p> Payload<'p> {
                 parsed.events.extend(actions.iter().enumerate().map(|(index, action)| self.pressed(index, action)));
             }
             "view_submission" => parsed.events.push(self.submitted()),
+            "dialog_submission" => parsed.events.push(self.filled_in()),
             "shortcut" | "message_action" => parsed.events.push(self.shortcut()),
-            "view_closed" => parsed.events.push(self.provider()),
-            "block_suggestion" => {
+            "view_closed" | "dialog_cancellation" | "workflow_step_edit" => parsed.events.push(self.provider()),
+            "block_suggestion" | "dialog_suggestion" => {
                 parsed.events.push(self.provider());
                 parsed.ack = Ack { content_type: Some("application/json"), body: Cow::Borrowed(br#"{"options":[]}"#), ..Ack::default() };
             }
@@ -181,7 +194,8 @@ impl<'p> Payload<'p> {
     }
 
     fn received<'a>(&self, key: String, at: Option<Time>, part: Part<'a>, extra: Extra<'a>) -> Event<'a> {
-        let quoted = self.fields.object("message").and_then(|message| message.words("text"));
+        let quoted = self.fields.object("message").or_else(|| self.fields.object("original_message")).and_then(|message| message.words("text"));
+        let quoted = quoted.map(|text| markup::read(text, &self.team, self.channel.settings.bot_user_id.as_deref()).text);
         let reply_to = self.ts.as_ref().map(|ts| ReplyTo {
             id: Some(format!("{}:{ts}", self.place).into()),
             text: owned(quoted),
@@ -218,15 +232,18 @@ impl<'p> Payload<'p> {
             .collect();
         let single = ["value", "selected_date", "selected_time", "selected_date_time", "selected_user", "selected_conversation", "selected_channel"];
         let value = option.as_ref().and_then(|o| o.words("value")).or_else(|| single.iter().find_map(|name| action.words(name)));
-        let id = owned(value).or_else(|| owned(action.words("action_id"))).or_else(|| owned(action.words("name")));
+        let id = owned(value).or_else(|| several.first().cloned()).or_else(|| owned(action.words("action_id"))).or_else(|| owned(action.words("name")));
         let title = option.as_ref().and_then(label).or_else(|| label(action));
         let surface = match &*kind {
-            "button" | "workflow_button" => ChoiceKind::Button,
+            "button" | "workflow_button" | "icon_button" | "feedback_buttons" => ChoiceKind::Button,
             "overflow" => ChoiceKind::Menu,
             "datepicker" | "timepicker" | "datetimepicker" => ChoiceKind::Date,
             _ => ChoiceKind::List,
         };
-        let choice = Choice { kind: surface, id, title: title.map(Cow::Owned), values: several };
+        let part = match &*kind {
+            "plain_text_input" | "number_input" | "email_text_input" | "url_text_input" => Part::text(id.unwrap_or_default()),
+            _ => Part::Choice(Choice { kind: surface, id, title: title.map(Cow::Owned), values: several }),
+        };
         let mut extra = self.kept(&["state", "callback_id"]);
         for name in ["action_id", "block_id"] {
             if let Some(raw) = action.kept(name) {
@@ -239,7 +256,16 @@ impl<'p> Payload<'p> {
         let place = self.ts.as_deref().or(view.as_deref()).unwrap_or_default();
         let name = action.words("action_id").or_else(|| action.words("name")).unwrap_or_else(|| index.to_string().into());
         let key = format!("{}:{place}:{name}:{}", self.place, ts.as_deref().unwrap_or_default());
-        self.received(key, ts.as_deref().and_then(stamp), Part::Choice(choice), extra)
+        self.received(key, ts.as_deref().and_then(stamp), part, extra)
+    }
+
+    /// A dialog, which is what forms were before views.
+    fn filled_in<'a>(&self) -> Event<'a> {
+        let id = self.fields.words("callback_id");
+        let at = self.fields.words("action_ts").unwrap_or_default();
+        let key = format!("dialog:{}:{}:{at}", self.user, id.as_deref().unwrap_or_default());
+        let form = Form { name: owned(id), fields: self.fields.kept("submission").map(Raw::into_owned) };
+        self.received(key, stamp(&at), Part::Form(form), self.kept(&["state"]))
     }
 
     fn submitted<'a>(&self) -> Event<'a> {
@@ -261,14 +287,15 @@ impl<'p> Payload<'p> {
         let at = self.fields.words("action_ts").unwrap_or_default();
         let key = format!("shortcut:{}:{}:{at}", self.user, id.as_deref().unwrap_or_default());
         let choice = Choice { kind: ChoiceKind::Shortcut, id: owned(id), title: None, values: Vec::new() };
-        self.received(key, stamp(&at), Part::Choice(choice), Extra::default())
+        self.received(key, stamp(&at), Part::Choice(choice), self.kept(&["message"]))
     }
 
     fn provider<'a>(&self) -> Event<'a> {
         let view = self.fields.object("view").unwrap_or_default();
         let words = |name: &str| view.words(name).unwrap_or_default();
         let typed = self.fields.words("value").unwrap_or_default();
-        let key = format!("{}:{}:{}:{}:{typed}", self.kind, self.user, words("id"), words("hash"));
+        let at = self.fields.words("action_ts").map(|at| format!(":{at}")).unwrap_or_default();
+        let key = format!("{}:{}:{}:{}:{typed}{at}", self.kind, self.user, words("id"), words("hash"));
         let raw = self.fields.without(SECRET);
         self.made(key, None, Body::Provider(ProviderEvent { provider_type: self.kind.clone().into_owned().into(), raw }))
     }

@@ -67,10 +67,11 @@ fn parts<'a>(activity: &Activity<'_, 'a>) -> Vec<Part<'a>> {
         match &*kind {
             HTML => html = attachment.words("content"),
             FILE => parts.extend(file(&attachment)),
-            kind if kind.starts_with("image/") => parts.extend(picture(&attachment)),
+            kind if !kind.starts_with("application/vnd.microsoft.") && attachment.has("contentUrl") => parts.extend(linked(&attachment)),
             _ => parts.push(Part::unsupported(kind, Some(Raw::borrowed(raw)))),
         }
     }
+    parts.extend(place(fields));
     if parts.is_empty() {
         // A picture or words that stand in the HTML alone.
         if let Some(html) = html {
@@ -91,6 +92,21 @@ fn parts<'a>(activity: &Activity<'_, 'a>) -> Vec<Part<'a>> {
         parts.push(Part::unsupported("message", Some(Raw(Cow::Borrowed(activity.raw)))).without_secrets(fields));
     }
     parts
+}
+
+/// A place, which the Bot Framework's activities tell as an entity.
+fn place<'a>(fields: &Object<'a>) -> Option<Part<'a>> {
+    let entities = fields.objects("entities");
+    let kind = |entity: &Object<'a>| entity.text("type").unwrap_or_default();
+    let entity = entities.into_iter().find(|entity| matches!(&*kind(entity), "Place" | "GeoCoordinates"))?;
+    let point = entity.object("geo").unwrap_or_else(|| entity.clone());
+    Some(Part::Location(Location {
+        latitude: point.float("latitude")?,
+        longitude: point.float("longitude")?,
+        name: entity.words("name").or_else(|| point.words("name")),
+        address: entity.words("address"),
+        live_until: None,
+    }))
 }
 
 /// What a card brought: a pick, or the fields of a form.
@@ -123,7 +139,7 @@ impl WithoutSecrets for Part<'_> {
 /// The words: without the mention of the bot, with those of others by name.
 fn text<'a>(activity: &Activity<'_, 'a>) -> Option<TextPart<'a>> {
     let text = activity.fields.words("text")?;
-    if !text.contains("<at>") && !text.contains('&') {
+    if !text.contains("<at") && !text.contains('&') {
         let text = match text {
             Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
             Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
@@ -131,17 +147,22 @@ fn text<'a>(activity: &Activity<'_, 'a>) -> Option<TextPart<'a>> {
         return Some(TextPart { text, ..TextPart::default() }).filter(|part| !part.text.is_empty());
     }
     let entities: Vec<Object<'a>> = activity.fields.objects("entities").into_iter().filter(|e| e.text("type").as_deref() == Some("mention")).collect();
+    let named = |e: &Object<'a>| e.object("mentioned").and_then(|mentioned| mentioned.text("name"));
     let (mut out, mut mentions) = (String::with_capacity(text.len()), Vec::new());
     let mut rest = &*text;
-    while let Some((before, after)) = rest.split_once("<at>") {
+    while let Some((before, after)) = rest.split_once("<at") {
         out.push_str(before);
-        let Some((name, after)) = after.split_once("</at>") else {
+        // `<at>Ana</at>`, and in older messages `<at id="0">Ana</at>`.
+        let inside = after.split_once("</at>").and_then(|(inside, after)| Some((inside.split_once('>')?, after)));
+        let Some(((attributes, name), after)) = inside else {
+            out.push_str("<at");
             rest = after;
             continue;
         };
         rest = after;
-        let whole = format!("<at>{name}</at>");
-        let entity = entities.iter().find(|e| e.text("text").as_deref() == Some(&whole)).and_then(|e| e.object("mentioned"));
+        let whole = format!("<at{attributes}>{name}</at>");
+        let said = |e: &&Object<'a>| e.text("text").map_or_else(|| named(e).as_deref() == Some(name), |text| text == whole);
+        let entity = entities.iter().find(said).and_then(|e| e.object("mentioned"));
         let id = entity.and_then(|mentioned| mentioned.words("id"));
         if id.as_deref().is_some_and(|id| activity.is_own(id)) {
             rest = rest.strip_prefix(' ').unwrap_or(rest);
@@ -159,13 +180,21 @@ fn text<'a>(activity: &Activity<'_, 'a>) -> Option<TextPart<'a>> {
     (!plain.is_empty()).then(|| TextPart { text: plain.to_owned().into(), mentions, ..TextPart::default() })
 }
 
-/// A pasted picture lies with the connector, and is fetched with the token.
-fn picture<'a>(attachment: &Object<'a>) -> Option<Part<'a>> {
+/// A pasted picture, and any file on other channels, lies with the connector and is fetched with the token.
+fn linked<'a>(attachment: &Object<'a>) -> Option<Part<'a>> {
     let url = attachment.words("contentUrl")?.into_owned();
-    let mime = attachment.words("contentType").filter(|mime| mime != "image/*");
+    let kind = attachment.words("contentType").unwrap_or_default();
+    let general = kind.split('/').next().unwrap_or_default().to_owned();
+    let mime = Some(kind).filter(|mime| !mime.is_empty() && !mime.ends_with("/*"));
     let source = Some(MediaRef { url: Some(url), ..MediaRef::default() });
     let media = Media { mime_type: mime, filename: attachment.words("name"), status: Some(MediaStatus::Pending), source, ..Media::default() };
-    Some(Part::Image(MediaPart { media, caption: None }))
+    let part = MediaPart { media, caption: None };
+    Some(match &*general {
+        "image" => Part::Image(part),
+        "video" => Part::Video(part),
+        "audio" => Part::Audio(part),
+        _ => Part::File(part),
+    })
 }
 
 /// A file by its link, which works for minutes.

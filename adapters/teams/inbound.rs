@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use super::{Channel, content, invoke, place};
 use crate::contract::event::*;
 use crate::contract::*;
-use crate::kit::object::Object;
+use crate::kit::object::{self, Object};
 
 /// Says what a delivery means.
 pub(super) fn parse<'a>(channel: &Channel, hook: &Verified<'a>) -> Parsed<'a> {
@@ -26,7 +26,7 @@ pub(super) fn short(word: &str) -> String {
 }
 
 /// What works like a credential and stands in no event.
-pub(super) const SECRET: &[&str] = &["serviceUrl", "callerId", "relatesTo"];
+pub(super) const SECRET: &[&str] = &["serviceUrl", "callerId", "relatesTo", "token", "authentication"];
 
 /// One activity.
 pub(super) struct Activity<'d, 'a> {
@@ -55,7 +55,10 @@ impl<'a> Activity<'_, 'a> {
             "invoke" => invoke::read(self, parsed)?,
             "typing" => parsed.events.push(self.made("", Body::Typing(Signal { from: self.who()?, until: None }))),
             "event" => parsed.events.push(self.happened()),
-            "endOfConversation" | "handoff" | "trace" | "deleteUserData" | "contactRelationUpdate" => parsed.events.push(self.provider(&kind)),
+            "contactRelationUpdate" => parsed.events.push(self.related(&kind)?),
+            "endOfConversation" | "handoff" | "trace" | "deleteUserData" | "command" | "commandResult" | "suggestion" => {
+                parsed.events.push(self.provider(&kind));
+            }
             unknown => return Err(format!("an activity of the unknown type `{}`", short(unknown))),
         }
         Ok(())
@@ -87,7 +90,9 @@ impl<'a> Activity<'_, 'a> {
     }
 
     pub fn time(&self) -> Option<Time> {
-        self.fields.text("timestamp").and_then(|t| Time::parse(&t))
+        // A message's id is the moment it was written.
+        let id = || self.fields.int("id").filter(|id| (1_000_000_000_000..10_000_000_000_000).contains(id)).map(Time);
+        self.fields.text("timestamp").and_then(|t| Time::parse(&t)).or_else(id)
     }
 
     /// Our id of the message it is about.
@@ -110,7 +115,9 @@ impl<'a> Activity<'_, 'a> {
     }
 
     pub fn provider(&self, kind: &str) -> Event<'a> {
-        let raw = self.fields.without(SECRET);
+        // What a login brings lets its holder act for the person: a token, or the number that stands for one.
+        let login = kind.starts_with("signin/") || kind.starts_with("tokens/");
+        let raw = if login { self.fields.without(&[SECRET, &["value"]].concat()) } else { object::without(self.raw, SECRET) };
         self.made(&self.when(), Body::Provider(ProviderEvent { provider_type: kind.to_owned().into(), raw }))
     }
 
@@ -132,9 +139,11 @@ impl<'a> Activity<'_, 'a> {
         }
         let data = self.fields.object("channelData").unwrap_or_default();
         let named = |name: &str| data.object(name).and_then(|o| o.words("name"));
-        let id = id.split(';').next().unwrap_or_default().to_owned().into();
+        let id: Text<'a> = id.split(';').next().unwrap_or_default().to_owned().into();
         let name = self.fields.object("conversation").and_then(|c| c.words("name")).or_else(|| named("channel")).or_else(|| named("team"));
-        let grouped = matches!(&*self.conversation_type(), "groupChat" | "channel") || self.fields.object("conversation").is_some_and(|c| c.flag("isGroup"));
+        // Invokes of meetings leave the type away.
+        let several = self.conversation_type().is_empty() && id.starts_with("19:");
+        let grouped = matches!(&*self.conversation_type(), "groupChat" | "channel") || self.fields.object("conversation").is_some_and(|c| c.flag("isGroup")) || several;
         grouped.then_some(Group { id, name })
     }
 
@@ -148,7 +157,7 @@ impl<'a> Activity<'_, 'a> {
                 let body = Reaction {
                     from: from.clone(),
                     message_id: place::message(&self.conversation(), &about).into(),
-                    reaction: Some(emoji(&kind).map_or_else(|| kind.clone(), Into::into)),
+                    reaction: Some(emoji(&kind).unwrap_or_else(|| kind.clone())),
                     action,
                 };
                 let more = format!(":{list}:{kind}{}:{}", self.when(), from.address);
@@ -167,11 +176,13 @@ impl<'a> Activity<'_, 'a> {
         let change = match kind.as_deref() {
             _ if own("membersAdded") => "bot_added",
             _ if own("membersRemoved") => "bot_removed",
-            Some("teamMemberAdded" | "teamMemberRemoved") => "members",
+            Some("teamMemberAdded" | "teamMemberRemoved" | "channelMemberAdded" | "channelMemberRemoved") => "members",
             Some("teamRenamed" | "channelRenamed") => "title",
             Some("channelCreated") => "channel_created",
             Some("channelDeleted") => "channel_deleted",
             Some("channelRestored") => "channel_restored",
+            Some("channelShared") => "channel_shared",
+            Some("channelUnshared") => "channel_unshared",
             Some("teamArchived") => "archived",
             Some("teamUnarchived" | "teamRestored") => "unarchived",
             Some("teamDeleted" | "teamHardDeleted") => "deleted",
@@ -190,6 +201,16 @@ impl<'a> Activity<'_, 'a> {
         }
         let from = self.who().ok().filter(|from| !from.address.is_empty());
         self.made(&self.when(), Body::GroupUpdated(GroupUpdated { group, change: change.into(), from, extra }))
+    }
+
+    /// The bot came into a person's list of contacts, or left it.
+    fn related(&self, kind: &str) -> Result<Event<'a>, String> {
+        let follow = Follow { from: self.who()?, ..Follow::default() };
+        Ok(match self.fields.text("action").as_deref() {
+            Some("add") => self.made(&self.when(), Body::Followed(follow)),
+            Some("remove") => self.made(&self.when(), Body::Unfollowed(follow)),
+            _ => self.provider(kind),
+        })
     }
 
     /// The app was installed or taken away.
@@ -235,6 +256,11 @@ pub(super) fn person<'a>(from: &Object<'a>) -> Option<Person<'a>> {
 /// Teams' words for feelings.
 pub(super) const FEELINGS: &[(&str, &str)] = &[("like", "👍"), ("heart", "❤️"), ("laugh", "😆"), ("surprised", "😮"), ("sad", "😢"), ("angry", "😡")];
 
-fn emoji(kind: &str) -> Option<&'static str> {
-    FEELINGS.iter().find(|(word, _)| *word == kind).map(|(_, emoji)| *emoji)
+/// One of the six, or a name that begins with the code points: `1f44f_clappinghands`.
+fn emoji<'a>(kind: &str) -> Option<Text<'a>> {
+    if let Some((_, emoji)) = FEELINGS.iter().find(|(word, _)| *word == kind) {
+        return Some((*emoji).into());
+    }
+    let points = kind.split_once('_')?.0.split('-').map(|point| char::from_u32(u32::from_str_radix(point, 16).ok()?));
+    points.collect::<Option<String>>().filter(|emoji| !emoji.is_ascii()).map(Into::into)
 }

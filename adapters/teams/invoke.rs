@@ -42,6 +42,11 @@ pub(super) fn read<'a>(activity: &Activity<'_, 'a>, parsed: &mut Parsed<'a>) -> 
             let file = inside.object("uploadInfo").and_then(|info| info.words("name"));
             Part::Choice(Choice { kind: ChoiceKind::Button, id: inside.words("action"), title: file, values: Vec::new() })
         }
+        // What was filled in: a dialog, a command above the message field, an opinion of an answer.
+        "task/submit" => Part::Form(part::Form { name: None, fields: inside.kept("data") }),
+        "composeExtension/submitAction" => Part::Form(part::Form { name: inside.words("commandId"), fields: inside.kept("data") }),
+        "message/submitAction" => Part::Form(part::Form { name: inside.words("actionName"), fields: inside.kept("actionValue") }),
+        "actionableMessage/executeAction" => Part::Form(part::Form { name: inside.words("actionId"), fields: inside.kept("body") }),
         other => {
             let kind = if other.is_empty() { "invoke" } else { other };
             parsed.events.push(activity.provider(kind));

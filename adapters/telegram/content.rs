@@ -1,5 +1,7 @@
 //! What a Telegram message holds: people, groups, parts, and the service messages among them.
 
+use serde_json::value::RawValue;
+
 use super::inbound::Update;
 use super::{Channel, address};
 use crate::contract::event::*;
@@ -57,14 +59,21 @@ const SERVICE: &[(&str, &str)] = &[
     ("supergroup_chat_created", "created"),
     ("channel_chat_created", "created"),
     ("pinned_message", "pinned"),
+    // Names of earlier API versions; the server still writes them beside the new ones.
+    ("new_chat_member", "members"),
+    ("new_chat_participant", "members"),
+    ("left_chat_participant", "members"),
 ];
 
 /// The beginnings and names of all other service messages.
 const SERVICE_NAMES: &[&str] = &[
-    "message_auto_delete_timer_changed", "forum_topic_", "general_forum_topic_", "video_chat_", "boost_added", "chat_background_set",
+    "message_auto_delete_timer_changed", "forum_topic_", "general_forum_topic_", "video_chat_", "voice_chat_", "boost_added", "chat_background_set",
     "checklist_tasks_", "direct_message_price_changed", "paid_message_price_changed", "proximity_alert_triggered", "suggested_post_",
     "connected_website", "giveaway_created", "giveaway_completed", "chat_owner_", "managed_bot_created", "poll_option_",
 ];
+
+/// What marks a forwarded message: today's field, and the ones of earlier API versions.
+const FORWARDED: &[&str] = &["forward_origin", "forward_date", "forward_from", "forward_from_chat", "forward_sender_name"];
 
 /// A message with what is known of its place.
 pub(super) struct Message<'m, 'a> {
@@ -123,15 +132,15 @@ impl<'m, 'a> Message<'m, 'a> {
             adapter::keep(&mut extra, "write_access_allowed", self.fields.kept("write_access_allowed"));
             Body::Followed(Follow { from: self.sender(), extra, ..Follow::default() })
         } else {
-            let known = |name: &str| SERVICE.iter().find(|(n, _)| *n == name).map(|(_, word)| *word);
+            let named = SERVICE.iter().find(|(name, _)| self.fields.raw(name).is_some_and(is_told)).map(|&(name, word)| (Text::from(name), Text::from(word)));
             let other = |name: &str| SERVICE_NAMES.iter().any(|n| name == *n || n.ends_with('_') && name.starts_with(n));
-            let (name, _) = self.fields.0.iter().find(|(name, _)| known(name).is_some() || other(name))?;
+            let unnamed = || self.fields.0.iter().find(|(name, raw)| other(name) && is_told(raw)).map(|(name, _)| (name.clone(), name.clone()));
+            let (name, change) = named.or_else(unnamed)?;
             let Some(group) = group(self.chat) else { return Some(vec![update.provider()]) };
             let mut extra = Extra::default();
-            if let Some(raw) = self.fields.kept(name) {
-                extra.push(name.clone(), raw);
+            if let Some(raw) = self.fields.kept(&name) {
+                extra.push(name, raw);
             }
-            let change = known(name).map_or_else(|| name.clone(), Into::into);
             Body::GroupUpdated(GroupUpdated { group, change, from: Some(self.sender()), extra })
         };
         Some(vec![update.event("", self.peer(), self.date, body)])
@@ -200,22 +209,32 @@ impl<'m, 'a> Message<'m, 'a> {
             group: group(self.chat),
             album: self.fields.words("media_group_id").map(|id| Album { id, ..Album::default() }),
             automatic: (bot || self.fields.flag("is_from_offline")).then_some(true),
-            forwarded: self.fields.has("forward_origin").then_some(true),
+            forwarded: FORWARDED.iter().any(|name| self.fields.has(name)).then_some(true),
             ..event::Message::default()
         }
     }
 
     fn quoted(&self) -> Option<ReplyTo<'a>> {
-        let original = self.fields.object("reply_to_message")?;
+        let quote = self.fields.object("quote").and_then(|quote| quote.words("text"));
+        let Some(original) = self.fields.object("reply_to_message") else {
+            return self.quoted_elsewhere(quote);
+        };
         if original.has("forum_topic_created") {
             return None; // In a topic every message that answers nothing answers the topic's beginning.
         }
-        let quote = self.fields.object("quote").and_then(|quote| quote.words("text"));
         Some(ReplyTo {
             id: original.int("message_id").map(|number| format!("{}:{number}", self.place).into()),
             text: quote.or_else(|| original.words("text")).or_else(|| original.words("caption")),
             ..ReplyTo::default()
         })
+    }
+
+    /// An answer to a message of another chat. Which one is told only where that chat is public.
+    fn quoted_elsewhere(&self, quote: Option<Text<'a>>) -> Option<ReplyTo<'a>> {
+        let original = self.fields.object("external_reply")?;
+        let chat = original.object("chat").and_then(|chat| chat.int("id"));
+        let id = chat.zip(original.int("message_id")).map(|(chat, number)| format!("{chat}:{number}").into());
+        (id.is_some() || quote.is_some()).then(|| ReplyTo { id, text: quote, ..ReplyTo::default() })
     }
 
     /// `/start`, which a person's first press sends.
@@ -244,12 +263,17 @@ impl<'m, 'a> Message<'m, 'a> {
         let shown = |name: &str| TOLD.contains(&name) || CONTENT.contains(&name);
         let kept = |name: &str| parts.iter().any(|part| matches!(part, Part::Unsupported(u) if u.provider_type == name));
         for (name, raw) in &self.fields.0 {
-            if !shown(name) && !kept(name) && raw.get() != "null" {
+            if !shown(name) && !kept(name) && is_told(raw) {
                 extra.push(name.clone(), Raw::borrowed(raw));
             }
         }
         extra
     }
+}
+
+/// Whether a field says anything: libraries that hand updates on write out what was absent.
+pub(super) fn is_told(raw: &RawValue) -> bool {
+    !matches!(raw.get(), "null" | "false" | "[]")
 }
 
 /// A user or a chat as a person.
@@ -286,8 +310,11 @@ pub(super) fn in_business(person: &mut Person<'_>, connection: Option<&str>) {
 
 /// The group, forum or channel a chat is.
 pub(super) fn group<'a>(chat: &Object<'a>) -> Option<Group<'a>> {
-    let kind = chat.text("type")?;
-    (kind != "private").then(|| Group { id: chat.text("id").unwrap_or_default(), name: chat.words("title") })
+    let group = match chat.text("type") {
+        Some(kind) => kind != "private",
+        None => chat.int("id").is_some_and(|id| id < 0), // The first API version named no type.
+    };
+    group.then(|| Group { id: chat.text("id").unwrap_or_default(), name: chat.words("title") })
 }
 
 pub(super) fn full_name<'a>(user: &Object<'a>) -> Option<Text<'a>> {

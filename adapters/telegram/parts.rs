@@ -1,13 +1,13 @@
 //! What a message says, as parts: words, files, and things that are neither.
 
-use super::content::{Message, TOLD, full_name};
+use super::content::{Message, TOLD, full_name, is_told};
 use crate::contract::part::*;
 use crate::contract::*;
 use crate::kit::object::Object;
 
 /// Content that exists and has no place among our parts.
 const OTHER: &[&str] = &[
-    "dice", "story", "checklist", "game", "rich_message", "paid_media", "invoice", "users_shared", "chat_shared", "giveaway",
+    "dice", "story", "checklist", "game", "rich_message", "paid_media", "invoice", "users_shared", "user_shared", "chat_shared", "giveaway",
     "giveaway_winners", "gift", "unique_gift", "passport_data",
 ];
 
@@ -16,6 +16,7 @@ const ATTRIBUTES: &[&str] = &[
     "entities", "caption_entities", "forward_origin", "external_reply", "quote", "via_bot", "author_signature", "effect_id",
     "reply_markup", "link_preview_options", "has_protected_content", "is_automatic_forward", "is_from_offline", "paid_star_count",
     "sender_boost_count", "sender_business_bot", "show_caption_above_media", "has_media_spoiler", "is_paid_post", "sender_tag",
+    "forward_date", "forward_from", "forward_from_chat", "forward_from_message_id", "forward_signature", "forward_sender_name",
 ];
 
 impl<'a> Message<'_, 'a> {
@@ -30,7 +31,7 @@ impl<'a> Message<'_, 'a> {
         }
         match self.media().or_else(|| self.thing()) {
             Some(part) => parts.push(part),
-            None if parts.is_empty() => parts.push(self.unknown()),
+            None if parts.is_empty() => parts.extend(self.unknown()),
             None => {}
         }
         // A caption belongs to media; what is captioned without being media of ours keeps its words.
@@ -42,13 +43,15 @@ impl<'a> Message<'_, 'a> {
         parts
     }
 
-    /// What there is besides the words we know: the first field that is not an attribute.
-    fn unknown(&self) -> Part<'a> {
+    /// What there is besides the words we know: the first field that is not an attribute. A caption alone is words.
+    fn unknown(&self) -> Option<Part<'a>> {
         // Content of a known name is here only when its type was strange: it is kept like the unknown.
-        let content = |name: &str| !TOLD.contains(&name) && !ATTRIBUTES.contains(&name);
-        match self.fields.0.iter().find(|(name, raw)| content(name) && raw.get() != "null") {
-            Some((name, raw)) => Part::unsupported(name.clone(), Some(Raw::borrowed(raw))),
-            None => Part::unsupported("empty", None),
+        let captioned = self.fields.words("caption").is_some();
+        let known = |name: &str| TOLD.contains(&name) || ATTRIBUTES.contains(&name) || captioned && name == "caption";
+        match self.fields.0.iter().find(|(name, raw)| !known(name) && is_told(raw)) {
+            Some((name, raw)) => Some(Part::unsupported(name.clone(), Some(Raw::borrowed(raw)))),
+            None if captioned => None,
+            None => Some(Part::unsupported("empty", None)),
         }
     }
 
@@ -139,7 +142,7 @@ impl<'a> Message<'_, 'a> {
                 }));
             }
         }
-        let (name, raw) = fields.0.iter().find(|(name, _)| OTHER.contains(&&**name))?;
+        let (name, raw) = fields.0.iter().find(|(name, raw)| OTHER.contains(&&**name) && is_told(raw))?;
         Some(Part::unsupported(name.clone(), Some(Raw::borrowed(raw))))
     }
 

@@ -14,6 +14,9 @@ use crate::kit::{address::address, object::Object};
 /// Links to files die after about an hour (rest-bot-api, read 2026-11-20).
 const LINK_MS: i64 = 3_600_000;
 
+/// What is larger is no time in milliseconds (it would be the year 5138).
+const LATEST: i64 = 100_000_000_000_000;
+
 #[derive(Deserialize, Default)]
 #[serde(default, bound = "'de: 'a")]
 struct Callback<'a> {
@@ -53,7 +56,8 @@ pub(super) fn parse<'a>(hook: &Verified<'a>) -> Parsed<'a> {
     let user = callback.sender.0.as_ref().or(callback.user.0.as_ref());
     let id = user.and_then(|u| u.id.take()).or_else(|| callback.user_id.take());
     let peer = id.as_ref().map(|id| Cow::Owned(address("viber", id))).unwrap_or_default();
-    let time = callback.timestamp.int().filter(|t| *t > 0).map(Time);
+    // The handshake of the documentation has token and time the wrong way round.
+    let time = callback.timestamp.int().filter(|t| (1..=LATEST).contains(t)).map(Time);
     match body(&kind, &callback, user, &peer, time, text) {
         Some(body) => {
             // Receipts repeat the token of the message they are about, so the kind belongs to the key.

@@ -4,6 +4,9 @@
 //!
 //! Checked against `viberbot` (`tests/sdks/python/check_viber.py`): signatures, its client on the twin, its types on the twin's
 //! callbacks.
+//!
+//! Callbacks recorded in the tests of courier and `viberbot`, and those of Viber's documentation, were read on
+//! 2026-11-29.
 
 mod errors;
 mod facts;

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use super::Channel;
-use crate::contract::event::{Consent, ConsentState, ContactUpdated, Follow, ProviderEvent, Referral, ReplyWindow, Tracked};
+use crate::contract::event::{
+    Consent, ConsentState, ContactUpdated, Follow, Notice, ProviderEvent, Referral, ReplyWindow, Severity, Tracked,
+};
 use crate::contract::part::{Choice, ChoiceKind, Location, MediaPart, MediaStatus};
 use crate::contract::*;
 use crate::kit::{address::address, crypto, form, xml::Node};
@@ -11,6 +13,9 @@ use crate::kit::{address::address, crypto, form, xml::Node};
 /// How long a person may be answered: after a message, and after a press or a scan (kf/intro, read 2026-11-20).
 const MESSAGE_MS: i64 = 172_800_000;
 const PRESS_MS: i64 = 60_000;
+
+/// What is larger counts no seconds (it would be the year 5138).
+const MILLIS: i64 = 100_000_000_000;
 
 /// What nobody may use but us.
 const TOKENS: &[&str] = &["Ticket", "Encrypt"];
@@ -71,7 +76,8 @@ fn read<'x>(channel: &Channel, root: &Node<'x>) -> Result<Vec<Event<'x>>, Cow<'s
         to: to.map(|id| Cow::Owned(address("wechat", id))),
         key: key(root, kind, &name, number),
         peer: person.map(|id| Cow::Owned(address("wechat", id.trim()))).unwrap_or_default(),
-        time: root.int("CreateTime").filter(|t| *t > 0).map(Time::from_secs),
+        // Some bridges write milliseconds.
+        time: root.int("CreateTime").filter(|t| *t > 0).map(|t| if t > MILLIS { Time(t) } else { Time::from_secs(t) }),
     };
     let event = |about: &About<'x>, key: String, body| Event {
         account: about.account.clone(),
@@ -150,6 +156,16 @@ fn part<'x>(root: &Node<'x>) -> Option<Part<'x>> {
             }
         }
         "image" => Part::Image(file(None, None)),
+        // A file has a key of its own that no interface takes.
+        "file" => {
+            let media = Media {
+                filename: own(root, "Title").or_else(|| own(root, "FileName")),
+                size: root.int("FileTotalLen").and_then(|n| u64::try_from(n).ok()),
+                reason: root.words("MediaId").is_none().then_some(Cow::Borrowed("WeChat gives accounts no files, only their names")),
+                ..media(None)
+            };
+            Part::File(MediaPart { media, caption: None })
+        }
         "voice" => {
             let mime = match root.words("Format").map(|f| f.to_lowercase()).as_deref() {
                 Some("amr") => Some("audio/amr"),
@@ -202,6 +218,9 @@ fn happened<'x>(about: &About<'x>, root: &Node<'x>, name: &str) -> Vec<Body<'x>>
             let found = notified(about, root);
             return if found.is_empty() { vec![passed_on()] } else { found };
         }
+        _ if name.ends_with("_verify_success") || name.ends_with("_verify_fail") || matches!(name, "annual_renew" | "verify_expired") => {
+            Body::Notice(verified(root, name))
+        }
         "user_info_modified" => Body::ContactUpdated(ContactUpdated {
             change: event::Change::Profile,
             previous: None,
@@ -217,6 +236,17 @@ fn happened<'x>(about: &About<'x>, root: &Node<'x>, name: &str) -> Vec<Body<'x>>
         }),
         _ => passed_on(),
     }]
+}
+
+/// News of the account's verification (wx_verify_event, read 2026-11-29).
+fn verified<'x>(root: &Node<'x>, name: &str) -> Notice<'x> {
+    let (severity, text) = match name {
+        "annual_renew" => (Severity::Warning, "the account's yearly verification is due"),
+        "verify_expired" => (Severity::Error, "the account's verification has expired"),
+        _ if name.ends_with("fail") => (Severity::Error, "the account's verification failed"),
+        _ => (Severity::Info, "the account was verified"),
+    };
+    Notice { kind: Cow::Owned(name.to_owned()), severity, text: Cow::Borrowed(text), raw: Some(raw(root)) }
 }
 
 fn came<'x>(about: &About<'x>, scene: Option<Text<'x>>) -> Follow<'x> {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::message;
+use super::{message, post, post::Post};
 use crate::contract::event::{Created, Follow, Notice, Origin, ProviderEvent, Severity, Signal};
 use crate::contract::*;
 use crate::kit::object::{self, Object};
@@ -91,6 +91,10 @@ fn activity<'a>(out: &mut Parsed<'a>, app: Option<&str>, data: &Object<'a>, body
             }
         }
         "followfollow" | "followunfollow" => out.events.extend(followed(&delivery, &payload, name == "followfollow", raw)),
+        _ if name.starts_with("post") && name.ends_with("create") => {
+            let users = data.object("includes").map(|includes| includes.objects("users")).unwrap_or_default();
+            out.events.extend(post::read(&payload, &delivery.account, &users).map(|post| commented(&delivery, post)));
+        }
         "oauthrevoke" => out.events.push(revoked(&delivery, raw)),
         _ => {}
     }
@@ -115,7 +119,8 @@ fn account<'a>(out: &mut Parsed<'a>, app: Option<&str>, body: &Object<'a>) {
     for (name, raw) in &body.0 {
         match &**name {
             "for_user_id" | "users" | "apps" | "direct_message_events" | "direct_message_mark_read_events" => {}
-            "direct_message_indicate_typing_events" => {}
+            "direct_message_indicate_typing_events" | "user_has_blocked" | "is_blocked_by" => {}
+            "tweet_create_events" => posts(out, &delivery, raw),
             "user_event" if revoke.is_some() => out.events.push(revoked(&delivery, raw)),
             "follow_events" => {
                 for raw in body.list("follow_events") {
@@ -128,7 +133,7 @@ fn account<'a>(out: &mut Parsed<'a>, app: Option<&str>, body: &Object<'a>) {
                 }
             }
             _ if raw.get() == "null" => {}
-            // Posts, likes, blocks: known there, and nothing of ours.
+            // Likes, blocks: known there, and nothing of ours.
             _ if !delivery.account.is_empty() => {
                 let body = Body::Provider(ProviderEvent { provider_type: name.clone(), raw: object::without(raw, TOKENS) });
                 out.events.push(delivery.event(delivery.key(raw), None, None, body));
@@ -136,6 +141,24 @@ fn account<'a>(out: &mut Parsed<'a>, app: Option<&str>, body: &Object<'a>) {
             _ => out.leave("a delivery for nobody"),
         }
     }
+}
+
+/// Mentions and answers; the account's own posts, and others that are passed on, are no news for us.
+fn posts<'a>(out: &mut Parsed<'a>, delivery: &Delivery<'_, 'a>, list: &'a RawValue) {
+    for raw in serde_json::from_str::<Vec<&'a RawValue>>(list.get()).unwrap_or_default() {
+        let post = Object::parse(raw.get()).and_then(|post| post::read(&post, &delivery.account, &[]));
+        out.events.push(post.map_or_else(
+            || {
+                let body = Body::Provider(ProviderEvent { provider_type: Cow::Borrowed("tweet_create_events"), raw: object::without(raw, TOKENS) });
+                delivery.event(delivery.key(raw), None, None, body)
+            },
+            |post| commented(delivery, post),
+        ));
+    }
+}
+
+fn commented<'a>(delivery: &Delivery<'_, 'a>, post: Post<'a>) -> Event<'a> {
+    delivery.event(format!("post:{}", post.id), Some(&post.author), post.time, Body::Comment(post.comment))
 }
 
 /// The lists both APIs have.

@@ -51,11 +51,17 @@ fn words<'a>(data: &Object<'a>, attachment: &Object<'a>) -> Option<Text<'a>> {
         let of_file = file.as_ref() == Some(&short) || attachment.has("media") && long.as_deref().is_some_and(|long| long.contains("/messages/media/"));
         out = out.replace(&*short, if of_file { "" } else { long.as_deref().unwrap_or(&short) });
     }
-    for (entity, letter) in [("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")] {
-        out = out.replace(entity, letter);
-    }
+    let out = plain(Cow::Owned(out));
     let out = out.trim();
     (!out.is_empty()).then(|| Cow::Owned(out.to_owned()))
+}
+
+/// Without the three escapes of X.
+pub(super) fn plain(text: Text<'_>) -> Text<'_> {
+    if !text.contains('&') {
+        return text;
+    }
+    Cow::Owned(text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
 }
 
 fn attached<'a>(attachment: &Object<'a>) -> Option<Part<'a>> {
@@ -66,16 +72,21 @@ fn attached<'a>(attachment: &Object<'a>) -> Option<Part<'a>> {
         let [longitude, latitude] = numbers.as_slice() else { return None };
         return Some(Part::Location(Location { latitude: *latitude, longitude: *longitude, ..Location::default() }));
     }
-    let media = attachment.object("media")?;
+    file(&attachment.object("media")?)
+}
+
+/// A picture or a film, of a message or a post.
+pub(super) fn file<'a>(media: &Object<'a>) -> Option<Part<'a>> {
     let part = |url: Option<Text<'a>>, mime: Option<Text<'a>>| {
         let source = url.map(|url| MediaRef { id: String::new(), url: Some(url.into_owned()), expires_at: None });
         let status = if source.is_some() { MediaStatus::Pending } else { MediaStatus::Unavailable };
         MediaPart { media: Media { mime_type: mime, status: Some(status), source, ..Media::default() }, caption: None }
     };
     let picture = || media.words("media_url_https").or_else(|| media.words("media_url"));
-    Some(match &*media.words("type")? {
+    let kind = media.words("type").or_else(|| picture().map(|_| Cow::Borrowed("photo")));
+    Some(match &*kind? {
         "photo" => Part::Image(part(picture(), None)),
-        "video" | "animated_gif" => match best(&media) {
+        "video" | "animated_gif" => match best(media) {
             Some((url, mime)) => Part::Video(part(Some(url), mime)),
             None => Part::Video(part(None, None)),
         },
