@@ -30,13 +30,13 @@ pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
         }
         "DeviceTokenNotForTopic" => Step::of(reason(C::Recipient, "other_app", "the device token belongs to another app")),
         "BadTopic" | "MissingTopic" | "TopicDisallowed" => Step::of(reason(C::Config, "topic_refused", "the key may not send for this bundle id")),
-        "MissingDeviceToken" | "BadPath" | "MethodNotAllowed" | "InvalidPushType" | "FeatureNotEnabled" | "TopicMismatch" => {
+        "MissingDeviceToken" | "MissingProviderToken" | "BadPath" | "MethodNotAllowed" | "InvalidPushType" | "FeatureNotEnabled" | "TopicMismatch" => {
             Step::of(reason(C::Config, "request_refused", "Apple refuses the request as it is made"))
         }
         "BadCertificate" | "BadCertificateEnvironment" | "Forbidden" | "InvalidProviderToken" => {
             Step::of(reason(C::Auth, "key_refused", "the key was revoked, or does not belong to this team"))
         }
-        "MissingProviderToken" | "BadEnvironmentKeyIdInToken" | "BadEnvironmentKeyInToken" => {
+        "BadEnvironmentKeyIdInToken" | "BadEnvironmentKeyInToken" => {
             Step::of(reason(C::Config, "key_of_other_environment", "the key is for the other environment"))
         }
         // The token is never older than half an hour: a clock is wrong, or Apple counts from another moment.

@@ -1,6 +1,11 @@
 //! The laws themselves. Each takes a provider and fails with the case that broke it.
 
-use std::{collections::HashSet, fs, path::PathBuf, sync::Arc};
+use std::{
+    collections::HashSet,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use proptest::prelude::*;
@@ -90,6 +95,8 @@ impl Pair {
 struct Case {
     name: String,
     path: PathBuf,
+    /// Which of a table's cases it is, where its file holds more than one.
+    row: Option<usize>,
     value: Value,
 }
 
@@ -102,12 +109,29 @@ fn cases(provider: &Provider, kind: &str) -> Vec<Case> {
     assert!(paths.is_empty() == silent, "{}: fixtures in {}, delivers: {}", provider.facts.id, folder.display(), !silent);
     paths
         .into_iter()
-        .map(|path| {
-            let text = fs::read_to_string(&path).expect("a readable fixture");
-            let value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-            Case { name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), path, value }
+        .flat_map(|path| {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            match fixture(&path) {
+                Value::Object(mut table) if table.contains_key("cases") => rows(name, path, table["cases"].take()),
+                value => vec![Case { name, path, row: None, value }],
+            }
         })
         .collect()
+}
+
+fn fixture(path: &Path) -> Value {
+    let text = fs::read_to_string(path).expect("a readable fixture");
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// The cases of a table, each with a name a failure can be found by.
+fn rows(table: String, path: PathBuf, cases: Value) -> Vec<Case> {
+    let Value::Array(cases) = cases else { panic!("{}: `cases` is a list", path.display()) };
+    let case = |(row, value): (usize, Value)| {
+        let name = value.get("name").and_then(Value::as_str).map_or_else(|| row.to_string(), str::to_owned);
+        Case { name: format!("{table}: {name}"), path: path.clone(), row: Some(row), value }
+    };
+    cases.into_iter().enumerate().map(case).collect()
 }
 
 /// Compares, or rewrites the expectation when asked to.
@@ -117,18 +141,32 @@ fn expect(case: &Case, key: &str, actual: Value) {
         return;
     }
     if std::env::var_os("UPDATE_FIXTURES").is_some() {
-        let text = fs::read_to_string(&case.path).expect("a readable fixture");
-        let mut value: Value = serde_json::from_str(&text).expect("it was read before");
+        let mut file = fixture(&case.path);
+        let value = match case.row {
+            Some(row) => &mut file["cases"][row],
+            None => &mut file,
+        };
         let fields = value.as_object_mut().expect("a fixture is an object");
         if actual.is_null() {
             fields.remove(key)
         } else {
             fields.insert(key.into(), actual)
         };
-        fs::write(&case.path, serde_json::to_string_pretty(&value).expect("plain data") + "\n").expect("a writable fixture");
+        fs::write(&case.path, printed(&file) + "\n").expect("a writable fixture");
         return;
     }
-    panic!("{}: {key}\nexpected {expected:#}\nactual   {actual:#}", case.path.display());
+    panic!("{} ({}): {key}\nexpected {expected:#}\nactual   {actual:#}", case.path.display(), case.name);
+}
+
+/// A fixture as it stands in its file: a table has a line for each case, so that it reads as one.
+fn printed(file: &Value) -> String {
+    match file.get("cases").and_then(Value::as_array) {
+        Some(cases) => {
+            let lines: Vec<_> = cases.iter().map(|case| format!("  {case}")).collect();
+            format!("{{\"cases\": [\n{}\n]}}", lines.join(",\n"))
+        }
+        None => serde_json::to_string_pretty(file).expect("plain data"),
+    }
 }
 
 fn settings(twin: &dyn Twin, case: Option<&Value>) -> Settings {
@@ -464,9 +502,13 @@ impl Asked {
 
     /// A plain text to an address of the provider's own scheme: its fixture `outbound/text.json`.
     pub(super) fn sample(provider: &Provider) -> Self {
-        let case = cases(provider, "outbound").into_iter().find(|c| c.name == "text").expect("a fixture outbound/text.json");
-        Self::of(&case)
+        Self::of(&outbound(provider, "text"))
     }
+}
+
+fn outbound(provider: &Provider, name: &str) -> Case {
+    let case = cases(provider, "outbound").into_iter().find(|c| c.name == name);
+    case.unwrap_or_else(|| panic!("{}: a fixture outbound/{name}.json", provider.facts.id))
 }
 
 pub(crate) fn it_renders_what_the_fixtures_say(provider: &Provider) {
@@ -547,10 +589,16 @@ pub(crate) fn what_it_renders_the_twin_accepts(provider: &Provider) {
 }
 
 pub(crate) fn it_classifies_as_the_fixtures_say(provider: &Provider) {
-    let pair = bound(provider, None);
-    let sample = pair.render(&Asked::sample(provider)).expect("a plain text renders").calls.remove(0);
+    let asked = |name: &str| {
+        let case = outbound(provider, name);
+        let pair = bound(provider, Some(&case.value));
+        let call = pair.render(&Asked::of(&case)).expect("the message answered renders").calls.remove(0);
+        (pair, call)
+    };
+    let usual = asked("text");
     for case in cases(provider, "replies") {
-        let status = case.value.get("status").and_then(Value::as_u64).expect("a status") as u16;
+        let status = case.value.get("status").and_then(Value::as_u64);
+        let status = status.unwrap_or_else(|| panic!("{}: a status", case.name)) as u16;
         let mut reply = match (case.value.get("body"), octets(&case.value)) {
             (Some(body), _) => Reply::json(status, body),
             (None, Some(octets)) => Reply { body: octets.into(), headers: HeaderMap::new(), ..Reply::json(status, &json!(null)) },
@@ -567,7 +615,9 @@ pub(crate) fn it_classifies_as_the_fixtures_say(provider: &Provider) {
                 );
             }
         }
-        let verdict = match pair.adapter.classify(&sample, &reply) {
+        let own = case.value.get("answers").and_then(Value::as_str).map(asked);
+        let (pair, call) = own.as_ref().unwrap_or(&usual);
+        let verdict = match pair.adapter.classify(call, &reply) {
             Step::Call(_) => json!("call"),
             Step::Done(verdict) => described(&verdict),
         };
@@ -608,17 +658,16 @@ pub(crate) fn classify_is_total_and_only_success_is_success(provider: &Provider)
         br#"{"ok":true}"#.to_vec(),
         vec![0xff, 0xfe],
     ];
-    bodies.extend(cases(provider, "replies").iter().filter_map(|c| serde_json::to_vec(c.value.get("body")?).ok()));
-    bodies.extend(cases(provider, "replies").iter().filter_map(|c| octets(&c.value)));
+    let replies = cases(provider, "replies");
+    bodies.extend(replies.iter().filter_map(|c| serde_json::to_vec(c.value.get("body")?).ok()));
+    bodies.extend(replies.iter().filter_map(|c| octets(&c.value)));
     for status in (100..600).filter(|s| StatusCode::from_u16(*s).is_ok()) {
         for body in &bodies {
             let reply =
                 Reply { status: StatusCode::from_u16(status).expect("in range"), headers: HeaderMap::new(), body: body.clone().into() };
             if let Step::Done(Verdict::Accept { .. }) = pair.adapter.classify(&call, &reply) {
                 let known = (200..300).contains(&status)
-                    || cases(provider, "replies")
-                        .iter()
-                        .any(|c| c.value["status"] == status && c.value.pointer("/verdict/accept").is_some());
+                    || replies.iter().any(|c| c.value["status"] == status && c.value.pointer("/verdict/accept").is_some());
                 assert!(known, "{}: status {status} with {:?} counts as success", provider.facts.id, String::from_utf8_lossy(body));
             }
         }

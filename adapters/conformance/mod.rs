@@ -1,6 +1,6 @@
 //! The laws: what every adapter must obey, run for each provider by its one word in `providers!`.
 //!
-//! Fixtures stand in the provider's folder, one case a file:
+//! Fixtures stand in the provider's folder, one case a file, or many in one where they are short:
 //!
 //! - `fixtures/inbound/NAME.json`: `{"settings"?: {...}, "query"?: "...", "method"?: "GET", "headers"?: {...},
 //!   "body": {...} | "form": {...} | "text": "..." | "hex": "...", "events": [...], "unparsed"?: "reason", "ack"?: {"status", "body"},
@@ -8,9 +8,11 @@
 //! - `fixtures/outbound/NAME.json`: `{"settings"?: {...}, "message": {...send request...}, "reply_to"?: "provider id",
 //!   "handle"?: "what the provider gave us to answer with", "calls": [{"method", "url", "headers"?, "body" | "form" | "multipart"}], "downgrades"?: [...], "cost"?: 1}`
 //!   or `{"message": {...}, "error": {"pointer", "code"}}`.
-//! - `fixtures/replies/NAME.json`: `{"status": 400, "headers"?: {...}, "body": {...} | "text": "..." | "hex": "...",
+//! - `fixtures/replies/NAME.json`: `{"answers"?: "NAME in fixtures/outbound, else text", "status": 400, "headers"?: {...}, "body": {...} | "text": "..." | "hex": "...",
 //!   "verdict": {"accept": "id"} | {"throttle": {"scope", "after"?, "code"?}} | {"retry" | "unclear" | "reject" |
 //!   "unreachable" | "suspend" | "log_in": "our code"} | {"gone": "our code", "current"?: "address"} | "call"}`.
+//! - `fixtures/replies/table.json`: `{"cases": [{"name"?: "what a failure calls it", ...as above}, ...]}`, a line for each row of
+//!   the provider's tables of errors and limits. Any fixture may be such a table.
 //!
 //! `UPDATE_FIXTURES=1 cargo test -p fairway-adapters` rewrites the expected halves; read the difference before you keep it.
 

@@ -24,11 +24,11 @@ const CODES: &[(&[i64], ErrorClass, &str, &str)] = &[
     (&[40_005, 50_045, 50_046, 50_109], C::Content, "media_too_large", "A file is larger than Discord takes, or broken."),
     (&[200_000, 240_000, 20_009], C::Content, "filtered", "The server's or Discord's rules forbid the words."),
     (&[50_159, 50_160, 50_161], C::Content, "voice_invalid", "The voice message is not one Discord takes."),
-    (&[50_035, 50_006, 30_015, 50_081, 30_046], C::Content, "message_invalid", "Discord does not take the message as it is."),
+    (&[50_035, 50_006, 30_015, 50_081], C::Content, "message_invalid", "Discord does not take the message as it is."),
 ];
 
 /// Codes for too much at once, and what is too fast.
-const SLOW: &[(i64, Scope)] = &[(20_028, Scope::Conversation), (20_029, Scope::Account), (40_062, Scope::Conversation), (20_016, Scope::Conversation), (40_003, Scope::Account)];
+const SLOW: &[(i64, Scope)] = &[(20_028, Scope::Conversation), (20_029, Scope::Account), (40_062, Scope::Conversation), (20_016, Scope::Conversation), (30_046, Scope::Conversation), (40_003, Scope::Account)];
 
 /// Cloudflare's way of saying stop has no JSON and means minutes.
 const CLOUDFLARE_MS: u64 = 300_000;

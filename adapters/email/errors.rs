@@ -70,6 +70,7 @@ pub(super) fn bounced(status: &str, words: &str) -> Reason {
             reason(C::Config, "sender_not_authenticated", "the receiver wants SPF, DKIM, DMARC or TLS from this sender", code)
         }
         "7.28" => reason(C::Throttled, "rate_limited", "the receiver finds us too fast", code),
+        "2.1" if late => reason(C::Throttled, "recipient_rate", "this mailbox gets mail faster than it takes it", code),
         _ if late && rest.starts_with("7.") => reason(C::Throttled, "rate_limited", "the receiver finds us too fast", code),
         "2.2" => reason(C::Transient, "mailbox_full", "the mailbox is full", code),
         "4.7" => reason(C::Transient, "delivery_expired", "the receiver did not take the mail in time", code),
@@ -138,8 +139,21 @@ fn content(code: impl ToString) -> Reason {
     reason(C::Content, "request_refused", "the service refuses the mail as it is", code)
 }
 
+fn rate_limited(code: impl ToString) -> Reason {
+    reason(C::Throttled, "rate_limited", "the service finds us too fast", code)
+}
+
 fn too_fast(reply: &Reply) -> Step {
-    Step::throttle(Scope::Account, reply.retry_after(), reason(C::Throttled, "rate_limited", "the service finds us too fast", reply.status.as_u16()))
+    let after = reply.retry_after().or_else(|| until_reset(reply));
+    Step::throttle(Scope::Account, after, rate_limited(reply.status.as_u16()))
+}
+
+/// Milliseconds until SendGrid counts anew: both times are its own.
+fn until_reset(reply: &Reply) -> Option<u64> {
+    let header = |name: &str| reply.headers.get(name).and_then(|v| v.to_str().ok());
+    let reset: i64 = header("x-ratelimit-reset")?.trim().parse().ok()?;
+    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(header("date")?).ok()?;
+    u64::try_from(reset.saturating_mul(1000).saturating_sub(date.as_millisecond())).ok()
 }
 
 /// What an answer means.
@@ -190,10 +204,11 @@ fn smtp(call: &Call, reply: &Reply) -> Step {
         (530 | 534 | 535 | 538, _) => Step::of(auth(code)),
         (421 | 450 | 451 | 452 | 454, _) => {
             let known = bounced(&code.to_string(), &words);
-            let throttling = known.class == C::Throttled || words.contains("Throttling");
-            match (throttling, words.contains("Daily message quota")) {
-                (_, true) => Step::of(config(code)),
-                (true, _) => Step::throttle(Scope::Account, reply.retry_after(), Reason { class: C::Throttled, ..known }),
+            match known.class {
+                _ if words.contains("Daily message quota") => Step::of(config(code)),
+                _ if words.contains("Throttling") => Step::throttle(Scope::Account, reply.retry_after(), rate_limited(code)),
+                C::Throttled if known.code == "recipient_rate" => Step::throttle(Scope::Conversation, reply.retry_after(), known),
+                C::Throttled => Step::throttle(Scope::Account, reply.retry_after(), known),
                 // The same address may take it later, whatever the enhanced status says of it.
                 _ => Step::Done(Verdict::Retry(Reason { class: C::Transient, ..known })),
             }
@@ -220,7 +235,8 @@ fn postmark(code: u64, body: &Value, reply: &Reply) -> Step {
         (406, _) => Step::of(opted_out("406")),
         (400 | 401 | 405 | 412 | 413, _) => Step::of(config(code)),
         (402 | 403 | 411, _) => Step::of(content(code)),
-        (500 | 503, _) | (_, 503) => Step::of(reason(C::Transient, "service_unavailable", "the service is not available", code)),
+        // 100: maintenance.
+        (100 | 500 | 503, _) | (_, 503) => Step::of(reason(C::Transient, "service_unavailable", "the service is not available", code)),
         (_, 400..=499) => Step::of(content(code)),
         _ => Step::of(unexplained(reply.status)),
     }
@@ -258,6 +274,7 @@ mod tests {
             ("5.2.2", "", C::Transient),
             ("4.4.7", "", C::Transient),
             ("4.7.28", "", C::Throttled),
+            ("4.2.1", "", C::Throttled),
             ("4.7.0", "", C::Throttled),
             ("5.7.26", "", C::Config),
             ("5.7.515", "", C::Config),
@@ -286,7 +303,7 @@ mod tests {
         let rows = [
             (Transport::Smtp, smtp(250, "2.0.0 queued", 200), "accept "),
             (Transport::Smtp, smtp(421, "4.7.28 too fast", 503), "throttle rate_limited"),
-            (Transport::Smtp, smtp(454, "Throttling failure: Maximum sending rate exceeded", 503), "throttle delivery_delayed"),
+            (Transport::Smtp, smtp(454, "Throttling failure: Maximum sending rate exceeded", 503), "throttle rate_limited"),
             (Transport::Smtp, smtp(454, "Throttling failure: Daily message quota exceeded", 503), "suspend account_not_ready"),
             (Transport::Smtp, smtp(451, "later", 503), "retry delivery_delayed"),
             (Transport::Smtp, smtp(452, "4.2.2 full", 503), "retry mailbox_full"),

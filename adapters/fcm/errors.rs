@@ -26,6 +26,11 @@ pub(super) fn classify(reply: &Reply) -> Step {
     match (status, error.code, error.status) {
         (_, "UNREGISTERED", _) => gone("unregistered", "the app was removed, or its registration was renewed or has expired"),
         (400, ..) if error.names_the_device() => gone("token_invalid", "the registration is not one of Firebase's"),
+        (400, "UNSPECIFIED_ERROR", _) => Step::Done(Verdict::Retry(reason(C::Transient, "unspecified", "Firebase refuses without saying why"))),
+        // The device has another app than this one: the channel goes on for the others.
+        (400, ..) if error.names_the_package() => {
+            Step::Done(Verdict::Reject(reason(C::Config, "package_name", "the app is not the one that `restricted_package_name` names")))
+        }
         (400, ..) => Step::of(reason(C::Content, "invalid_argument", "Firebase refuses what the message says")),
         (401, "THIRD_PARTY_AUTH_ERROR" | "APNS_AUTH_ERROR", _) => {
             // Only one platform's devices are cut off: the channel goes on for the others.
@@ -77,9 +82,18 @@ impl<'b> Told<'b> {
 
     /// A fault in a template must not erase every device: only what names the registration does.
     fn names_the_device(&self) -> bool {
-        let fields = self.details.iter().flat_map(|d| d["fieldViolations"].as_array().into_iter().flatten());
-        let named = fields.filter_map(|v| v["field"].as_str()).any(|f| matches!(f, "message.token" | "message.fid" | "token" | "fid"));
+        let named = self.fields().any(|f| matches!(f, "message.token" | "message.fid" | "token" | "fid"));
         named || self.message.contains("not a valid FCM registration token")
+    }
+
+    fn names_the_package(&self) -> bool {
+        self.fields().any(|f| f.ends_with("restricted_package_name"))
+    }
+
+    /// The fields Firebase finds fault with.
+    fn fields(&self) -> impl Iterator<Item = &str> {
+        let violations = self.details.iter().flat_map(|d| d["fieldViolations"].as_array().into_iter().flatten());
+        violations.filter_map(|v| v["field"].as_str())
     }
 
     fn is_of_one_device(&self) -> bool {

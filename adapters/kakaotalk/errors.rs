@@ -16,7 +16,7 @@ pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
         return taken(call, answer, upload);
     }
     if let Some(code) = coded.and_then(|a| a.object("header")).and_then(|header| header.int("resultCode")).filter(|code| *code < 0) {
-        return Step::of(refused(code));
+        return verdict(refused(code));
     }
     let callback = call.url.contains("/v1/callback/");
     if reply.status.is_success() {
@@ -36,6 +36,10 @@ pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
     let reason = adapter::unexplained(reply.status);
     match status {
         429 => Step::throttle(Scope::Account, reply.retry_after(), reason),
+        // NHN says for how long: it has not taken the message.
+        503 if business && reply.retry_after().is_some() => {
+            Step::throttle(Scope::Account, reply.retry_after(), Reason { class: ErrorClass::Throttled, ..reason })
+        }
         408 | 425 | 500..=599 if upload => Step::Done(Verdict::Retry(Reason { class: ErrorClass::Transient, ..reason })),
         408 | 425 => Step::Done(Verdict::Unclear(Reason { class: ErrorClass::Unknown, ..reason })),
         400..=499 if callback => over(status),
@@ -72,7 +76,15 @@ fn taken(call: &Call, answer: &Object<'_>, upload: bool) -> Step {
     if code == -1005 {
         return Step::accept("");
     }
-    Step::of(refused(code))
+    verdict(refused(code))
+}
+
+/// What a refusal leads to. A template that is missing is one message's fault: the channel still carries the others.
+fn verdict(reason: Reason) -> Step {
+    match &*reason.code {
+        "template_unknown" => Step::Done(Verdict::Reject(reason)),
+        _ => Step::of(reason),
+    }
 }
 
 /// A picture is there: now the message that waits for it.
@@ -150,7 +162,8 @@ mod tests {
         let call = Call::json("https://nhn.test/alimtalk/v2.3/appkeys/k/messages", &json!({}));
         let table: &[(&[i64], &str)] = &[
             (&[-1000, -1001, -4004, -4005, -1006, -1014, -1027, -2017], "suspend auth"),
-            (&[-1002, -2502, -3300, -1024, -1030, -3298, -4029, -9992, -9998, -3003, -3005], "suspend config"),
+            (&[-1002, -2502, -3300, -1024, -1030, -3298, -4029, -9992, -9998], "suspend config"),
+            (&[-3003, -3005], "reject config"),
             (&[-1005], "accept "),
             (&[-3301], "unreachable opted_out"),
             (&[-4019, -5000], "unreachable recipient"),

@@ -56,7 +56,7 @@ const TABLE: &[(u32, &str, ErrorClass, &str)] = {
         (0x49, "source_npi_invalid", Config, "the provider does not take this kind of sender; mend `source_npi`"),
         (0x50, "dest_ton_invalid", Config, "the provider does not take this kind of number; mend `dest_ton`"),
         (0x51, "dest_npi_invalid", Config, "the provider does not take this kind of number; mend `dest_npi`"),
-        (0x53, "system_type_invalid", Auth, "the provider does not take this `system_type`"),
+        (0x53, "system_type_invalid", Config, "the provider does not take this `system_type`"),
         (0x54, "protocol", Config, "the provider does not take the replacement flag"),
         (0x55, "protocol", Config, "the provider does not take the number of messages"),
         (0x61, "schedule_invalid", Content, "the provider does not take the time of delivery"),

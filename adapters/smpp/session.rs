@@ -166,7 +166,8 @@ impl Smpp {
         }
         let reason = errors::reason(unit.status, &self.bound.settings.error_classes);
         let wait = match reason.class {
-            ErrorClass::Auth => AFTER_REFUSAL,
+            // Only a person mends these.
+            ErrorClass::Auth | ErrorClass::Config => AFTER_REFUSAL,
             _ if unit.status == errors::ALREADY_BOUND => AFTER_ALREADY_BOUND,
             _ => AFTER_END,
         };

@@ -124,8 +124,13 @@ fn accepted(call: &Call, body: &Object<'_>) -> Step {
     }
 }
 
-/// The same call, mended, where the refusal says how.
+/// The same call once more, or mended, where the refusal says how.
 fn again(call: &Call, description: &str, parameters: &Object<'_>) -> Option<Call> {
+    // Telegram fetches the file itself, and what it could not get once it may get the next time.
+    let unfetched = description.contains("failed to get http url content") || description.contains("wrong type of the web page content");
+    if unfetched && call.then.is_none() {
+        return Some(call.clone().then("again"));
+    }
     let moved = parameters.int("migrate_to_chat_id");
     let quoteless = description.contains("message to be replied not found");
     if moved.is_none() && !quoteless {
@@ -220,8 +225,6 @@ mod tests {
             (400, "Bad Request: wrong file identifier/HTTP URL specified", C::Content),
             (400, "Bad Request: file is too big", C::Content),
             (400, "Bad Request: PHOTO_INVALID_DIMENSIONS", C::Content),
-            (400, "Bad Request: failed to get HTTP URL content", C::Content),
-            (400, "Bad Request: Wrong type of the web page content", C::Content),
             (400, "Bad Request: message thread not found", C::Content),
             (400, "Bad Request: query is too old and response timeout expired or query ID is invalid", C::Content),
             (400, "Bad Request: something new", C::Content),
@@ -245,5 +248,10 @@ mod tests {
         assert!(matches!(classify(&next, &Reply::json(400, &body)), Step::Done(Verdict::Unreachable(_))), "only once");
         let body = json!({ "ok": false, "error_code": 400, "description": "Bad Request: message to be replied not found" });
         assert!(matches!(step(400, body), Step::Call(_)));
+        for words in ["failed to get HTTP URL content", "Wrong type of the web page content"] {
+            let body = json!({ "ok": false, "error_code": 400, "description": format!("Bad Request: {words}") });
+            let Step::Call(next) = step(400, body.clone()) else { panic!("{words}: not tried again") };
+            assert!(matches!(classify(&next, &Reply::json(400, &body)), Step::Done(Verdict::Reject(r)) if r.class == C::Content), "only once");
+        }
     }
 }

@@ -11,6 +11,8 @@ const THROTTLED: u64 = 60_000;
 const NOT_ACCEPTABLE: u64 = 3_600_000;
 /// Milliseconds to wait on 503 where the answer says nothing.
 const UNAVAILABLE: u64 = 10_000;
+/// Mozilla's number on a 503 that need not be waited for.
+const AT_ONCE: u64 = 202;
 
 pub(super) fn classify(reply: &Reply) -> Step {
     if matches!(reply.status.as_u16(), 200..=202) {
@@ -46,8 +48,12 @@ pub(super) fn classify(reply: &Reply) -> Step {
         406 => throttle(NOT_ACCEPTABLE, C::Throttled, "too_many_requests", "too many pushes for Microsoft"),
         429 => throttle(THROTTLED, C::Throttled, "too_many_requests", "too many pushes for this push service"),
         413 => Step::of(reason(C::Content, "message_too_large", "the push is too large for this push service")),
-        300..=399 => Step::of(reason(C::Recipient, "endpoint_moved", "the push service points elsewhere, where we do not follow")),
+        300..=399 => {
+            // Of one browser alone: the channel goes on for the others.
+            Step::Done(Verdict::Reject(reason(C::Config, "endpoint_moved", "the push service points elsewhere, where we do not follow")))
+        }
         400..=499 => Step::of(reason(C::Content, "refused", "the push service refuses the push as it is made")),
+        503 if body["errno"] == AT_ONCE => Step::Done(Verdict::Retry(reason(C::Transient, "unavailable", "the push service asks for the push again"))),
         503 => throttle(UNAVAILABLE, C::Transient, "unavailable", "the push service is overloaded"),
         _ => Step::of(reason(C::Unknown, "server_fault", "the push service had a fault and may have the push")),
     }
@@ -92,7 +98,8 @@ mod tests {
             (500, json!({}), "unclear"),
             (502, mozilla(902), "unclear"),
             (503, mozilla(201), "throttle"),
-            (307, json!({}), "unreachable"),
+            (503, mozilla(202), "retry"),
+            (307, json!({}), "reject"),
         ];
         for (status, body, word) in rows {
             let Step::Done(verdict) = classify(&Reply::json(status, &body)) else { panic!("one call is enough") };

@@ -53,6 +53,7 @@ fn next(call: &Call, answer: &Object<'_>) -> Option<Call> {
 fn refused(code: i64) -> Step {
     use ErrorClass as C;
     let reason = |class, ours: &'static str, title: &'static str| Reason::new(class, ours, title).provider_code(code);
+    let narrow = |reason| Step::Done(Verdict::Reject(reason));
     let (class, ours, title) = match code {
         -1 => (C::Transient, "busy", "WeChat is busy"),
         40001 | 40014 | 42001 => return Step::Done(Verdict::LogIn(reason(C::Auth, "token_expired", "the access token is no longer good"))),
@@ -61,8 +62,9 @@ fn refused(code: i64) -> Step {
         61003 | 61007 => (C::Auth, "not_authorised", "the account did not authorise the platform"),
         40164 => (C::Config, "ip_not_listed", "the gateway's address is not in the account's IP whitelist"),
         48004 | 50002 => (C::Config, "banned", "the account may not use this part of the API any more"),
-        48001 | 48003 | 48008 | 50001 => (C::Config, "not_granted", "the account may not use this part of the API"),
-        40037 => (C::Config, "template_unknown", "the account has no such template"),
+        // Of this kind of message or this template alone: the others still go.
+        48001 | 48003 | 48008 | 50001 => return narrow(reason(C::Config, "not_granted", "the account may not use this part of the API")),
+        40037 => return narrow(reason(C::Config, "template_unknown", "the account has no such template")),
         65400 | 61451..=61457 => (C::Config, "agent_account", "the agent's account cannot be used"),
         40003 | 46004 | 40031 | 40032 => (C::Recipient, "unknown_person", "no follower of this account has this openid"),
         43019 => (C::Recipient, "blacklisted", "this person is on the account's blacklist"),
@@ -71,7 +73,7 @@ fn refused(code: i64) -> Step {
         45015 => (C::Window, "window_closed", "the time in which this person may be answered is over"),
         45047 => (C::Window, "window_used_up", "as many answers as this person's last act allows were sent"),
         45009 => return Step::throttle(Scope::Account, Some(QUOTA_MS), reason(C::Throttled, "daily_quota", "the day's calls are used up")),
-        45011 => return Step::throttle(Scope::Sender, Some(MINUTE_MS), reason(C::Throttled, "too_frequent", "too many calls a minute")),
+        45011 => return Step::throttle(Scope::Account, Some(MINUTE_MS), reason(C::Throttled, "too_frequent", "too many calls a minute")),
         45066 => return Step::throttle(Scope::Sender, Some(MINUTE_MS), reason(C::Throttled, "repeated_soon", "the same number within a minute")),
         40007 => (C::Content, "media_expired", "the file's id is unknown or older than three days"),
         40004..=40012 | 40118 | 40121 | 44001..=44004 | 45001..=45008 | 45166 => {
@@ -107,12 +109,14 @@ mod tests {
             (&[-1], "retry transient"),
             (&[40001, 40014, 42001], "log_in auth"),
             (&[40002, 40013, 40125, 41001, 41002, 41004, 40243, 50007, 61003, 61007], "suspend auth"),
-            (&[40164, 48001, 48003, 48004, 48008, 50001, 50002, 40037, 65400, 61451, 61457], "suspend config"),
+            (&[40164, 48004, 50002, 65400, 61451, 61457], "suspend config"),
+            (&[48001, 48003, 48008, 50001, 40037], "reject config"),
             (&[40003, 46004, 40031, 40032, 43019], "unreachable recipient"),
             (&[43004, 50005, 48002, 43101], "unreachable opted_out"),
             (&[45015, 45047], "reject window"),
             (&[45009], "throttle account 21600000"),
-            (&[45011, 45066], "throttle sender 60000"),
+            (&[45011], "throttle account 60000"),
+            (&[45066], "throttle sender 60000"),
             (&[40004, 40012, 40118, 44001, 44004, 45001, 45002, 45008, 45166, 45067, 40007], "reject content"),
             (&[40008, 40035, 40038, 40033, 47001, 47003, 41006, 41030, 87014, 99999], "reject content"),
         ];
