@@ -130,48 +130,48 @@ impl Entry {
     pub fn encode(&self, tenure: u64) -> Bytes {
         let mut out = Vec::with_capacity(80);
         out.extend([VERSION, self.kind()]);
-        out.extend(tenure.to_le_bytes());
+        out.extend_from_slice(&tenure.to_le_bytes());
         match self {
             Self::Owner { tenure, at } => {
-                out.extend(tenure.to_le_bytes());
-                out.extend(at.0.to_le_bytes());
+                out.extend_from_slice(&tenure.to_le_bytes());
+                out.extend_from_slice(&at.0.to_le_bytes());
             }
             Self::Sending { what, at, rendering, channel, conversation, cost, opens } => {
                 put_call(&mut out, what);
-                out.extend(at.0.to_le_bytes());
-                out.extend(rendering.to_le_bytes());
-                out.extend(channel.to_le_bytes());
-                out.extend(conversation.to_le_bytes());
-                out.extend(cost.to_le_bytes());
+                out.extend_from_slice(&at.0.to_le_bytes());
+                out.extend_from_slice(&rendering.to_le_bytes());
+                out.extend_from_slice(&channel.to_le_bytes());
+                out.extend_from_slice(&conversation.to_le_bytes());
+                out.extend_from_slice(&cost.to_le_bytes());
                 out.push(u8::from(*opens));
             }
             Self::Outcome { what, at, outcome, provider_id, code, waited } => {
                 put_call(&mut out, what);
-                out.extend(at.0.to_le_bytes());
+                out.extend_from_slice(&at.0.to_le_bytes());
                 out.push(*outcome as u8);
-                out.extend((provider_id.len() as u16).to_le_bytes());
-                out.extend(provider_id.as_bytes());
+                out.extend_from_slice(&(provider_id.len() as u16).to_le_bytes());
+                out.extend_from_slice(provider_id.as_bytes());
                 let code = &code.as_bytes()[..code.len().min(40)];
                 out.push(code.len() as u8);
-                out.extend(code);
-                out.extend(waited.to_le_bytes());
+                out.extend_from_slice(code);
+                out.extend_from_slice(&waited.to_le_bytes());
             }
             Self::Parked { id, round, due } => {
-                out.extend(id.bytes());
-                out.extend(round.to_le_bytes());
-                out.extend(due.0.to_le_bytes());
+                out.extend_from_slice(&id.bytes());
+                out.extend_from_slice(&round.to_le_bytes());
+                out.extend_from_slice(&due.0.to_le_bytes());
             }
             Self::Settled { id, attempt, state, at } => {
-                out.extend(id.bytes());
-                out.extend(attempt.to_le_bytes());
+                out.extend_from_slice(&id.bytes());
+                out.extend_from_slice(&attempt.to_le_bytes());
                 out.push(*state as u8);
-                out.extend(at.0.to_le_bytes());
+                out.extend_from_slice(&at.0.to_le_bytes());
             }
             Self::Checkpoint { at, lanes, orders, ledger } => {
-                out.extend(at.0.to_le_bytes());
-                lanes.iter().for_each(|l| out.extend(l.to_le_bytes()));
-                out.extend(orders.to_le_bytes());
-                out.extend(ledger.to_le_bytes());
+                out.extend_from_slice(&at.0.to_le_bytes());
+                lanes.iter().for_each(|l| out.extend_from_slice(&l.to_le_bytes()));
+                out.extend_from_slice(&orders.to_le_bytes());
+                out.extend_from_slice(&ledger.to_le_bytes());
             }
         }
         out.into()
@@ -263,7 +263,7 @@ impl Entry {
 
 fn put_call(out: &mut Vec<u8>, what: &Call) {
     out.extend(what.id.bytes());
-    out.extend(what.attempt.to_le_bytes());
+    out.extend_from_slice(&what.attempt.to_le_bytes());
     out.push(what.call);
 }
 
