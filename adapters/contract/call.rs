@@ -331,11 +331,32 @@ impl Reply {
         self
     }
 
-    /// Milliseconds from `Retry-After` when it is given in seconds.
+    /// Milliseconds from `Retry-After`: seconds, or a date (RFC 9110, section 10.2.3), which is compared with the provider's own
+    /// `Date`, so that no clock is needed and none of the two has to be right.
     pub fn retry_after(&self) -> Option<u64> {
-        let seconds: f64 = self.headers.get("retry-after")?.to_str().ok()?.trim().parse().ok()?;
-        (seconds.is_finite() && seconds >= 0.0).then_some((seconds * 1000.0) as u64)
+        let value = self.headers.get("retry-after")?.to_str().ok()?.trim();
+        if let Ok(seconds) = value.parse::<f64>() {
+            return (seconds.is_finite() && seconds >= 0.0).then_some((seconds * 1000.0) as u64);
+        }
+        self.until(date(value)?)
     }
+
+    /// Milliseconds until a header's time (seconds since 1970), such as `X-RateLimit-Reset`.
+    pub fn until_reset(&self, header: &str) -> Option<u64> {
+        let reset: i64 = self.headers.get(header)?.to_str().ok()?.trim().parse().ok()?;
+        self.until(reset.saturating_mul(1000))
+    }
+
+    /// Milliseconds from the answer's own `Date` until a time (in milliseconds since 1970); 0 when that has passed.
+    fn until(&self, time: i64) -> Option<u64> {
+        let now = date(self.headers.get("date")?.to_str().ok()?)?;
+        Some(time.saturating_sub(now).max(0) as u64)
+    }
+}
+
+/// A date of HTTP in milliseconds since 1970.
+fn date(text: &str) -> Option<i64> {
+    jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok().map(|at| at.as_millisecond())
 }
 
 /// What all that share a limit are.
@@ -485,5 +506,22 @@ mod tests {
         assert_eq!(small.assembled(&file).expect_err("too large"), BodyError::TooLarge { size: 32, limit: 30 });
         let lost = Call::new(Method::POST, "https://api.example").pieces(vec![Piece::Media("med_2".into())], 30, None);
         assert_eq!(lost.assembled(&file).expect_err("missing"), BodyError::Missing("med_2".into()));
+    }
+
+    #[test]
+    fn it_reads_when_to_come_again() {
+        let reply = |headers: &[(&'static str, &'static str)]| {
+            let headers = headers.iter().map(|(name, value)| (name.parse().expect("a name"), http::HeaderValue::from_static(value)));
+            Reply { status: http::StatusCode::TOO_MANY_REQUESTS, headers: headers.collect(), body: Default::default() }.retry_after()
+        };
+        assert_eq!(reply(&[("retry-after", "1.5")]), Some(1500));
+        assert_eq!(reply(&[("retry-after", "-1")]), None);
+        let date = ("date", "Sun, 29 Nov 2026 10:00:00 GMT");
+        assert_eq!(reply(&[("retry-after", "Sun, 29 Nov 2026 10:02:00 GMT"), date]), Some(120_000));
+        assert_eq!(reply(&[("retry-after", "Sun, 29 Nov 2026 09:00:00 GMT"), date]), Some(0));
+        assert_eq!(reply(&[("retry-after", "Sun, 29 Nov 2026 10:02:00 GMT")]), None);
+        assert_eq!(reply(&[("retry-after", "soon"), date]), None);
+        let limited = Reply::json(429, &()).header("date", date.1).header("x-ratelimit-reset", "1795946460");
+        assert_eq!(limited.until_reset("x-ratelimit-reset"), Some(60_000));
     }
 }

@@ -144,16 +144,8 @@ fn rate_limited(code: impl ToString) -> Reason {
 }
 
 fn too_fast(reply: &Reply) -> Step {
-    let after = reply.retry_after().or_else(|| until_reset(reply));
+    let after = reply.retry_after().or_else(|| reply.until_reset("x-ratelimit-reset"));
     Step::throttle(Scope::Account, after, rate_limited(reply.status.as_u16()))
-}
-
-/// Milliseconds until SendGrid counts anew: both times are its own.
-fn until_reset(reply: &Reply) -> Option<u64> {
-    let header = |name: &str| reply.headers.get(name).and_then(|v| v.to_str().ok());
-    let reset: i64 = header("x-ratelimit-reset")?.trim().parse().ok()?;
-    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(header("date")?).ok()?;
-    u64::try_from(reset.saturating_mul(1000).saturating_sub(date.as_millisecond())).ok()
 }
 
 /// What an answer means.

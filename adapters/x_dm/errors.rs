@@ -107,14 +107,6 @@ fn uploaded(channel: &Channel, call: &Call, answer: &Object<'_>) -> Step {
     }
 }
 
-/// Milliseconds until the window is new: both times are the provider's own.
-fn until_reset(reply: &Reply) -> Option<u64> {
-    let header = |name: &str| reply.headers.get(name).and_then(|v| v.to_str().ok());
-    let reset: i64 = header("x-rate-limit-reset")?.trim().parse().ok()?;
-    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(header("date")?).ok()?;
-    u64::try_from(reset.saturating_mul(1000).saturating_sub(date.as_millisecond())).ok()
-}
-
 fn refused(status: u16, problem: &Problem, reply: &Reply) -> Step {
     use ErrorClass as C;
     let code = if problem.code != 0 { problem.code.to_string() } else { format!("{status} {}", problem.kind).trim().to_owned() };
@@ -126,7 +118,7 @@ fn refused(status: u16, problem: &Problem, reply: &Reply) -> Step {
         (429, _) | (_, 88) => {
             let spent = reply.headers.get("x-app-limit-24hour-remaining").is_some_and(|left| left == "0");
             let scope = if spent { Scope::Account } else { Scope::Sender };
-            Step::throttle(scope, reply.retry_after().or_else(|| until_reset(reply)), reason(C::Throttled, "rate_limit", "X wants fewer messages"))
+            Step::throttle(scope, reply.retry_after().or_else(|| reply.until_reset("x-rate-limit-reset")), reason(C::Throttled, "rate_limit", "X wants fewer messages"))
         }
         (401, _) => Step::of(reason(C::Auth, "token_invalid", "the account's token is invalid or has ended")),
         (_, 226 | 326) => Step::of(reason(C::Auth, "account_locked", "X locked the account: it looks automated")),
