@@ -26,7 +26,7 @@ const BATCH: usize = 4000;
 const PATIENCE: Duration = Duration::from_millis(150);
 
 /// Topic and partition in one number, as the position's keys.
-fn key(topic: Topic, partition: u32) -> u32 {
+pub fn key(topic: Topic, partition: u32) -> u32 {
     (topic as u32) << 16 | partition
 }
 

@@ -26,6 +26,13 @@ pub struct Told {
     pub first: u64,
 }
 
+impl Told {
+    /// Whether anything of it may be at the provider, or it is over.
+    pub fn has_begun(&self) -> bool {
+        self.open.is_some() || self.calls > 0 || self.settled.is_some()
+    }
+}
+
 /// Something that left.
 #[derive(Clone, Copy, Debug)]
 pub struct Departure {
@@ -84,10 +91,7 @@ impl Replay {
             }
             Entry::Sending { what, at, rendering, channel, conversation, cost, opens } => {
                 let told = self.told(what.id, offset);
-                if what.attempt > told.attempt {
-                    told.calls = 0;
-                }
-                (told.attempt, told.open, told.parked) = (what.attempt, Some(rendering), None);
+                (told.attempt, told.calls, told.open, told.parked) = (what.attempt, what.call, Some(rendering), None);
                 if at >= since {
                     self.departures.push(Departure { at, channel, conversation, cost, opens });
                 }

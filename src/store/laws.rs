@@ -101,6 +101,7 @@ async fn a_message_is_parked_once_and_by_its_newest_round(stage: Stage) {
     store.unpark(vec![(id(1), 2)]).await.expect("an older end");
     assert_eq!(store.parked(id(1)).await.expect("read"), Some(row(1, 300, 3)), "an older end lets a newer round be");
     assert_eq!(store.held(id(1).unit.into()).await.expect("read"), [("shop/tel:+1".to_owned(), Time(300))]);
+    assert_eq!(store.parked_among(&[id(0), id(1), id(2)]).await.expect("read"), [id(1)]);
     store.unpark(vec![(id(1), 3)]).await.expect("its end");
     assert_eq!(store.parked(id(1)).await.expect("read"), None);
 }
@@ -168,6 +169,7 @@ async fn views_are_written_by_one_tenure_alone(stage: Stage) {
     assert!(store.message(id(1)).await.expect("read").is_none());
     other.project(vec![], [(2, 25)].into(), u64::MAX).await.expect("written");
     assert_eq!(store.begin_views(8).await.expect("begun"), [(1, 10), (2, 25)].into());
+    assert_eq!((store.views_at(2).await.expect("read"), store.views_at(3).await.expect("read")), (Some(25), None));
 }
 
 async fn a_key_is_fresh_for_one_alone(stage: Stage) {

@@ -333,9 +333,13 @@ pub trait Store: Send + Sync + 'static {
     fn held(&self, unit: u32) -> Answer<'_, Vec<(String, Time)>>;
     /// One row.
     fn parked(&self, id: MessageId) -> Answer<'_, Option<Row>>;
+    /// Which of these messages have a row. At most 1000 at a time.
+    fn parked_among(&self, ids: &[MessageId]) -> Answer<'_, Vec<MessageId>>;
 
     /// Begins a tenure of the projector and answers the positions written so far: from now on only its holder writes.
     fn begin_views(&self, tenure: u64) -> Answer<'_, Positions>;
+    /// How far the views have read a partition, by its key in [`project`](Self::project); `None` before the first record.
+    fn views_at(&self, partition: u32) -> Answer<'_, Option<u64>>;
     /// Writes what the projector learned, with the positions it has read up to. [`Error::is_guarded`] when another has begun a
     /// tenure since; then nothing was written.
     fn project(&self, changes: Vec<(MessageId, Change)>, positions: Positions, tenure: u64) -> Answer<'_, ()>;

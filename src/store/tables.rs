@@ -71,6 +71,11 @@ const SCHEDULE: &str = "seq, id, channel, lane, due, round, attempt, conversatio
 const MESSAGE: &str = "id, channel, conversation, recipient, state, attempt, provider_id, created_at, updated_at, request, error, timeline";
 const MEDIA: &str = "id, channel, state, source, blob, mime_type, filename, size, tries, due, reason, created_at";
 
+/// So many parameters, for a list.
+fn places(count: usize) -> String {
+    (1..=count).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ")
+}
+
 /// Names of positions: how far the views have read, and who writes them.
 const VIEWS: &str = "views";
 const TENURE: &str = "views/tenure";
@@ -304,12 +309,23 @@ impl Store for Tables {
         self.one(format!("SELECT {SCHEDULE} FROM schedule WHERE id = ?1"), values![id.to_string()], |row| Ok(schedule_row(row)?.1))
     }
 
+    fn parked_among(&self, ids: &[MessageId]) -> Answer<'_, Vec<MessageId>> {
+        let sql = format!("SELECT id FROM schedule WHERE id IN ({})", places(ids.len()));
+        let rows = self.db.read(sql.into(), ids.iter().map(|id| id.to_string().into()).collect());
+        Box::pin(async move { Ok(rows.await?.iter().filter_map(|row| row.text(0).ok()?.parse().ok()).collect()) })
+    }
+
     fn begin_views(&self, tenure: u64) -> Answer<'_, Positions> {
         let done = self.write(vec![
             Statement::once(PLACE, values![TENURE, 0, tenure as i64]),
             Statement::once("SELECT partition, next FROM positions WHERE name = ?1", values![VIEWS]),
         ]);
         Box::pin(async move { last(done.await?).rows.iter().map(|row| Ok((row.int(0)? as u32, row.int(1)? as u64))).collect() })
+    }
+
+    fn views_at(&self, partition: u32) -> Answer<'_, Option<u64>> {
+        let sql = "SELECT next FROM positions WHERE name = ?1 AND partition = ?2";
+        self.one(sql, values![VIEWS, i64::from(partition)], |row| Ok(row.int(0)? as u64))
     }
 
     fn project(&self, changes: Vec<(MessageId, Change)>, positions: Positions, tenure: u64) -> Answer<'_, ()> {
@@ -381,8 +397,7 @@ impl Store for Tables {
     }
 
     fn awaited_receipts(&self, channels: &[String]) -> Answer<'_, Vec<(String, String)>> {
-        let places: Vec<String> = (1..=channels.len()).map(|n| format!("?{n}")).collect();
-        let sql = format!("SELECT DISTINCT channel, provider_id FROM receipts WHERE channel IN ({})", places.join(", "));
+        let sql = format!("SELECT DISTINCT channel, provider_id FROM receipts WHERE channel IN ({})", places(channels.len()));
         let rows = self.db.read(sql.into(), channels.iter().map(|c| c.as_str().into()).collect());
         Box::pin(async move { rows.await?.iter().map(|row| Ok((row.text(0)?, row.text(1)?))).collect() })
     }

@@ -134,6 +134,29 @@ async fn of_a_long_message_only_the_part_in_doubt_is_sent_again() {
     assert_eq!(books["accepted"].as_u64(), Some(5 + unanswered), "each lost answer cost one repetition: {books}");
 }
 
+/// Parked in its middle, over a restart: the parts that are there are not sent again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_message_that_must_wait_goes_on_where_it_was() {
+    let mut world = World::start("").await;
+    world.mood("telegram", &json!({ "throttle": 0.4, "retry_after_secs": 11 })).await;
+    let parts: Vec<_> = (1..=8).map(|n| json!({ "type": "location", "latitude": n, "longitude": n })).collect();
+    let (status, accepted) = world.post("/v1/messages", &json!({ "to": "telegram:5550001", "parts": parts })).await;
+    assert_eq!(status, 202, "{accepted}");
+    let id = accepted["id"].as_str().expect("an id").to_owned();
+    let begun = async |w: &World| {
+        let books = w.books("telegram").await;
+        (1..8).contains(&books["accepted"].as_u64().unwrap_or(0)) && w.message(&id).await["state"] == "held"
+    };
+    world.until("it waits in its middle", 60, async |w| begun(w).await).await;
+    let before = world.books("telegram").await["accepted"].as_u64().expect("a number");
+    // The sandbox forgets with the process: what arrives from now on is counted anew.
+    world.kill();
+    world.restart().await;
+    world.reaches(&id, &["sent"], 60).await;
+    let books = world.books("telegram").await;
+    assert_eq!(books["accepted"].as_u64(), Some(8 - before), "{before} were there: {books}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sick_provider_delays_and_loses_nothing() {
     let world = World::start("").await;

@@ -24,6 +24,7 @@ impl Unit {
             armed: Default::default(),
             told: replay.told,
             behind: Default::default(),
+            views_caught_up: Arc::default(),
             departures: replay.departures,
             feeder,
             events,
@@ -242,8 +243,11 @@ impl Unit {
         self.by_id.insert(message.id, entry.number);
         self.items.insert(entry.number, item);
         let number = entry.number;
-        if let Source::Lane(offset) = source {
-            self.progress.told(lane_index(message.request.priority), offset, told.first);
+        match source {
+            Source::Lane(offset) => self.progress.told(lane_index(message.request.priority), offset, told.first),
+            // What the ledger says is needed until the row is deleted: a next owner may find the row again.
+            Source::Schedule(_) if told.first > 0 => self.progress.told_row(message.id, told.first),
+            Source::Schedule(_) => {}
         }
         match told.settled {
             // The ledger knew the end; whether it was published, nobody does. Ids are derived, so saying it again is harmless.
@@ -416,7 +420,7 @@ impl Unit {
         }
     }
 
-    fn store_failed(&mut self, what: &'static str, error: &str) {
+    pub(super) fn store_failed(&mut self, what: &'static str, error: &str) {
         tracing::error!(unit = self.unit, what, error, "the store cannot do it now; it is tried again");
     }
 }

@@ -20,7 +20,7 @@ mod repeats;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -271,6 +271,8 @@ struct Unit {
     armed: [VecDeque<Number>; 3],
     told: HashMap<MessageId, super::replay::Told>,
     behind: repeats::Behind<repeats::Fed>,
+    /// The views have read what owners before us did.
+    views_caught_up: Arc<AtomicBool>,
     departures: Vec<super::replay::Departure>,
     feeder: Feeder,
     events: mpsc::UnboundedSender<Event>,

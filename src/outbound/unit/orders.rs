@@ -281,13 +281,7 @@ impl Unit {
     pub(super) fn look_up(&self, lookup: Lookup, id: MessageId) {
         let (store, events) = (Arc::clone(&self.parts.store), self.events.clone());
         tokio::spawn(async move {
-            let found = loop {
-                match store.message(id).await {
-                    Ok(found) => break found,
-                    Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
-                }
-            };
-            let _ = events.send(Event::Found(Box::new(lookup), found));
+            let _ = events.send(Event::Found(Box::new(lookup), found(&*store, id).await));
         });
     }
 
@@ -456,4 +450,14 @@ fn known_from(message: &Message) -> Option<Known> {
         provider_ids: message.provider_message_id.iter().cloned().collect(),
         sent_at: message.updated_at,
     })
+}
+
+/// A message of the views, whenever the store can tell.
+pub(super) async fn found(store: &dyn Store, id: MessageId) -> Option<Message> {
+    loop {
+        match store.message(id).await {
+            Ok(found) => return found,
+            Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! Order of writes: ledger `parked`, schedule row, then the lane moves on. A new owner repeats the rows of its tail.
 
 use super::*;
+use crate::outbound::replay::Told;
 use crate::store::Waiting;
 use fairway_adapters::contract::State;
 
@@ -96,12 +97,31 @@ impl Unit {
                         self.schedule.lanes.insert((channel.into(), lane), rows);
                     }
                     self.schedule.held = held.into_iter().map(|(c, due)| (c.into(), (u32::MAX, due))).collect();
-                    return;
+                    return self.hold_told_rows().await;
                 }
                 (Err(e), _) | (_, Err(e)) => {
                     tracing::error!(unit = self.unit, error = %e, "the schedule cannot be read; outbound waits");
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
+            }
+        }
+    }
+
+    /// What the ledger says of rows that stand in the schedule still is needed until they are deleted, however long that takes.
+    async fn hold_told_rows(&mut self) {
+        let told: Vec<MessageId> = self.told.iter().filter(|(_, told)| told.has_begun()).map(|(id, _)| *id).collect();
+        for some in told.chunks(500) {
+            let rows = loop {
+                match self.parts.store.parked_among(some).await {
+                    Ok(rows) => break rows,
+                    Err(e) => {
+                        self.store_failed("the schedule cannot be read; outbound waits", &e.to_string());
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                    }
+                }
+            };
+            for id in rows {
+                self.progress.told_row(id, self.told[&id].first);
             }
         }
     }
@@ -200,7 +220,8 @@ impl Unit {
             lane: item.entry.lane,
             due,
             round: item.round,
-            attempt: item.attempt,
+            // What goes on in its middle goes on in the attempt that its state waits for.
+            attempt: item.attempt + u16::from(item.calls > 0),
             conversation: item.entry.conversation.to_string(),
             scheduled: item.scheduled || item.alone,
             reason: item.parked_why.clone(),
@@ -228,6 +249,13 @@ impl Unit {
             Source::Lane(offset) => self.progress.done(feed::lane_index(row.lane), offset),
             // Its row has a later round now: the old one is gone, and counts anew.
             Source::Schedule(_) => self.progress.row_gone(row.id),
+        }
+        // Calls that are there already are not made again when it comes back.
+        if item.calls > 0 {
+            let first = item.first_ledger.unwrap_or_default();
+            let told = Told { attempt: row.attempt, calls: item.calls, provider_ids: item.provider_ids, first, ..Told::default() };
+            self.told.insert(row.id, told);
+            self.progress.told_row(row.id, first);
         }
         self.schedule.add(row);
         if !row.scheduled && row.due <= clock::now() {

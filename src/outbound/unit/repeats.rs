@@ -1,8 +1,16 @@
 //! Messages that may be repeats: the store is asked whether it knows them, and what their conversation sent after them waits.
+//! What an owner before us settled stands in the ledger before our own record; until the views have read that far, they may not
+//! know it yet, and their answer would have a message sent twice.
+
+use std::sync::atomic::Ordering;
 
 use super::orders::Lookup;
 use super::*;
+use crate::outbound::projector;
 use fairway_adapters::contract::State;
+
+/// Views that are behind are looked at again after this long.
+const VIEWS_AGAIN: Duration = Duration::from_millis(100);
 
 /// A conversation, hashed, in a lane.
 type Line = (u64, usize);
@@ -68,11 +76,26 @@ impl Unit {
         }
         if fed.again && !self.told.contains_key(&id) {
             self.behind.begin(line);
-            self.look_up(Lookup::Repeat { message: fed.message, lane: fed.lane, offset: fed.offset }, id);
+            self.look_up_repeat(Lookup::Repeat { message: fed.message, lane: fed.lane, offset: fed.offset }, id);
             return true;
         }
         self.enter(fed.message, Source::Lane(fed.offset));
         false
+    }
+
+    /// Asks the store as soon as the views have read what owners before us did.
+    fn look_up_repeat(&self, lookup: Lookup, id: MessageId) {
+        let (store, events) = (Arc::clone(&self.parts.store), self.events.clone());
+        let (partition, owner_at, caught_up) = (projector::key(Topic::Ledger, self.unit), self.owner_at, Arc::clone(&self.views_caught_up));
+        tokio::spawn(async move {
+            while !caught_up.load(Ordering::Relaxed) {
+                match store.views_at(partition).await {
+                    Ok(next) if next.is_some_and(|next| next > owner_at) => caught_up.store(true, Ordering::Relaxed),
+                    _ => tokio::time::sleep(VIEWS_AGAIN).await,
+                }
+            }
+            let _ = events.send(Event::Found(Box::new(lookup), orders::found(&*store, id).await));
+        });
     }
 
     /// The store has answered: the repeat is dropped or let in, then what waits behind it.
