@@ -96,8 +96,9 @@ async fn a_pause_holds_over_a_restart() {
     let id = world.send("telegram:5550001", "held").await;
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     assert_eq!(world.books("telegram").await["accepted"], 0);
-    let why = world.get(&format!("/v1/why?message={id}")).await;
-    assert!(why["because"].as_str().is_some_and(|b| b.contains("paused")), "{why:#}");
+    let why = format!("/v1/why?message={id}");
+    world.until("its owner says why", 30, async |w| w.get(&why).await["because"].as_str().is_some_and(|b| b.contains("paused"))).await;
+    assert_eq!(world.books("telegram").await["accepted"], 0);
     let (path, body) = pause("resume");
     assert_eq!(world.post(&path, &body).await.0, 204);
     world.reaches(&id, &["sent"], 15).await;
