@@ -369,7 +369,7 @@ async fn without_a_spool_events_are_refused() {
         let again = log.append(vec![event(0, 3, 4)], Durability::LogOrSpool).await;
         match again[..] {
             [Outcome::NotAppended(_)] if Instant::now() < limit => tokio::time::sleep(Duration::from_millis(200)).await,
-            _ => break durable(again),
+            _ => break drop(durable(again)),
         }
     }
     log.close(SOON).await;
