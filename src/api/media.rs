@@ -20,7 +20,7 @@ use crate::store::Media;
 use crate::{clock, ids};
 
 /// How long an event may be ahead of its media row.
-const AHEAD: Duration = Duration::from_secs(2);
+const AHEAD: Duration = Duration::from_secs(5);
 const CHUNK: usize = 64 << 10;
 
 /// An uploaded file.

@@ -192,12 +192,15 @@ impl Feed {
     }
 
     /// Waits, a second at most, until the ring has what lies in the log now: who reads after an answer sees what it was about.
+    /// A log that is away is not asked.
     pub async fn catch_up(&self) {
+        if !self.log.health().log {
+            return;
+        }
         let ring_has = async {
             let mut moved = self.watch();
             let mut ends = Vector::new();
             for (topic, found) in TOPICS.into_iter().zip(join_all(TOPICS.map(|topic| self.log.ends(topic))).await) {
-                // A log that is away has nothing newer to wait for.
                 ends.extend(found.unwrap_or_default().into_iter().map(|(partition, end)| ((topic, partition), end)));
             }
             let behind = || {

@@ -222,8 +222,9 @@ impl Lanes {
         }
         for (name, count, window) in limits.people {
             match self.people.get_mut(&name) {
-                Some(old) if old.window == window => old.count = count.max(1),
-                _ => drop(self.people.insert(name.clone(), People::new(count, window))),
+                // Who was reached stays reached.
+                Some(old) => (old.count, old.window) = (count.max(1), window),
+                None => drop(self.people.insert(name, People::new(count, window))),
             }
         }
         match self.outlets.get_mut(channel) {

@@ -32,7 +32,7 @@ async fn no_window_is_over_and_almost_all_of_the_limit_is_used() {
     let (first, last) = (times.iter().min().expect("some"), times.iter().max().expect("some"));
     let used = 399.0 / ((last - first) as f64 / 1000.0) / 30.0;
     // How much exactly is for the limit's own tests and for `loadtest`: here other stories and a broker want the machine too.
-    assert!(used >= 0.5, "{used:.3} of the limit is used");
+    assert!(used >= 0.75, "{used:.3} of the limit is used");
 }
 
 /// WhatsApp: 80 a second for the number, and one person only every six seconds. Who writes to one person does not hold the rest.
@@ -53,7 +53,7 @@ async fn one_person_at_her_limit_holds_nobody_else() {
     assert!(books["throttled"].as_u64().is_some_and(|n| n <= 16), "{books}");
 }
 
-/// Two people may be written to first; who was, or wrote to us, may be written to again. A restart forgets nobody.
+/// Two people may be written to first; who was may be written to again. A restart forgets nobody.
 #[tokio::test(flavor = "multi_thread")]
 async fn so_many_people_are_written_to_first_and_no_more() {
     let whatsapp = host("whatsapp").await;

@@ -22,9 +22,8 @@ async fn a_picture_that_a_person_sent_can_be_read() {
     world
         .until("it is fetched", 15, async |w| {
             let reply = w.ask("GET", &url, None).await.expect("an answer");
-            // On a busy machine whoever notes the picture down may be later than the answer waits for him.
-            assert!(matches!(reply.status.as_u16(), 200 | 404 | 503), "{}", reply.status);
-            assert!(reply.status.as_u16() != 503 || reply.headers.contains_key("retry-after"));
+            assert!(matches!(reply.status.as_u16(), 200 | 503), "{}", reply.status);
+            assert!(reply.status.is_success() || reply.headers.contains_key("retry-after"));
             reply.status.is_success()
         })
         .await;

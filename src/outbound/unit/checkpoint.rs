@@ -11,10 +11,15 @@ pub(super) struct Progress {
     rows: BTreeMap<MessageId, u64>,
     /// The end of the ledger as far as we know it.
     end: u64,
+    /// From where the ledger was needed of late, and since when.
+    trail: VecDeque<(Micros, u64)>,
     written: Option<([u64; 3], u64, u64)>,
     under_way: bool,
     old: VecDeque<(Time, [u64; 3], u64, u64)>,
 }
+
+/// What a tenure was told is taken up within this; until then its checkpoints let go of none of it.
+const TAKEN_UP: Micros = 60_000_000;
 
 struct Lane {
     next: u64,
@@ -43,13 +48,15 @@ impl Lane {
 }
 
 impl Progress {
-    pub(super) fn new(lanes: [u64; 3], orders: u64, end: u64) -> Self {
+    /// A tenure begins: it was told what the ledger says from `told_from` up to `end`.
+    pub(super) fn new(lanes: [u64; 3], orders: u64, told_from: u64, end: u64) -> Self {
         let lane = |next| Lane { next, open: BTreeMap::new(), above: BTreeMap::new() };
         Self {
             lanes: lanes.map(lane),
             orders: lane(orders),
             rows: BTreeMap::new(),
             end,
+            trail: [(clock::steady(), told_from)].into(),
             written: None,
             under_way: false,
             old: VecDeque::new(),
@@ -119,21 +126,36 @@ impl Progress {
         let ledger = self.lanes.iter().map(Lane::first).chain(self.rows.values().copied()).min().unwrap_or(u64::MAX).min(self.end);
         (lanes, self.orders.low(), ledger)
     }
+
+    /// From where a next owner is to read the ledger: where it was needed a minute ago. What a tenure was told of messages whose
+    /// lane records it has not read yet is needed too, and a second crash may come before it has.
+    fn reads_from(&mut self, needed: u64, now: Micros) -> u64 {
+        self.trail.push_back((now, needed));
+        while self.trail.get(1).is_some_and(|(at, _)| now - at >= TAKEN_UP) {
+            self.trail.pop_front();
+        }
+        self.trail.iter().map(|(_, at)| *at).min().unwrap_or(needed)
+    }
 }
 
 impl Unit {
     /// Writes a checkpoint when something has moved.
     pub(super) fn checkpoint(&mut self) {
         let now = self.progress.now();
-        if self.progress.under_way || self.progress.written == Some(now) {
+        if self.progress.under_way {
             return;
+        }
+        if self.progress.written == Some(now) {
+            return self.let_go_of_old();
         }
         self.progress.under_way = true;
         self.progress.written = Some(now);
+        let (lanes, orders, needed) = now;
+        let place = (lanes, orders, self.progress.reads_from(needed, clock::steady()));
         let (parts, events) = (Arc::clone(&self.parts), self.events.clone());
         let (unit, tenure) = (self.unit, self.tenure);
         tokio::spawn(async move {
-            let offset = write(&*parts.log, unit, tenure, now).await;
+            let offset = write(&*parts.log, unit, tenure, place).await;
             let _ = events.send(Event::Written(vec![Written::Checkpoint(offset)]));
         });
     }
@@ -144,7 +166,7 @@ impl Unit {
             self.progress.written = None; // It failed: the next second tries again.
             return;
         }
-        self.progress.ledger_at(offset);
+        // It does not count as something that moved, or an idle unit would write one every second.
         self.let_go_of_old();
     }
 
@@ -152,7 +174,9 @@ impl Unit {
     pub(super) async fn last_checkpoint(&mut self) {
         let now = self.progress.now();
         if self.progress.written != Some(now) {
-            write(&*self.parts.log, self.unit, self.tenure, now).await;
+            let (lanes, orders, needed) = now;
+            let place = (lanes, orders, self.progress.reads_from(needed, clock::steady()));
+            write(&*self.parts.log, self.unit, self.tenure, place).await;
         }
     }
 
@@ -201,7 +225,7 @@ mod tests {
 
     #[test]
     fn what_is_open_holds_both_positions_back() {
-        let mut progress = Progress::new([0; 3], 0, 100);
+        let mut progress = Progress::new([0; 3], 0, 100, 100);
         for offset in [3, 5, 9] {
             assert!(progress.read(1, offset));
         }
@@ -214,5 +238,15 @@ mod tests {
         assert_eq!(progress.now(), ([0, 9, 0], 0, 100));
         progress.told_row(MessageId::random(1), 70);
         assert_eq!(progress.now().2, 70);
+    }
+
+    #[test]
+    fn what_a_tenure_was_told_is_kept_for_a_minute() {
+        let mut progress = Progress::new([0; 3], 0, 40, 100);
+        let start = progress.trail[0].0;
+        assert_eq!(progress.reads_from(100, start + 1_000_000), 40, "it may not have been taken up yet");
+        assert_eq!(progress.reads_from(130, start + 59_000_000), 40);
+        assert_eq!(progress.reads_from(150, start + 62_000_000), 100, "as of a minute ago");
+        assert_eq!(progress.reads_from(90, start + 63_000_000), 90, "never behind what is needed now");
     }
 }

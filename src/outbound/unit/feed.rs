@@ -30,7 +30,7 @@ impl Unit {
             events,
             read_back,
             unconfirmed: BTreeMap::new(),
-            progress: checkpoint::Progress::new(replay.lanes, replay.orders, replay.owner_at),
+            progress: checkpoint::Progress::new(replay.lanes, replay.orders, replay.told_from, replay.owner_at),
             paused_feeds: HashSet::new(),
             schedule: park::Schedule::default(),
             receipts: orders::Receipts::default(),

@@ -101,7 +101,8 @@ impl Unit {
     /// The store has answered: the repeat is dropped or let in, then what waits behind it.
     pub(super) fn found_repeat(&mut self, repeated: Arc<Accepted>, lane: usize, offset: u64, known: Option<Message>) {
         let line = (Accepted::conversation_hash(&repeated.conversation()), lane);
-        match known.filter(|m| m.request.is_some()) {
+        match known {
+            // Begun by an owner before us, whether or not the views have read its record in the lane already.
             Some(known) if known.state > State::Accepted || self.schedule.has(repeated.id) => self.progress.done(lane, offset),
             // Only accepted as far as the views know: it may be this very record. The window knows what it holds.
             _ if self.by_id.contains_key(&repeated.id) || self.receipts.knows(repeated.id) => self.progress.done(lane, offset),
