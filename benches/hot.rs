@@ -8,7 +8,7 @@ use std::sync::Arc;
 use criterion::{Criterion, criterion_group};
 use fairway::ingress::claims::{Claim, Claims};
 use fairway::log::{Durability, EventLog, Headers, Record, Topic};
-use fairway::outbound::lane::{Entry, Lanes, Limits, Next};
+use fairway::outbound::lane::{Counted, Entry, Lanes, Limits, Next};
 use fairway::outbound::ledger;
 use fairway::outbound::limit::Limit;
 use fairway_adapters::contract::{Outbound, Part, Priority, Settings, Time, Webhook};
@@ -75,8 +75,8 @@ fn outbound(c: &mut Criterion) {
     }
     c.bench_function("lane: push, next, gate, remove", |b| {
         let mut lanes = Lanes::default();
-        let own = vec![(fairway_adapters::contract::Scope::Sender, Limit::new(u32::MAX, 1_000_000, 1))];
-        lanes.limits(&"c".into(), Limits { own, concurrency: 1000, ..Limits::default() });
+        let sender = vec![Limit::new(u32::MAX, 1_000_000, 1)];
+        lanes.limits(&"c".into(), Limits { sender, concurrency: 1000, ..Limits::default() }, 0);
         let mut number = 0;
         b.iter(|| {
             number += 1;
@@ -84,10 +84,8 @@ fn outbound(c: &mut Criterion) {
                 number,
                 channel: "c".into(),
                 conversation: format!("c{}", number % 1000).into(),
-                key: number % 1000,
                 lane: Priority::Normal,
-                cost: 1,
-                opens: false,
+                counted: Counted { conversation: number % 1000, cost: 1, ..Counted::default() },
                 share: Default::default(),
             };
             lanes.push(entry.clone());
@@ -99,7 +97,13 @@ fn outbound(c: &mut Criterion) {
     });
     c.bench_function("ledger: encode and decode", |b| {
         let what = ledger::Call { id: fairway::ids::MessageId::derived(1, &[b"x"]), attempt: 1, call: 0 };
-        let entry = ledger::Entry::Sending { what, at: Time(1), rendering: 2, channel: 3, conversation: 4, cost: 1, opens: false };
+        let entry = ledger::Entry::Sending {
+            what,
+            at: Time(1),
+            rendering: 2,
+            channel: 3,
+            counted: Counted { conversation: 4, cost: 1, ..Counted::default() },
+        };
         b.iter(|| ledger::Entry::decode(&black_box(&entry).encode(5)));
     });
 }

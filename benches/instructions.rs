@@ -7,10 +7,10 @@ mod support;
 use std::hint::black_box;
 
 use fairway::ingress::claims::{Claim, Claims};
-use fairway::outbound::lane::{Entry, Lanes, Limits, Next};
+use fairway::outbound::lane::{Counted, Entry, Lanes, Limits, Next};
 use fairway::outbound::ledger;
 use fairway::outbound::limit::Limit;
-use fairway_adapters::contract::{Outbound, Part, Priority, Scope, Settings, Time, Webhook};
+use fairway_adapters::contract::{Outbound, Part, Priority, Settings, Time, Webhook};
 use support::{HOOK, context, delivery, person};
 
 /// What can be counted. `NAME TIMES` runs one, nothing or anything else lists them.
@@ -105,8 +105,8 @@ fn claim(times: u32) {
 
 fn lane(times: u32) {
     let mut lanes = Lanes::default();
-    let own = vec![(Scope::Sender, Limit::new(u32::MAX, 1_000_000, 1))];
-    lanes.limits(&"c".into(), Limits { own, concurrency: 1000, ..Limits::default() });
+    let sender = vec![Limit::new(u32::MAX, 1_000_000, 1)];
+    lanes.limits(&"c".into(), Limits { sender, concurrency: 1000, ..Limits::default() }, 0);
     for number in 1..=u64::from(times) {
         let key = number % 1000;
         let conversation = format!("c{key}").into();
@@ -114,11 +114,9 @@ fn lane(times: u32) {
             number,
             channel: "c".into(),
             conversation,
-            key,
             lane: Priority::Normal,
             share: Default::default(),
-            cost: 1,
-            opens: false,
+            counted: Counted { conversation: key, cost: 1, ..Counted::default() },
         };
         lanes.push(entry.clone());
         if let Next::Arm(_) = lanes.next(number as i64) {
@@ -130,7 +128,13 @@ fn lane(times: u32) {
 
 fn encode(times: u32) {
     let what = ledger::Call { id: fairway::ids::MessageId::derived(1, &[b"x"]), attempt: 1, call: 0 };
-    let entry = ledger::Entry::Sending { what, at: Time(1), rendering: 2, channel: 3, conversation: 4, cost: 1, opens: false };
+    let entry = ledger::Entry::Sending {
+        what,
+        at: Time(1),
+        rendering: 2,
+        channel: 3,
+        counted: Counted { conversation: 4, cost: 1, ..Counted::default() },
+    };
     for _ in 0..times {
         black_box(ledger::Entry::decode(&black_box(&entry).encode(5)));
     }

@@ -195,6 +195,7 @@ impl App {
             keys: wanted_keys,
         };
         let ingress = Arc::new(Ingress::new(ingress_parts, &config));
+        tokio::spawn(errands::count_received(Arc::clone(&ingress), channels.clone(), units.clone(), Arc::clone(&log)));
         let session_parts = sessions::Parts {
             channels: channels.clone(),
             units: units.clone(),

@@ -58,6 +58,15 @@ pub enum Order {
         /// When.
         at: Time,
     },
+    /// People have written to a channel whose provider counts that in the same allowance as what we send.
+    Received {
+        /// To which channel.
+        channel: String,
+        /// How many messages.
+        count: u32,
+        /// In the last so many milliseconds.
+        over_ms: u32,
+    },
     /// Stop what has not gone out.
     Cancel {
         /// Which message.
@@ -92,6 +101,7 @@ impl Order {
             Self::Media { .. } => "media",
             Self::Handle { .. } => "handle",
             Self::Fallback { .. } => "fallback",
+            Self::Received { .. } => "received",
             Self::Cancel { .. } => "cancel",
             Self::Settle { .. } => "settle",
         };

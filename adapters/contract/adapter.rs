@@ -36,6 +36,11 @@ pub trait Adapter: Send + Sync + 'static {
         None
     }
 
+    /// Whether an address is a group, where groups have a pace of their own.
+    fn is_group(&self, _to: &str) -> bool {
+        false
+    }
+
     /// What is known about the provider, where the channel's settings say it (scheme, limits, abilities).
     /// `None`: the facts beside the code.
     fn facts(&self) -> Option<&'static super::Facts> {

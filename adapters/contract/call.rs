@@ -369,6 +369,12 @@ pub enum Scope {
     Sender,
     /// Everything to one person or group.
     Conversation,
+    /// Everything to one group, where groups have a pace of their own.
+    Group,
+    /// Everything that goes as one template.
+    Template,
+    /// Everything to numbers of one country.
+    Country,
 }
 
 impl Scope {
@@ -378,6 +384,9 @@ impl Scope {
             Self::Account => "account",
             Self::Sender => "sender",
             Self::Conversation => "conversation",
+            Self::Group => "group",
+            Self::Template => "template",
+            Self::Country => "country",
         }
     }
 }

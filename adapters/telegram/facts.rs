@@ -18,13 +18,19 @@ pub const FACTS: Facts = Facts {
             burst: 1,
             source: "core.telegram.org/bots/faq#my-bot-is-hitting-limits, read 2026-11-20",
         },
-        // Groups stand 20 a minute; the engine learns that from the 429s of the group.
         Pace {
             scope: Scope::Conversation,
             count: 1,
             window_ms: 1000,
             burst: 1,
             source: "core.telegram.org/bots/faq#my-bot-is-hitting-limits, read 2026-11-20",
+        },
+        Pace {
+            scope: Scope::Group,
+            count: 20,
+            window_ms: 60_000,
+            burst: 5,
+            source: "core.telegram.org/bots/faq#my-bot-is-hitting-limits, read 2026-11-29",
         },
     ],
     concurrency: 30,

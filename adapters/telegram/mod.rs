@@ -104,6 +104,11 @@ impl Adapter for Channel {
         Ok(Self { settings, bot_id, base })
     }
 
+    /// Groups and channels have negative ids (core.telegram.org/bots/api#chat), or go by name.
+    fn is_group(&self, to: &str) -> bool {
+        to.strip_prefix("telegram:").is_some_and(|chat| chat.starts_with(['-', '@']))
+    }
+
     fn account(&self) -> Option<&str> {
         None // A delivery never names the bot: each has a URL of its own.
     }

@@ -116,5 +116,8 @@ fn limit(scope: Scope) -> &'static str {
         Scope::Conversation => "the limit of messages to one person",
         Scope::Sender => "the limit of its sender",
         Scope::Account => "the limit of its account",
+        Scope::Group => "the limit of messages to one group",
+        Scope::Template => "the limit of its template",
+        Scope::Country => "the limit of messages to its country",
     }
 }

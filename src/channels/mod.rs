@@ -48,8 +48,8 @@ pub struct Channel {
     pub opt_out: config::consent::OptOut,
     /// The hours marketing keeps here, when they are its own.
     pub quiet_hours: Option<config::consent::Hours>,
-    /// The text of all that shares its account limit.
-    pub limit_group: String,
+    /// What shares the limits of its provider account.
+    pub account: String,
 }
 
 impl Channel {
@@ -122,7 +122,6 @@ impl Channels {
         let mut errors = Vec::new();
         let file = config.path.display();
         let mut by_id = BTreeMap::new();
-        let groups = limit_groups(config);
         for (name, channel) in &config.channels {
             let Some(provider) = fairway_adapters::provider(&channel.provider) else {
                 let known: Vec<&str> = fairway_adapters::PROVIDERS.iter().map(|p| p.facts.id).collect();
@@ -147,15 +146,14 @@ impl Channels {
                     "{file}: channels.{name}.hook_token: this provider signs nothing, so its URL needs a token of at least 16 characters; add `hook_token = \"${{...}}\"`"
                 ));
             }
-            let group = groups.get(name).cloned().unwrap_or_else(|| adapter_group(provider, &*adapter, name));
             let path = channel.app.as_ref().unwrap_or(name);
             let token = channel.hook_token.as_ref().map(|t| format!("/{t}")).unwrap_or_default();
             by_id.insert(
                 name.clone(),
-                Arc::new(Channel {
+                Channel {
                     id: name.as_str().into(),
                     provider,
-                    unit: unit_of(&group),
+                    unit: 0,
                     hook_url: format!("{}/hooks/{path}{token}", config.server.public_url),
                     hook_token: channel.hook_token.clone(),
                     tenant: channel.tenant.clone(),
@@ -164,12 +162,14 @@ impl Channels {
                     opt_in: channel.consent == config::consent::Rule::OptIn,
                     opt_out: channel.opt_out.clone(),
                     quiet_hours: channel.quiet_hours,
-                    limit_group: group,
+                    account: account(provider, &*adapter, name),
                     adapter,
                     settings,
-                }),
+                },
             );
         }
+        put_together(&mut by_id);
+        let by_id = by_id.into_iter().map(|(name, channel)| (name, Arc::new(channel))).collect();
         let by_mailbox = mailboxes(config, &by_id, &mut errors);
         if !errors.is_empty() {
             return Err(config::Errors(errors));
@@ -277,36 +277,59 @@ fn hooks(config: &Config, by_id: &BTreeMap<String, Arc<Channel>>) -> HashMap<Str
     hooks
 }
 
-fn adapter_group(provider: &Provider, adapter: &dyn Adapter, name: &str) -> String {
+fn account(provider: &Provider, adapter: &dyn Adapter, name: &str) -> String {
     match adapter.limit_group() {
         Some(group) => format!("{}/{group}", provider.facts.id),
         None => format!("channel/{name}"),
     }
 }
 
-/// Channels joined by a shared limit, directly or through others, make one group, named by its first channel.
-fn limit_groups(config: &Config) -> HashMap<String, String> {
+/// Channels that share a limit, directly or through others, make one group and so one unit: a limit has one owner. What they share is
+/// `[limits.NAME]` or the provider account; the group is named by what joined its first channel.
+fn put_together(channels: &mut BTreeMap<String, Channel>) {
     let mut groups: HashMap<String, String> = HashMap::new();
-    let mut owner: HashMap<&str, String> = HashMap::new();
-    for (name, channel) in config.channels.iter().filter(|(_, c)| !c.limits.is_empty()) {
-        let mut label = format!("limit/{}", channel.limits[0]);
-        for limit in &channel.limits {
-            if let Some(earlier) = owner.get(limit.as_str()).cloned() {
-                // Join: everything under this label moves to the earlier one.
-                let from = std::mem::replace(&mut label, earlier.clone());
-                groups.values_mut().filter(|g| **g == from).for_each(|g| g.clone_from(&earlier));
-                owner.values_mut().filter(|g| **g == from).for_each(|g| g.clone_from(&earlier));
-            }
-        }
-        for limit in &channel.limits {
-            owner.insert(limit, label.clone());
-        }
-        groups.insert(name.clone(), label);
+    for channel in channels.values() {
+        let named = channel.limits.iter().map(|(name, _)| format!("limit/{name}"));
+        let ties: Vec<String> = named.chain([channel.account.clone()]).collect();
+        let joined: Vec<String> = ties.iter().filter_map(|tie| groups.get(tie).cloned()).collect();
+        let label = joined.first().unwrap_or(&ties[0]).clone();
+        groups.values_mut().filter(|g| joined.contains(g)).for_each(|g| g.clone_from(&label));
+        groups.extend(ties.into_iter().map(|tie| (tie, label.clone())));
     }
-    groups
+    for channel in channels.values_mut() {
+        channel.unit = unit_of(&groups[&channel.account]);
+    }
 }
 
 /// The unit of a limit group. Part of the format: it must never change.
 fn unit_of(group: &str) -> u32 {
     (ids::fingerprint(&[b"limit-group", group.as_bytes()]) >> 96) as u32 % UNITS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_shares_a_limit_has_one_owner() {
+        let sender = |name: &str, portfolio: &str, more: &str| {
+            format!(
+                "[channels.{name}]\nprovider='whatsapp'\nphone_number_id='{name}'\nwaba_id='w'\naccess_token='t'\napp_secret='s'\nverify_token='v'\n\
+                 display_phone_number='+15550100200'\nportfolio_id='{portfolio}'\n{more}\n"
+            )
+        };
+        let text = [
+            sender("a", "p1", ""),
+            sender("b", "p2", "limits=['x']"),
+            sender("c", "p1", "limits=['x']"),
+            sender("d", "p2", ""),
+            sender("e", "p3", ""),
+            "[limits.x]\nrate='10/s'".to_owned(),
+        ];
+        let config = Config::parse(&text.concat(), std::path::Path::new("test.toml"), &|_| None).expect("it is valid");
+        let channels = Channels::bind(&config).expect("they bind");
+        let unit = |name: &str| channels.by_id[name].unit;
+        assert_eq!(["b", "c", "d"].map(unit), [unit("a"); 3], "joined by an account, by a limit, and through each other");
+        assert_eq!(unit("e"), unit_of("whatsapp/p3"));
+    }
 }

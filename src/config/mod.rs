@@ -17,7 +17,7 @@ use fairway_adapters::contract::{Settings, settings};
 use schemars::JsonSchema;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
-use units::{Bytes, Rate, Span};
+use units::{Bytes, CountryCode, Rate, Span};
 
 /// The commented default.
 pub const DEFAULT: &str = include_str!("../../config/fairway.toml");
@@ -227,6 +227,13 @@ pub struct Throttle {
     pub rate: Option<Rate>,
     /// The limit per recipient.
     pub per_recipient: Option<Rate>,
+    /// The limit per group, where people of several write in one conversation.
+    pub per_group: Option<Rate>,
+    /// The limit of each template.
+    pub per_template: Option<Rate>,
+    /// The limit of numbers of a country (ISO 3166-1 alpha-2: `DE = "10/s"`), in segments.
+    #[serde(default)]
+    pub per_country: BTreeMap<CountryCode, Rate>,
     /// Calls in flight.
     pub concurrency: Option<u32>,
 }

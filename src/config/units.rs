@@ -95,6 +95,18 @@ impl fmt::Display for Rate {
     }
 }
 
+/// A country: ISO 3166-1 alpha-2, in capitals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CountryCode(pub [u8; 2]);
+
+impl FromStr for CountryCode {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let letters: Option<[u8; 2]> = text.as_bytes().try_into().ok().filter(|t: &[u8; 2]| t.iter().all(u8::is_ascii_uppercase));
+        letters.map(Self).ok_or_else(|| format!("`{text}` is not a country; write its two letters (ISO 3166-1): DE, US, BR"))
+    }
+}
+
 impl Serialize for Rate {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -131,6 +143,7 @@ macro_rules! from_text {
 
 from_text!(Span, r"^[0-9.]+ *(ms|s|m|min|h|d|w|y)$", "7d");
 from_text!(Bytes, r"^[0-9.]+ *([KkMmGgTt]i?[Bb]|[Bb])?$", "4 MiB");
+from_text!(CountryCode, r"^[A-Z]{2}$", "DE");
 from_text!(Rate, r"^[0-9]+ */ *[0-9.]*(ms|s|m|min|h|d)$", "80/s");
 
 #[cfg(test)]

@@ -1,6 +1,13 @@
 //! One delivery: verified, parsed, claimed, made durable, answered.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Instant,
+};
 
 use fairway_adapters::contract::{Call, Context, Time, Verified, VerifyError, Webhook};
 use http::Method;
@@ -55,9 +62,13 @@ pub struct Ingress {
 struct Meters {
     outcomes: HashMap<&'static str, Counter>,
     events: RwLock<HashMap<&'static str, Counter>>,
+    /// Messages of people since it was asked last.
+    received: AtomicU32,
     seconds: Histogram,
 }
 
+/// What people write.
+const RECEIVED: &str = "fairway.message.received";
 /// Published keys are not asked for again within this long, whatever a delivery says.
 const KEYS_AGAIN: std::time::Duration = std::time::Duration::from_secs(20);
 /// Published keys are asked for again after this long.
@@ -247,8 +258,18 @@ impl Ingress {
         );
     }
 
+    /// Messages of people by channel since the last time this was asked.
+    pub fn take_received(&self) -> Vec<(Arc<str>, u32)> {
+        let meters = self.meters.read();
+        let counts = meters.iter().map(|(channel, meters)| (Arc::clone(channel), meters.received.swap(0, Ordering::Relaxed)));
+        counts.filter(|(_, count)| *count > 0).collect()
+    }
+
     fn count_event(&self, channel: &Arc<str>, kind: &'static str) {
         let meters = self.meters(channel);
+        if kind == RECEIVED {
+            meters.received.fetch_add(1, Ordering::Relaxed);
+        }
         if let Some(counter) = meters.events.read().get(kind) {
             counter.increment(1);
             return;
@@ -279,6 +300,7 @@ impl Ingress {
         let meters = Arc::new(Meters {
             outcomes: OUTCOMES.into_iter().map(|o| (o, telemetry::counter(&names::WEBHOOKS, &[channel, o]))).collect(),
             events: RwLock::default(),
+            received: AtomicU32::default(),
             seconds: telemetry::histogram(&names::WEBHOOK_SECONDS, &[channel]),
         });
         self.meters.write().insert(Arc::clone(channel), Arc::clone(&meters));

@@ -11,8 +11,9 @@ use tokio::sync::oneshot;
 
 use super::accepted::{Accepted, conversation};
 use super::fallback;
+use super::lane::Counted;
 use super::owner::Units;
-use super::unit::{Ask, Parts};
+use super::unit::{Ask, Parts, counted};
 use crate::channels::{Channel, ChooseError};
 use crate::clock;
 use crate::consent::{Ask as MayAsk, May};
@@ -185,7 +186,9 @@ impl Acceptor {
     /// When a message will leave as far as the limits tell, and what holds it.
     pub async fn estimate(&self, ready: &Ready) -> (Time, Option<Scope>) {
         let message = &ready.accepted;
-        let (at, scope) = self.estimate_in(message.id, message.channel.clone(), message.conversation(), message.request.priority).await;
+        let (conversation, lane) = (message.conversation(), message.request.priority);
+        let counted = counted(Some(&ready.channel), message, &conversation, false);
+        let (at, scope) = self.estimate_in(message.id, message.channel.clone(), conversation, lane, counted).await;
         (at.max(message.request.send_at.unwrap_or(at)), scope)
     }
 
@@ -193,13 +196,21 @@ impl Acceptor {
     pub async fn estimate_of(&self, message: &Message) -> (Time, Option<Scope>) {
         let Ok(id) = message.id.parse() else { return (clock::now(), None) };
         let request = message.request.as_ref().and_then(|r| SendRequest::deserialize(r).ok()).unwrap_or_default();
-        let (at, scope) = self.estimate_in(id, message.channel.clone(), message.conversation.clone(), request.priority).await;
+        let counted = Counted { conversation: Accepted::conversation_hash(&message.conversation), cost: 1, ..Counted::default() };
+        let (at, scope) = self.estimate_in(id, message.channel.clone(), message.conversation.clone(), request.priority, counted).await;
         (at.max(request.send_at.unwrap_or(at)), scope)
     }
 
-    async fn estimate_in(&self, id: MessageId, channel: String, conversation: String, lane: Priority) -> (Time, Option<Scope>) {
+    async fn estimate_in(
+        &self,
+        id: MessageId,
+        channel: String,
+        conversation: String,
+        lane: Priority,
+        counted: Counted,
+    ) -> (Time, Option<Scope>) {
         let (answer, estimate) = oneshot::channel();
-        match self.units.ask(u32::from(id.unit), Ask::Estimate { channel, conversation, lane, answer }) {
+        match self.units.ask(u32::from(id.unit), Ask::Estimate { channel, conversation, lane, counted, answer }) {
             true => estimate.await.unwrap_or((clock::now(), None)),
             false => (clock::now(), None),
         }

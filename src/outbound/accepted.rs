@@ -82,6 +82,11 @@ impl Accepted {
         (ids::fingerprint(&[b"conversation", conversation.as_bytes()]) >> 64) as u64
     }
 
+    /// Hash of what a limit is kept for (a template, a group), as the ledger keeps it; never 0.
+    pub fn kept_hash(what: &str) -> u32 {
+        (ids::fingerprint(&[b"kept", what.as_bytes()]) >> 96) as u32 | 1
+    }
+
     /// Hash of the channel's name, as the ledger keeps it.
     pub fn channel_hash(channel: &str) -> u32 {
         (ids::fingerprint(&[b"channel", channel.as_bytes()]) >> 96) as u32

@@ -20,9 +20,12 @@ use std::{
 use fairway_adapters::contract::{Priority, Scope};
 
 use super::limit::{Limit, Micros, View};
+pub use limits::{Counted, Limits, country};
+use limits::{Each, replaced};
 use people::People;
 use ring::{Ring, Waiting};
 
+mod limits;
 #[cfg(test)]
 mod model;
 mod people;
@@ -51,16 +54,12 @@ pub struct Entry {
     pub channel: Arc<str>,
     /// Its conversation.
     pub conversation: Arc<str>,
-    /// Hash of its conversation: what the ledger knows it by, and its limit is kept under.
-    pub key: u64,
     /// Its lane.
     pub lane: Priority,
     /// Whose share of the lane it takes: its campaign; empty for all that is of none.
     pub share: Arc<str>,
-    /// Cost units.
-    pub cost: u32,
-    /// Whether it opens a conversation: then it counts where different people are counted.
-    pub opens: bool,
+    /// What its limits count it under.
+    pub counted: Counted,
 }
 
 /// What to do next.
@@ -133,17 +132,19 @@ impl Lane {
             && let Some(head) = queue.waiting.front()
         {
             queue.in_ring = true;
-            self.ready.push(&head.share, Waiting { conversation: Arc::clone(conversation), ticket: queue.ticket, cost: head.cost });
+            self.ready.push(&head.share, Waiting { conversation: Arc::clone(conversation), ticket: queue.ticket, cost: head.counted.cost });
         }
     }
 }
 
 struct Outlet {
     lanes: [Lane; 3],
-    sender: Vec<(Scope, Limit)>,
+    sender: Vec<Limit>,
+    /// What shares the limits of its provider account.
+    account: String,
+    /// Names of limits it shares: those of its account, and configured ones.
     shared: Vec<String>,
-    pair: Option<Limit>,
-    pairs: HashMap<u64, Limit>,
+    each: Vec<Each>,
     concurrency: u32,
     armed: usize,
     in_flight: u32,
@@ -153,35 +154,13 @@ struct Outlet {
     open_until: Option<Micros>,
 }
 
-/// The limits of a channel.
-#[derive(Clone, Debug, Default)]
-pub struct Limits {
-    /// Its own: account and sender.
-    pub own: Vec<(Scope, Limit)>,
-    /// Names of limits shared with other channels.
-    pub shared: Vec<(String, Limit)>,
-    /// Limits of different people, shared with other channels: how many, in any window of this length.
-    pub people: Vec<(String, u32, Micros)>,
-    /// Per recipient.
-    pub pair: Option<Limit>,
-    /// Calls in flight.
-    pub concurrency: u32,
-}
-
-impl Limits {
-    /// How far back departures matter to them.
-    pub fn memory(&self) -> Micros {
-        let limits = self.own.iter().map(|(_, l)| l).chain(self.shared.iter().map(|(_, l)| l)).chain(&self.pair);
-        limits.map(Limit::memory).chain(self.people.iter().map(|(_, _, window)| *window)).max().unwrap_or(0)
-    }
-}
-
 /// The lanes of a unit.
 #[derive(Default)]
 pub struct Lanes {
     outlets: HashMap<Arc<str>, Outlet>,
     order: VecDeque<Arc<str>>,
-    shared: HashMap<String, Limit>,
+    /// Limits of configured names, and of accounts.
+    shared: HashMap<String, Vec<Limit>>,
     people: HashMap<String, People>,
     heap: BinaryHeap<Reverse<(Micros, Number)>>,
     heads: HashMap<Number, (Arc<str>, Priority, Arc<str>)>,
@@ -209,16 +188,13 @@ impl Lanes {
     }
 
     /// Puts a channel's limits in force. What was learned about an unchanged limit stays.
-    pub fn limits(&mut self, channel: &Arc<str>, limits: Limits) {
-        let names = limits.shared.iter().map(|(name, _)| name).chain(limits.people.iter().map(|(name, ..)| name));
-        let shared: Vec<String> = names.cloned().collect();
-        for (name, limit) in &limits.shared {
-            match self.shared.get_mut(name) {
-                Some(old) if old.count == limit.count && old.window == limit.window => {}
-                _ => {
-                    self.shared.insert(name.clone(), limit.clone());
-                }
-            }
+    pub fn limits(&mut self, channel: &Arc<str>, limits: Limits, now: Micros) {
+        let mut shared = vec![limits.account.clone()];
+        shared.extend(limits.shared.iter().map(|(name, _)| name).chain(limits.people.iter().map(|(name, ..)| name)).cloned());
+        let named = limits.shared.into_iter().map(|(name, limit)| (name, vec![limit]));
+        for (name, new) in named.chain([(limits.account.clone(), limits.of_account)]) {
+            let old = self.shared.remove(&name).unwrap_or_default();
+            self.shared.insert(name, replaced(old, new, now));
         }
         for (name, count, window) in limits.people {
             match self.people.get_mut(&name) {
@@ -227,53 +203,21 @@ impl Lanes {
                 None => drop(self.people.insert(name, People::new(count, window))),
             }
         }
-        match self.outlets.get_mut(channel) {
-            Some(outlet) => {
-                for (scope, limit) in limits.own {
-                    match outlet.sender.iter_mut().find(|(s, old)| *s == scope && old.window == limit.window) {
-                        Some((_, old)) if old.count == limit.count => {}
-                        Some((_, old)) => *old = limit,
-                        None => outlet.sender.push((scope, limit)),
-                    }
-                }
-                let same = |a: &Limit, b: &Limit| a.count == b.count && a.window == b.window;
-                if !matches!((&outlet.pair, &limits.pair), (Some(a), Some(b)) if same(a, b)) {
-                    outlet.pairs.clear();
-                }
-                (outlet.pair, outlet.concurrency, outlet.shared) = (limits.pair, limits.concurrency.max(1), shared);
-            }
-            None => {
-                self.order.push_back(Arc::clone(channel));
-                self.outlets.insert(
-                    Arc::clone(channel),
-                    Outlet {
-                        lanes: Default::default(),
-                        sender: limits.own,
-                        shared,
-                        pair: limits.pair,
-                        pairs: HashMap::new(),
-                        concurrency: limits.concurrency.max(1),
-                        armed: 0,
-                        in_flight: 0,
-                        paused: Paused::default(),
-                        since_lower: 0,
-                        failures: 0,
-                        open_until: None,
-                    },
-                );
-            }
+        if !self.outlets.contains_key(channel) {
+            self.order.push_back(Arc::clone(channel));
         }
+        let outlet = self.outlets.entry(Arc::clone(channel)).or_insert_with(Outlet::new);
+        outlet.sender = replaced(std::mem::take(&mut outlet.sender), limits.sender, now);
+        outlet.each = Each::replaced(std::mem::take(&mut outlet.each), limits.each);
+        (outlet.account, outlet.shared, outlet.concurrency) = (limits.account, shared, limits.concurrency.max(1));
     }
 
     /// Replaces the sender's limit of a channel at once (`PUT /v1/channels/{name}/throttle`).
-    pub fn replace_sender(&mut self, channel: &str, limit: Limit, now: Micros) {
+    pub fn replace_sender(&mut self, channel: &str, limits: Vec<Limit>, now: Micros) {
         let Some(outlet) = self.outlets.get_mut(channel) else { return };
-        let limit = match outlet.sender.iter().find(|(s, _)| *s == Scope::Sender) {
-            Some((_, old)) => limit.instead_of(old, now),
-            None => limit,
-        };
-        outlet.sender.retain(|(s, _)| *s != Scope::Sender);
-        outlet.sender.push((Scope::Sender, limit));
+        let old = std::mem::take(&mut outlet.sender);
+        // Whatever the windows: what left is not forgotten.
+        outlet.sender = limits.into_iter().map(|limit| old.iter().fold(limit, |limit, old| limit.instead_of(old, now))).collect();
     }
 
     /// Whether the channel is known here.
@@ -359,7 +303,7 @@ impl Lanes {
             return Err(None);
         }
         let mut room = outlet.concurrency as usize;
-        for limit in outlet.sender.iter().map(|(_, l)| l).chain(outlet.shared.iter().filter_map(|n| self.shared.get(n))) {
+        for limit in outlet.sender.iter().chain(outlet.shared.iter().filter_map(|n| self.shared.get(n)).flatten()) {
             let at = limit.peek();
             if at > now + ahead {
                 return Err(Some(at - ahead));
@@ -386,23 +330,17 @@ impl Lanes {
                 lane.queues.remove(&conversation);
                 continue;
             };
-            if let Some(pair) = outlet.pairs.get(&entry.key) {
-                let at = pair.peek();
-                if at > now + ahead {
-                    self.held.insert(entry.number, Scope::Conversation);
-                    self.heads.insert(entry.number, (Arc::clone(channel), entry.lane, conversation));
-                    self.heap.push(Reverse((at, entry.number)));
-                    continue;
-                }
-            }
-            if entry.opens {
-                let people = outlet.shared.iter().filter_map(|name| Some(self.people.get_mut(name)?.peek(entry.key, now))).max();
-                if let Some(at) = people.filter(|at| *at > now + ahead) {
-                    self.held.insert(entry.number, Scope::Account);
-                    self.heads.insert(entry.number, (Arc::clone(channel), entry.lane, conversation));
-                    self.heap.push(Reverse((at, entry.number)));
-                    continue;
-                }
+            // What waits for a limit of its own stands in the heap, and is asked again then.
+            let counted = entry.counted;
+            let each = outlet.each.iter_mut().filter(|e| e.peek(&counted, now).is_some_and(|at| at > now + ahead));
+            let each = each.filter_map(|e| Some((e.promise(&counted, now)?, e.scope)));
+            let names = outlet.shared.iter().filter(|_| counted.opens);
+            let people = names.filter_map(|name| Some((self.people.get_mut(name)?.peek(counted.conversation, now), Scope::Account)));
+            if let Some((at, scope)) = each.chain(people).max_by_key(|(at, _)| *at).filter(|(at, _)| *at > now + ahead) {
+                self.held.insert(entry.number, scope);
+                self.heads.insert(entry.number, (Arc::clone(channel), entry.lane, conversation));
+                self.heap.push(Reverse((at, entry.number)));
+                continue;
             }
             outlet.since_lower = if chosen == highest && waiting.len() > 1 { outlet.since_lower + 1 } else { 0 };
             outlet.armed += 1;
@@ -422,19 +360,22 @@ impl Lanes {
         if let Some(until) = outlet.paused.until {
             ask(until, Scope::Account, Behind::Channel);
         }
-        for (scope, limit) in &outlet.sender {
-            ask(limit.peek_for(entry.cost, now), *scope, Behind::Channel);
+        let counted = &entry.counted;
+        for limit in &outlet.sender {
+            ask(limit.peek_for(counted.cost, now), Scope::Sender, Behind::Channel);
         }
         for name in &outlet.shared {
-            if let Some(limit) = self.shared.get(name) {
-                ask(limit.peek_for(entry.cost, now), Scope::Account, Behind::Sharing);
+            for limit in self.shared.get(name).into_iter().flatten() {
+                ask(limit.peek_for(counted.cost, now), Scope::Account, Behind::Sharing);
             }
-            if let Some(people) = self.people.get_mut(name).filter(|_| entry.opens) {
-                ask(people.gate(entry.key, now), Scope::Account, Behind::Nobody);
+            if let Some(people) = self.people.get_mut(name).filter(|_| counted.opens) {
+                ask(people.gate(counted.conversation, now), Scope::Account, Behind::Nobody);
             }
         }
-        if let Some(pair) = outlet.pairs.get(&entry.key) {
-            ask(pair.peek(), Scope::Conversation, Behind::Nobody);
+        for each in &outlet.each {
+            if let Some(at) = each.peek(counted, now) {
+                ask(at, each.scope, Behind::Nobody);
+            }
         }
         if let (at, scope, behind) = latest
             && at > now
@@ -456,20 +397,21 @@ impl Lanes {
     /// Counts a departure (also one read back from the ledger, so that a restart never begins with a burst).
     pub fn charge(&mut self, entry: &Entry, at: Micros) {
         let Some(outlet) = self.outlets.get_mut(&entry.channel) else { return };
-        outlet.sender.iter_mut().for_each(|(_, l)| l.charge(at, entry.cost));
+        let counted = &entry.counted;
+        outlet.sender.iter_mut().for_each(|l| l.charge(at, counted.cost));
         for name in &outlet.shared {
-            if let Some(limit) = self.shared.get_mut(name) {
-                limit.charge(at, entry.cost);
-            }
-            if let Some(people) = self.people.get_mut(name).filter(|_| entry.opens) {
-                people.charge(entry.key, at);
+            self.shared.get_mut(name).into_iter().flatten().for_each(|l| l.charge(at, counted.cost));
+            if let Some(people) = self.people.get_mut(name).filter(|_| counted.opens) {
+                people.charge(counted.conversation, at);
             }
         }
-        if let Some(pair) = &outlet.pair {
-            if outlet.pairs.len() > 10_000 {
-                outlet.pairs.retain(|_, l| !l.is_idle(at));
-            }
-            outlet.pairs.entry(entry.key).or_insert_with(|| pair.clone()).charge(at, 1);
+        outlet.each.iter_mut().for_each(|e| e.charge(counted, at));
+    }
+
+    /// People have written to a channel whose provider counts that in the same allowance: so many in the last `over` microseconds.
+    pub fn received(&mut self, channel: &str, count: u32, over: Micros, now: Micros) {
+        if let Some(outlet) = self.outlets.get_mut(channel) {
+            outlet.sender.iter_mut().for_each(|l| l.taken_by_others(now, count, over));
         }
     }
 
@@ -499,9 +441,15 @@ impl Lanes {
         long.map(|Reverse((at, n))| (*n, *at, self.held.get(n).copied())).collect()
     }
 
-    /// How many messages of a channel leave within a time at its sender's limits.
+    /// The limits that hold for all of a channel: its sender's, its account's, and those it shares.
+    fn of_all<'a>(&'a self, outlet: &'a Outlet) -> impl Iterator<Item = (Scope, &'a Limit)> {
+        let shared = outlet.shared.iter().filter_map(|name| self.shared.get(name)).flatten();
+        outlet.sender.iter().map(|l| (Scope::Sender, l)).chain(shared.map(|l| (Scope::Account, l)))
+    }
+
+    /// How many messages of a channel leave within a time at the limits that hold for all of it.
     pub fn leaves_within(&self, channel: &str, within: Micros) -> usize {
-        let limits = self.outlets.get(channel).into_iter().flat_map(|o| &o.sender);
+        let limits = self.outlets.get(channel).into_iter().flat_map(|o| self.of_all(o));
         limits.map(|(_, l)| l.ahead(within)).min().unwrap_or(usize::MAX)
     }
 
@@ -565,19 +513,46 @@ impl Lanes {
             }
             limit.peek()
         };
-        match scope {
-            Scope::Conversation => {
-                let pair = outlet.pair.clone().unwrap_or_else(|| Limit::new(1, 1_000_000, 1));
-                act(outlet.pairs.entry(entry.key).or_insert(pair))
+        let all = |limits: &mut Vec<Limit>| {
+            if limits.is_empty() {
+                limits.push(Limit::undeclared());
             }
-            Scope::Account | Scope::Sender => {
-                if !outlet.sender.iter().any(|(s, _)| *s == scope) {
-                    // Nothing was declared: begin with what we know, a wide limit that can be frozen and slowed.
-                    outlet.sender.push((scope, Limit::new(1000, 1_000_000, 1)));
+            limits.iter_mut().map(act).max().unwrap_or(now)
+        };
+        match scope {
+            Scope::Sender => all(&mut outlet.sender),
+            Scope::Account => all(self.shared.entry(outlet.account.clone()).or_default()),
+            each => {
+                let scope = if each == Scope::Group && entry.counted.group == 0 { Scope::Conversation } else { each };
+                if !outlet.each.iter().any(|e| e.scope == scope) {
+                    outlet.each.push(Each::new(scope, None, None));
                 }
-                outlet.sender.iter_mut().filter(|(s, _)| *s == scope).map(|(_, l)| act(l)).max().unwrap_or(now)
+                let of_scope = outlet.each.iter_mut().filter(|e| e.scope == scope).filter_map(|e| e.of(&entry.counted));
+                of_scope.map(act).max().unwrap_or(now)
             }
         }
+    }
+
+    /// What was learned about the limits of a channel and its account: scope, window, part of the rate, closed until.
+    pub fn lessons(&self, channel: &str, now: Micros) -> Vec<(Scope, Micros, f64, Micros)> {
+        let Some(outlet) = self.outlets.get(channel) else { return Vec::new() };
+        let sender = outlet.sender.iter().map(|l| (Scope::Sender, l));
+        let account = self.shared.get(&outlet.account).into_iter().flatten().map(|l| (Scope::Account, l));
+        let lesson = |(scope, limit): (Scope, &Limit)| limit.lesson(now).map(|(part, frozen)| (scope, limit.window, part, frozen));
+        sender.chain(account).filter_map(lesson).collect()
+    }
+
+    /// Takes up what was learned earlier.
+    pub fn recall(&mut self, channel: &str, scope: Scope, window: Micros, part: (f64, Micros), frozen: Option<Micros>) {
+        let Some(outlet) = self.outlets.get_mut(channel) else { return };
+        let limits = match scope {
+            Scope::Sender => &mut outlet.sender,
+            _ => self.shared.entry(outlet.account.clone()).or_default(),
+        };
+        if limits.is_empty() {
+            limits.push(Limit::undeclared());
+        }
+        limits.iter_mut().filter(|l| l.window == window).for_each(|l| l.recall(part, frozen));
     }
 
     /// The breaker hears of a failure that is the channel's; answers until when it is open, when this one opened it.
@@ -609,7 +584,7 @@ impl Lanes {
     /// Until when a channel is held: by hand, by its breaker or by a frozen limit.
     pub fn held_until(&self, channel: &str) -> Option<Micros> {
         let outlet = self.outlets.get(channel)?;
-        let limits = outlet.sender.iter().map(|(_, l)| l.peek());
+        let limits = self.of_all(outlet).map(|(_, l)| l.peek());
         outlet.paused.until.into_iter().chain(outlet.open_until).chain(limits).max()
     }
 
@@ -631,30 +606,49 @@ impl Lanes {
     /// What people see of a channel's limits.
     pub fn view(&self, channel: &str, now: Micros) -> Vec<View> {
         let Some(outlet) = self.outlets.get(channel) else { return Vec::new() };
-        let own = outlet.sender.iter().map(|(scope, limit)| limit.view(*scope, now));
-        let shared = outlet.shared.iter().filter_map(|n| self.shared.get(n)).map(|l| l.view(Scope::Account, now));
         let people = outlet.shared.iter().filter_map(|n| self.people.get(n)).map(People::view);
-        own.chain(shared).chain(people).chain(outlet.pair.iter().map(|l| l.view(Scope::Conversation, now))).collect()
+        let of_all = self.of_all(outlet).map(|(scope, limit)| limit.view(scope, now));
+        of_all.chain(people).chain(outlet.each.iter().filter_map(|e| e.view(now))).collect()
     }
 
     /// When a message pushed now would leave, as far as the limits tell, and what holds it back.
-    pub fn estimate(&self, channel: &str, conversation: &str, key: u64, lane: Priority, now: Micros) -> (Micros, Option<Scope>) {
+    pub fn estimate(&self, channel: &str, conversation: &str, counted: &Counted, lane: Priority, now: Micros) -> (Micros, Option<Scope>) {
         let Some(outlet) = self.outlets.get(channel) else { return (now, None) };
         let ahead: usize = outlet.lanes[..=index(lane)].iter().map(|l| l.depth).sum();
+        let queued = outlet.lanes[index(lane)].queues.get(conversation).map_or(0, |q| q.waiting.len());
         let mut latest = (outlet.paused.until.unwrap_or(now).max(now), None);
-        for (scope, limit) in &outlet.sender {
-            let at = limit.peek().max(now) + limit.window / i64::from(limit.count) * ahead as i64;
+        let mut ask = |at: Micros, scope: Scope| {
             if at > latest.0 {
-                latest = (at, Some(*scope));
+                latest = (at, Some(scope));
             }
+        };
+        for (scope, limit) in self.of_all(outlet) {
+            ask(limit.peek().max(now) + limit.price(ahead as u32, now), scope);
         }
-        if let Some(pair) = outlet.pairs.get(&key) {
-            let queued = outlet.lanes[index(lane)].queues.get(conversation).map_or(0, |q| q.waiting.len());
-            let at = pair.peek().max(now) + pair.window / i64::from(pair.count) * queued as i64;
-            if at > latest.0 {
-                latest = (at, Some(Scope::Conversation));
+        for each in &outlet.each {
+            if let Some(at) = each.estimate(counted, queued as u32, now) {
+                ask(at, each.scope);
             }
         }
         latest
+    }
+}
+
+impl Outlet {
+    fn new() -> Self {
+        Self {
+            lanes: Default::default(),
+            sender: Vec::new(),
+            account: String::new(),
+            shared: Vec::new(),
+            each: Vec::new(),
+            concurrency: 1,
+            armed: 0,
+            in_flight: 0,
+            paused: Paused::default(),
+            since_lower: 0,
+            failures: 0,
+            open_until: None,
+        }
     }
 }

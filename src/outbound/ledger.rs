@@ -15,11 +15,13 @@
 use bytes::Bytes;
 use fairway_adapters::contract::{State, Time};
 
+use super::lane::Counted;
 use crate::ids::MessageId;
 use crate::log::{Headers, Record, Topic};
 
-/// Version of the format; the first byte of every record. Version 1, which is still read, did not name the tenure.
-pub const VERSION: u8 = 2;
+/// Version of the format; the first byte of every record. Earlier ones are read: version 1 did not name the tenure, version 2 neither
+/// group, template nor country.
+pub const VERSION: u8 = 3;
 /// A confirmed call leaves within this of its append, in milliseconds.
 pub const LEAVE_WITHIN: i64 = 1000;
 
@@ -43,12 +45,8 @@ pub enum Entry {
         rendering: u64,
         /// The channel's number in the unit's registry of names (hash), so that limits are refilled without the message.
         channel: u32,
-        /// Hash of the conversation, for the limit per recipient.
-        conversation: u64,
-        /// Cost units.
-        cost: u16,
-        /// Whether it opens a conversation, for limits of different people.
-        opens: bool,
+        /// What limits count it under, so that a new owner charges it.
+        counted: Counted,
     },
     /// What came of it.
     Outcome {
@@ -136,14 +134,17 @@ impl Entry {
                 out.extend_from_slice(&tenure.to_le_bytes());
                 out.extend_from_slice(&at.0.to_le_bytes());
             }
-            Self::Sending { what, at, rendering, channel, conversation, cost, opens } => {
+            Self::Sending { what, at, rendering, channel, counted } => {
                 put_call(&mut out, what);
                 out.extend_from_slice(&at.0.to_le_bytes());
                 out.extend_from_slice(&rendering.to_le_bytes());
                 out.extend_from_slice(&channel.to_le_bytes());
-                out.extend_from_slice(&conversation.to_le_bytes());
-                out.extend_from_slice(&cost.to_le_bytes());
-                out.push(u8::from(*opens));
+                out.extend_from_slice(&counted.conversation.to_le_bytes());
+                out.extend_from_slice(&(counted.cost.min(u32::from(u16::MAX)) as u16).to_le_bytes());
+                out.push(u8::from(counted.opens));
+                out.extend_from_slice(&counted.group.to_le_bytes());
+                out.extend_from_slice(&counted.template.to_le_bytes());
+                out.extend_from_slice(&counted.country);
             }
             Self::Outcome { what, at, outcome, provider_id, code, waited } => {
                 put_call(&mut out, what);
@@ -199,7 +200,7 @@ impl Entry {
         let (version, kind) = (from.byte()?, from.byte()?);
         let tenure = match version {
             1 => None,
-            VERSION => Some(from.u64()?),
+            2..=VERSION => Some(from.u64()?),
             _ => return None,
         };
         let entry = match kind {
@@ -209,9 +210,7 @@ impl Entry {
                 at: from.time()?,
                 rendering: from.u64()?,
                 channel: u32::from_le_bytes(from.take()?),
-                conversation: from.u64()?,
-                cost: u16::from_le_bytes(from.take()?),
-                opens: version > 1 && from.byte()? != 0,
+                counted: from.counted(version)?,
             },
             3 => Self::Outcome {
                 what: from.call()?,
@@ -292,6 +291,16 @@ impl Cursor<'_> {
     fn id(&mut self) -> Option<MessageId> {
         self.take::<17>().map(|b| MessageId::from_bytes(&b))
     }
+    fn counted(&mut self, version: u8) -> Option<Counted> {
+        let (conversation, cost) = (self.u64()?, u32::from(u16::from_le_bytes(self.take()?)));
+        let opens = version > 1 && self.byte()? != 0;
+        let mut counted = Counted { conversation, cost, opens, ..Counted::default() };
+        if version > 2 {
+            (counted.group, counted.template) = (u32::from_le_bytes(self.take()?), u32::from_le_bytes(self.take()?));
+            counted.country = self.take()?;
+        }
+        Some(counted)
+    }
     fn call(&mut self) -> Option<Call> {
         Some(Call { id: self.id()?, attempt: u16::from_le_bytes(self.take()?), call: self.byte()? })
     }
@@ -310,7 +319,13 @@ mod tests {
         let at = Time(1_795_169_730_123);
         for entry in [
             Entry::Owner { tenure: 7, at },
-            Entry::Sending { what, at, rendering: u64::MAX, channel: 9, conversation: 11, cost: 2, opens: false },
+            Entry::Sending {
+                what,
+                at,
+                rendering: u64::MAX,
+                channel: 9,
+                counted: Counted { conversation: 11, cost: 2, ..Counted::default() },
+            },
             Entry::Outcome {
                 what,
                 at,
@@ -326,10 +341,20 @@ mod tests {
             let bytes = entry.encode(42);
             assert!(bytes.len() <= 128, "{} bytes", bytes.len());
             assert_eq!(Entry::decode_with_tenure(&bytes), Some((Some(42), entry.clone())));
-            // As the first version wrote it.
+            // As earlier versions wrote it.
+            let second = [&[2], &bytes[1..]].concat();
+            assert_eq!(Entry::decode_with_tenure(&second), Some((Some(42), entry.clone())));
             let first = [&[1, bytes[1]], &bytes[10..]].concat();
             assert_eq!(Entry::decode_with_tenure(&first), Some((None, entry)));
         }
+    }
+
+    #[test]
+    fn what_limits_count_survives() {
+        let what = Call { id: MessageId::derived(1, &[b"y"]), attempt: 1, call: 0 };
+        let counted = Counted { conversation: 5, group: 4, template: 6, country: *b"DE", cost: 3, opens: true };
+        let entry = Entry::Sending { what, at: Time(1), rendering: 2, channel: 3, counted };
+        assert_eq!(Entry::decode(&entry.encode(1)), Some(entry));
     }
 
     proptest! {

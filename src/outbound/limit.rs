@@ -3,6 +3,12 @@
 //! A limit of N per window W runs with the interval (W + s)/N, where the slack s is 2.5 % of W, and a tolerance of 0.4 s.
 //! N + 1 departures then span at least N intervals less the tolerance, W + 0.6 s: whatever jitter up to 0.6 s (15 ms for a
 //! window of a second) the way to the provider adds, no sliding window there holds more than N. 97.6 % of the limit is used.
+//!
+//! Where a provider lets several go at once, the tolerance is longer by that burst, and a window could hold the burst besides its rate:
+//! there the departures of the last window are counted as well. A burst larger than N is a bucket by the provider's own rule (WhatsApp:
+//! one in six seconds, 45 ahead), and nothing else is asked.
+
+use std::collections::VecDeque;
 
 use fairway_adapters::contract::{Pace, Scope};
 use serde::Serialize;
@@ -23,6 +29,11 @@ const RECOVERY: f64 = 0.02;
 /// The rate never falls below this part of the declared one.
 const FLOOR: f64 = 0.02;
 
+/// What others take of a shared allowance counts for this much, because it is told late.
+const OTHERS: f64 = 1.1;
+/// The part of the time that is ours whatever others take.
+const LEFT_TO_US: Micros = 10;
+
 /// One limit.
 #[derive(Clone, Debug)]
 pub struct Limit {
@@ -39,6 +50,64 @@ pub struct Limit {
     learned_at: Micros,
     /// Closed until then.
     frozen: Micros,
+    /// What left in the last window, where GCRA alone would not keep it.
+    recent: Option<Recent>,
+    /// Nobody declared it: the provider's answers made it.
+    pub learned_alone: bool,
+}
+
+/// So many parts of a window are told apart.
+const SLOTS: Micros = 1000;
+
+/// Departures of the last window, summed in slots: what leaves within one counts until all of it is old.
+#[derive(Clone, Debug)]
+struct Recent {
+    most: u32,
+    window: Micros,
+    slot: Micros,
+    /// The end of each slot with its departures, oldest first.
+    slots: VecDeque<(Micros, u32)>,
+    held: u32,
+}
+
+impl Recent {
+    fn new(most: u32, window: Micros) -> Self {
+        Self { most, window, slot: (window / SLOTS).max(1), slots: VecDeque::new(), held: 0 }
+    }
+
+    /// The earliest time at which a window has room for so many. What costs more than a window goes alone.
+    fn peek(&self, cost: u32) -> Micros {
+        let mut over = (self.held + cost.min(self.most)).saturating_sub(self.most);
+        let mut at = Micros::MIN / 4;
+        for (end, count) in &self.slots {
+            if over == 0 {
+                break;
+            }
+            (at, over) = (end + self.window, over.saturating_sub(*count));
+        }
+        at
+    }
+
+    fn charge(&mut self, now: Micros, cost: u32) {
+        self.forget(now);
+        let end = (now / self.slot + 1) * self.slot;
+        match self.slots.back_mut() {
+            Some((last, count)) if *last >= end => *count += cost,
+            _ => self.slots.push_back((end, cost)),
+        }
+        self.held += cost;
+    }
+
+    fn forget(&mut self, now: Micros) {
+        while let Some((_, count)) = self.slots.front().copied().filter(|(end, _)| end + self.window <= now) {
+            self.slots.pop_front();
+            self.held -= count;
+        }
+    }
+
+    fn is_empty(&self, now: Micros) -> bool {
+        self.slots.back().is_none_or(|(end, _)| end + self.window <= now)
+    }
 }
 
 impl Limit {
@@ -48,7 +117,24 @@ impl Limit {
         let slack = window * SLACK / 1000;
         let interval = ((window + slack) / i64::from(count)).max(1);
         let tolerance = slack * TOLERANCE / 1000 + interval * i64::from(burst.max(1) - 1);
-        Self { count, window, interval, tolerance, due: Micros::MIN / 4, learned: 1.0, learned_at: 0, frozen: Micros::MIN / 4 }
+        let recent = (burst > 1 && burst <= count).then(|| Recent::new(count, window + slack));
+        Self {
+            count,
+            window,
+            interval,
+            tolerance,
+            due: Micros::MIN / 4,
+            learned: 1.0,
+            learned_at: 0,
+            frozen: Micros::MIN / 4,
+            recent,
+            learned_alone: false,
+        }
+    }
+
+    /// Where nobody has declared one: begin with what we know, a wide limit that can be frozen and slowed.
+    pub fn undeclared() -> Self {
+        Self { learned_alone: true, ..Self::new(1000, 1_000_000, 1) }
     }
 
     /// How far back departures matter.
@@ -70,6 +156,9 @@ impl Limit {
     pub fn instead_of(mut self, old: &Self, now: Micros) -> Self {
         self.frozen = old.frozen;
         self.due = old.due.max(now);
+        if let (Some(recent), Some(old)) = (&mut self.recent, &old.recent) {
+            (recent.slots, recent.held) = (old.slots.clone(), old.held);
+        }
         if self.count as i64 * old.window < old.count as i64 * self.window {
             // Slower than before: what left at the old pace leaves the window first.
             self.due = self.due.max(now + self.window.min(1_000_000) + self.tolerance);
@@ -79,7 +168,7 @@ impl Limit {
 
     /// The earliest time something may leave; in the past when it may leave now.
     pub fn peek(&self) -> Micros {
-        (self.due - self.tolerance).max(self.frozen)
+        (self.due - self.tolerance).max(self.frozen).max(self.recent.as_ref().map_or(Micros::MIN / 4, |r| r.peek(1)))
     }
 
     /// The earliest time something of this cost may leave: later than [`peek`](Self::peek) by what it takes beyond the first unit,
@@ -87,18 +176,31 @@ impl Limit {
     pub fn peek_for(&self, cost: u32, now: Micros) -> Micros {
         match cost {
             0 | 1 => self.peek(),
-            _ => self.peek().max(self.due + self.price(cost - 1, now) - self.tolerance),
+            _ => {
+                let room = self.recent.as_ref().map_or(Micros::MIN / 4, |r| r.peek(cost));
+                self.peek().max(self.due + self.price(cost - 1, now) - self.tolerance).max(room)
+            }
         }
     }
 
     /// The time so many units take at what we go at.
-    fn price(&self, cost: u32, now: Micros) -> Micros {
+    pub fn price(&self, cost: u32, now: Micros) -> Micros {
         (self.interval as f64 / self.factor(now)) as Micros * i64::from(cost)
     }
 
     /// Counts a departure.
     pub fn charge(&mut self, now: Micros, cost: u32) {
         self.due = self.due.max(now) + self.price(cost.max(1), now);
+        if let Some(recent) = &mut self.recent {
+            recent.charge(now, cost.max(1));
+        }
+    }
+
+    /// Others use the same allowance: what they took of it since they were counted last (`over` microseconds ago). They never take all of
+    /// it, or nothing of ours would leave while they go on.
+    pub fn taken_by_others(&mut self, now: Micros, count: u32, over: Micros) {
+        let took = (f64::from(count) * OTHERS * self.interval as f64) as Micros;
+        self.due = self.due.max(now) + took.min(over - over / LEFT_TO_US);
     }
 
     /// How many departures are armed ahead for the next `ahead` microseconds.
@@ -119,6 +221,18 @@ impl Limit {
         self.due = self.due.max(now + (self.interval as f64 / self.learned) as Micros);
     }
 
+    /// What was learned and still holds: the part of the declared rate, and until when it is closed.
+    pub fn lesson(&self, now: Micros) -> Option<(f64, Micros)> {
+        let part = self.factor(now);
+        (part < 1.0 || self.frozen > now).then_some((part, self.frozen))
+    }
+
+    /// Goes on from what was learned earlier: this part of the declared rate, then; closed until then.
+    pub fn recall(&mut self, (part, at): (f64, Micros), frozen: Option<Micros>) {
+        (self.learned, self.learned_at) = (part.clamp(FLOOR, 1.0), at);
+        self.frozen = self.frozen.max(frozen.unwrap_or(self.frozen));
+    }
+
     /// The learned part of the declared rate.
     pub fn factor(&self, now: Micros) -> f64 {
         let seconds = (now - self.learned_at).max(0) as f64 / 1e6;
@@ -127,19 +241,21 @@ impl Limit {
 
     /// Whether it holds nothing back and remembers nothing worth keeping.
     pub fn is_idle(&self, now: Micros) -> bool {
-        self.due < now && self.frozen < now && self.factor(now) >= 1.0
+        self.due < now && self.frozen < now && self.factor(now) >= 1.0 && self.recent.as_ref().is_none_or(|r| r.is_empty(now))
     }
 
     /// What people see of it.
     pub fn view(&self, scope: Scope, now: Micros) -> View {
         let factor = self.factor(now);
         let declared = f64::from(self.count) / (self.window as f64 / 1e6);
+        let used = ((self.due - now).max(0) as f64 / self.window as f64).min(1.0);
         View {
             scope,
             counts: "units",
             declared: format!("{}", Rate { count: self.count, window: std::time::Duration::from_micros(self.window as u64) }),
             learned_per_second: declared * factor,
-            used: ((self.due - now).max(0) as f64 / self.window as f64).min(1.0),
+            used,
+            headroom: if self.frozen > now { 0.0 } else { (declared * factor * (1.0 - used)).max(0.0) },
             frozen_for_ms: (self.frozen - now).max(0) / 1000,
         }
     }
@@ -157,10 +273,19 @@ pub struct View {
     pub declared: String,
     /// What we go at, learned from the provider's answers.
     pub learned_per_second: f64,
-    /// Part of the tolerance that is used up.
+    /// Part of the window that is used up.
     pub used: f64,
+    /// What is left: units a second, or people now.
+    pub headroom: f64,
     /// Milliseconds until the provider's `Retry-After` has passed.
     pub frozen_for_ms: i64,
+}
+
+impl View {
+    /// How near it is to holding something back.
+    pub fn strain(&self) -> f64 {
+        self.used + self.frozen_for_ms as f64 / 1000.0
+    }
 }
 
 #[cfg(test)]
@@ -170,8 +295,8 @@ mod tests {
     use super::*;
 
     /// Sends as fast as allowed for a while, each departure arriving up to `jitter` late; the fullest window and the share used.
-    fn run(count: u32, window: Micros, jitter: impl Fn(usize) -> Micros) -> (usize, f64) {
-        let mut limit = Limit::new(count, window, 1);
+    fn run(count: u32, window: Micros, burst: u32, jitter: impl Fn(usize) -> Micros) -> (usize, f64) {
+        let mut limit = Limit::new(count, window, burst);
         let (mut now, mut arrivals) = (1_000_000, Vec::new());
         let end = now + window * 20;
         while now < end {
@@ -194,7 +319,7 @@ mod tests {
     #[test]
     fn no_window_is_over_and_almost_all_is_used() {
         for count in [1, 3, 30, 80, 1000] {
-            let (fullest, used) = run(count, 1_000_000, |i| [0, 15_000, 3000, 0, 14_000][i % 5]);
+            let (fullest, used) = run(count, 1_000_000, 1, |i| [0, 15_000, 3000, 0, 14_000][i % 5]);
             assert!(fullest <= count as usize, "{count}: {fullest} in a window");
             if count > 10 {
                 assert!(used > 0.97, "{count}: {used}");
@@ -205,8 +330,16 @@ mod tests {
     proptest! {
         #[test]
         fn no_window_is_over_with_any_jitter(count in 1_u32..200, seed in any::<u64>()) {
-            let (fullest, _) = run(count, 1_000_000, |i| (seed.rotate_left((i % 64) as u32) % 15_000) as Micros);
+            let (fullest, _) = run(count, 1_000_000, 1, |i| (seed.rotate_left((i % 64) as u32) % 15_000) as Micros);
             prop_assert!(fullest <= count as usize);
+        }
+
+        #[test]
+        fn no_window_is_over_with_any_burst(count in 2_u32..200, part in 1_u32..=100, window in prop_oneof![Just(1_000_000), Just(30_000_000)], seed in any::<u64>()) {
+            let burst = (count * part / 100).max(1);
+            let (fullest, used) = run(count, window, burst, |i| (seed.rotate_left((i % 64) as u32) % 15_000) as Micros);
+            prop_assert!(fullest <= count as usize, "{fullest} of {count}");
+            prop_assert!(used > 0.9, "{used}");
         }
 
         #[test]
@@ -255,6 +388,26 @@ mod tests {
             limit.charge(0, 1);
         }
         assert!(limit.peek() > 5_000_000);
+    }
+
+    #[test]
+    fn others_take_their_part_and_leave_some() {
+        // Out of 80 a second, others take so many: ours get what is left, with a tenth of room, and never less than a tenth.
+        for (others, most, least) in [(0, 80, 77), (40, 36, 30), (200, 9, 6)] {
+            let (mut limit, mut now, mut ours, mut told) = (Limit::new(80, 1_000_000, 1), 0, 0, 0);
+            while now < 20_000_000 {
+                if now >= told {
+                    limit.taken_by_others(now, others / 4, 250_000);
+                    told += 250_000;
+                }
+                if limit.peek() <= now {
+                    limit.charge(now, 1);
+                    ours += 1;
+                }
+                now += 1000;
+            }
+            assert!((least..=most).contains(&(ours / 20)), "{others}: {} a second", ours / 20);
+        }
     }
 
     #[test]

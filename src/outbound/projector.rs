@@ -161,6 +161,9 @@ fn learn_entry(changes: &mut HashMap<MessageId, Change>, entry: Entry) {
                     let limit = match code.as_str() {
                         "conversation" => "pair limit",
                         "account" => "account limit",
+                        "group" => "group limit",
+                        "template" => "limit of the template",
+                        "country" => "limit of the country",
                         _ => "sender limit",
                     };
                     let mut text = format!("Waited {:.1} s: {limit}.", f64::from(waited) / 1000.0);

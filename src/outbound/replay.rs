@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use fairway_adapters::contract::{State, Time};
 
+use super::lane::Counted;
 use super::ledger::{Entry, Outcome as Came};
 use crate::ids::MessageId;
 
@@ -40,12 +41,8 @@ pub struct Departure {
     pub at: Time,
     /// Hash of its channel.
     pub channel: u32,
-    /// Hash of its conversation.
-    pub conversation: u64,
-    /// Cost units.
-    pub cost: u16,
-    /// Whether it opened a conversation.
-    pub opens: bool,
+    /// What limits count it under.
+    pub counted: Counted,
 }
 
 /// What a new owner learned from the ledger.
@@ -80,20 +77,20 @@ impl Replay {
         }
         match entry {
             Entry::Owner { .. } => {}
-            Entry::Sending { at, channel, conversation, cost, opens, .. } if offset < self.told_from => {
+            Entry::Sending { at, channel, counted, .. } if offset < self.told_from => {
                 if at >= since {
-                    self.departures.push(Departure { at, channel, conversation, cost, opens });
+                    self.departures.push(Departure { at, channel, counted });
                 }
             }
             _ if offset < self.told_from => {}
             Entry::Checkpoint { lanes, orders, .. } => {
                 (self.lanes, self.orders) = (lanes, orders);
             }
-            Entry::Sending { what, at, rendering, channel, conversation, cost, opens } => {
+            Entry::Sending { what, at, rendering, channel, counted } => {
                 let told = self.told(what.id, offset);
                 (told.attempt, told.calls, told.open, told.parked) = (what.attempt, what.call, Some(rendering), None);
                 if at >= since {
-                    self.departures.push(Departure { at, channel, conversation, cost, opens });
+                    self.departures.push(Departure { at, channel, counted });
                 }
             }
             Entry::Outcome { what, outcome, provider_id, .. } => {
@@ -263,7 +260,13 @@ mod tests {
                     let what = Call { id, attempt: work.attempt, call: work.call };
                     self.write(
                         tenure,
-                        &Entry::Sending { what, at: Time(2), rendering: 7, channel: 1, conversation: 1, cost: 1, opens: false },
+                        &Entry::Sending {
+                            what,
+                            at: Time(2),
+                            rendering: 7,
+                            channel: 1,
+                            counted: Counted { conversation: 1, cost: 1, ..Counted::default() },
+                        },
                     );
                     work.phase = Phase::Armed;
                 }

@@ -43,12 +43,13 @@ struct Rules {
     shared: Option<Rule>,
     people: Option<Rule>,
     pair: Option<Rule>,
+    template: Option<Rule>,
     concurrency: u32,
 }
 
 #[derive(Clone, Debug)]
 enum Step {
-    Push { channel: usize, person: u8, lane: Priority, share: u8, cost: u32, opens: bool },
+    Push { channel: usize, person: u8, lane: Priority, share: u8, cost: u32, opens: bool, template: u8 },
     Pass { millis: u16 },
     Pause { channel: usize, millis: u16 },
     Verdict(Verdict),
@@ -98,7 +99,7 @@ impl Model {
     /// Cost of what left within a window before now, as far as a predicate counts it.
     fn counted(&self, now: Micros, rule: Rule, by_cost: bool, counts: impl Fn(Number) -> bool) -> u32 {
         let recent = self.departures.iter().filter(|(at, n)| now - at < rule.window && counts(*n));
-        recent.map(|(_, n)| if by_cost { self.known[n].entry.cost } else { 1 }).sum()
+        recent.map(|(_, n)| if by_cost { self.known[n].entry.counted.cost } else { 1 }).sum()
     }
 
     /// Why a departure now is forbidden.
@@ -115,7 +116,7 @@ impl Model {
         if now < not_before - AHEAD {
             return Some(format!("it has to wait until {not_before}"));
         }
-        let keys = [(channel, None), (channel, Some(entry.key as u8))];
+        let keys = [(channel, None), (channel, Some(entry.counted.conversation as u8))];
         let until = keys.iter().filter_map(|k| self.frozen.get(k)).chain(self.paused.get(&channel)).max();
         if until.is_some_and(|until| now < *until) {
             return Some(format!("closed until {until:?}"));
@@ -124,9 +125,10 @@ impl Model {
         if in_flight >= self.rules.concurrency {
             return Some(format!("{in_flight} are in flight"));
         }
-        if let Some(rule) = self.rules.people.filter(|_| entry.opens) {
-            let recent = self.departures.iter().filter(|(at, n)| now - at < rule.window && self.known[n].entry.opens);
-            let people: HashSet<u64> = recent.map(|(_, n)| self.known[n].entry.key).chain([entry.key]).collect();
+        if let Some(rule) = self.rules.people.filter(|_| entry.counted.opens) {
+            let recent = self.departures.iter().filter(|(at, n)| now - at < rule.window && self.known[n].entry.counted.opens);
+            let people: HashSet<u64> =
+                recent.map(|(_, n)| self.known[n].entry.counted.conversation).chain([entry.counted.conversation]).collect();
             if people.len() > rule.count as usize {
                 return Some(format!("{} people in {} us", people.len(), rule.window));
             }
@@ -135,13 +137,20 @@ impl Model {
             let rule = rule?;
             // A message that costs more than a whole window may leave when nothing else did.
             let before = self.counted(now, rule, by_cost, counts);
-            let cost = if by_cost { entry.cost } else { 1 };
+            let cost = if by_cost { entry.counted.cost } else { 1 };
             (before > 0 && before + cost > rule.count)
                 .then(|| format!("{what}: {before} of {} left within {} us, and it costs {cost}", rule.count, rule.window))
         };
         full(self.rules.sender[channel], true, "sender", &|n| self.channel(n) == channel)
             .or_else(|| full(self.rules.shared, true, SHARED, &|_| true))
-            .or_else(|| full(self.rules.pair, false, "pair", &|n| self.channel(n) == channel && self.known[&n].entry.key == entry.key))
+            .or_else(|| {
+                let same = |n| self.channel(n) == channel && self.known[&n].entry.counted.conversation == entry.counted.conversation;
+                full(self.rules.pair, false, "pair", &same)
+            })
+            .or_else(|| {
+                let same = |n| self.channel(n) == channel && self.known[&n].entry.counted.template == entry.counted.template;
+                full(self.rules.template.filter(|_| entry.counted.template > 0), false, "template", &same)
+            })
     }
 }
 
@@ -160,13 +169,18 @@ impl Pair {
         let mut lanes = Lanes::default();
         for (channel, sender) in CHANNELS.iter().zip(rules.sender) {
             let limits = Limits {
-                own: sender.map(|rule| (Scope::Sender, limit(rule))).into_iter().collect(),
+                sender: sender.map(limit).into_iter().collect(),
+                account: format!("account {channel}"),
+                of_account: Vec::new(),
                 shared: rules.shared.map(|rule| (SHARED.to_owned(), limit(rule))).into_iter().collect(),
                 people: rules.people.map(|rule| (SHARED.to_owned(), rule.count, rule.window)).into_iter().collect(),
-                pair: rules.pair.map(limit),
+                each: [(Scope::Conversation, rules.pair), (Scope::Template, rules.template)]
+                    .into_iter()
+                    .filter_map(|(scope, rule)| Some((scope, None, limit(rule?))))
+                    .collect(),
                 concurrency: rules.concurrency,
             };
-            lanes.limits(&(*channel).into(), limits);
+            lanes.limits(&(*channel).into(), limits, 0);
         }
         let model = Model { rules, ..Model::default() };
         Self { lanes, model, armed: Vec::new(), now: 1_000_000, number: 0 }
@@ -174,17 +188,15 @@ impl Pair {
 
     fn act(&mut self, step: &Step) -> Result<(), TestCaseError> {
         match *step {
-            Step::Push { channel, person, lane, share, cost, opens } => {
+            Step::Push { channel, person, lane, share, cost, opens, template } => {
                 self.number += 1;
                 let entry = Entry {
                     number: self.number,
                     channel: CHANNELS[channel].into(),
                     conversation: format!("{channel}/{person}").into(),
-                    key: u64::from(person),
                     lane,
                     share: format!("campaign {share}").into(),
-                    cost,
-                    opens,
+                    counted: Counted { conversation: u64::from(person), cost, opens, template: u32::from(template), ..Counted::default() },
                 };
                 self.lanes.push(entry.clone());
                 self.model.known.insert(self.number, Known { entry, not_before: 0, ask_at: 0, stage: Stage::Waiting });
@@ -305,7 +317,7 @@ impl Pair {
                 let until = millis.map(|ms| self.now + Micros::from(ms) * 1000);
                 let at = self.lanes.throttled(&entry, scope, self.now, until);
                 if let Some(until) = until {
-                    let whom = (channel, (scope == Scope::Conversation).then_some(entry.key as u8));
+                    let whom = (channel, (scope == Scope::Conversation).then_some(entry.counted.conversation as u8));
                     let frozen = self.model.frozen.entry(whom).or_insert(until);
                     *frozen = (*frozen).max(until);
                 }
@@ -361,9 +373,9 @@ fn rule(counts: std::ops::Range<u32>) -> impl Strategy<Value = Rule> {
 
 fn rules() -> impl Strategy<Value = Rules> {
     let sender = [proptest::option::of(rule(1..30)), proptest::option::of(rule(1..30))];
-    let (shared, people, pair) = (rule(1..30), rule(1..5), rule(1..3));
-    (sender, proptest::option::of(shared), proptest::option::of(people), proptest::option::of(pair), 1_u32..12)
-        .prop_map(|(sender, shared, people, pair, concurrency)| Rules { sender, shared, people, pair, concurrency })
+    let option = |counts| proptest::option::of(rule(counts));
+    (sender, option(1..30), option(1..5), option(1..3), option(1..6), 1_u32..12)
+        .prop_map(|(sender, shared, people, pair, template, concurrency)| Rules { sender, shared, people, pair, template, concurrency })
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -376,8 +388,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Verdict::Failed),
     ];
     prop_oneof![
-        6 => (0_usize..2, 0_u8..6, lane, 0_u8..3, 1_u32..4, any::<bool>())
-            .prop_map(|(channel, person, lane, share, cost, opens)| Step::Push { channel, person, lane, share, cost, opens }),
+        6 => (0_usize..2, 0_u8..6, lane, 0_u8..3, 1_u32..4, any::<bool>(), 0_u8..3).prop_map(
+            |(channel, person, lane, share, cost, opens, template)| Step::Push { channel, person, lane, share, cost, opens, template }
+        ),
         4 => verdict.prop_map(Step::Verdict),
         2 => (0_u16..800).prop_map(|millis| Step::Pass { millis }),
         1 => (0_usize..2, 0_u16..2000).prop_map(|(channel, millis)| Step::Pause { channel, millis }),

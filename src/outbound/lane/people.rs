@@ -84,6 +84,7 @@ impl People {
             declared: Rate { count: self.count, window }.to_string(),
             learned_per_second: f64::from(self.count) / window.as_secs_f64(),
             used: (self.reached.len() as f64 / f64::from(self.count)).min(1.0),
+            headroom: f64::from(self.count).max(self.reached.len() as f64) - self.reached.len() as f64,
             frozen_for_ms: 0,
         }
     }

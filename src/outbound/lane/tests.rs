@@ -7,17 +7,15 @@ fn entry(number: Number, conversation: &str, lane: Priority) -> Entry {
         number,
         channel: "c".into(),
         conversation: conversation.into(),
-        key: conversation.bytes().fold(7, |h, b| h * 31 + u64::from(b)),
         lane,
         share: "".into(),
-        cost: 1,
-        opens: false,
+        counted: Counted { conversation: conversation.bytes().fold(7, |h, b| h * 31 + u64::from(b)), cost: 1, ..Counted::default() },
     }
 }
 
 fn lanes(limits: Limits) -> Lanes {
     let mut lanes = Lanes::default();
-    lanes.limits(&"c".into(), Limits { concurrency: 100, ..limits });
+    lanes.limits(&"c".into(), Limits { concurrency: 100, ..limits }, 0);
     lanes
 }
 
@@ -73,7 +71,7 @@ fn urgent_passes_and_bulk_does_not_starve() {
 
 #[test]
 fn a_small_campaign_does_not_wait_for_a_large_one() {
-    let mut lanes = lanes(Limits { own: vec![(Scope::Sender, Limit::new(10, 1_000_000, 1))], ..Limits::default() });
+    let mut lanes = lanes(Limits { sender: vec![Limit::new(10, 1_000_000, 1)], ..Limits::default() });
     let campaign = |n: u64, name: &str| Entry { share: name.into(), ..entry(n, &format!("p{n}"), Priority::Bulk) };
     (0..500).for_each(|n| lanes.push(campaign(n, "large")));
     (500..520).for_each(|n| lanes.push(campaign(n, "small")));
@@ -98,7 +96,7 @@ fn a_small_campaign_does_not_wait_for_a_large_one() {
 
 #[test]
 fn one_conversation_at_its_pair_limit_holds_nobody_else() {
-    let mut lanes = lanes(Limits { pair: Some(Limit::new(1, 6_000_000, 1)), ..Limits::default() });
+    let mut lanes = lanes(Limits { each: vec![(Scope::Conversation, None, Limit::new(1, 6_000_000, 1))], ..Limits::default() });
     let (first, second) = (entry(1, "a", Priority::Normal), entry(2, "a", Priority::Normal));
     lanes.push(first.clone());
     lanes.push(second.clone());
@@ -127,4 +125,68 @@ fn the_breaker_opens_probes_and_closes() {
     assert!(matches!(lanes.next(until), Next::Arm(_)));
     assert_eq!(lanes.next(until), Next::Idle, "one probe at a time");
     assert!(lanes.worked("c"));
+}
+
+#[test]
+fn channels_of_one_account_share_its_limit_and_what_its_provider_says() {
+    let mut lanes = Lanes::default();
+    let of_account = || vec![Limit::new(10, 1_000_000, 1)];
+    for channel in ["a", "b"] {
+        let limits = Limits { account: "p/1".into(), of_account: of_account(), concurrency: 100, ..Limits::default() };
+        lanes.limits(&channel.into(), limits, 0);
+    }
+    let message =
+        |number, channel: &str| Entry { channel: channel.into(), ..entry(number, &format!("{channel}{number}"), Priority::Normal) };
+    let (mut left, mut now) = (0, 0);
+    (0..40).for_each(|n| lanes.push(message(n, if n % 2 == 0 { "a" } else { "b" })));
+    while now < 1_000_000 {
+        match lanes.next(now) {
+            Next::Arm(n) => {
+                let it = message(n, if n % 2 == 0 { "a" } else { "b" });
+                while let Gate::Wait { at, .. } = lanes.gate(&it, now) {
+                    now = at;
+                }
+                lanes.remove(&it, true);
+                left += 1;
+            }
+            Next::Wait(at) => now = at,
+            Next::Idle => break,
+        }
+    }
+    assert!((9..=11).contains(&left), "{left} in a second");
+    // A 429 of one channel's account holds the other as well.
+    lanes.throttled(&message(0, "a"), Scope::Account, now, Some(now + 60_000_000));
+    assert_eq!(lanes.held_until("b"), Some(now + 60_000_000));
+}
+
+#[test]
+fn a_slow_country_holds_no_other_and_each_who_waits_for_it_has_a_time() {
+    let each = vec![(Scope::Country, Some(country(*b"DE")), Limit::new(2, 1_000_000, 1))];
+    let mut lanes = lanes(Limits { each, ..Limits::default() });
+    let to = |n: u64, code: &[u8; 2]| {
+        let entry = entry(n, &format!("c{n}"), Priority::Normal);
+        Entry { counted: Counted { country: *code, ..entry.counted }, ..entry }
+    };
+    let of = |n: u64| if n < 30 { to(n, b"DE") } else { to(n, b"FR") };
+    (0..40).for_each(|n| lanes.push(of(n)));
+    let (mut now, mut german, mut french, mut looks) = (0, Vec::new(), Vec::new(), 0);
+    while german.len() < 10 {
+        looks += 1;
+        match lanes.next(now) {
+            Next::Arm(n) => {
+                while let Gate::Wait { at, scope, behind } = lanes.gate(&of(n), now) {
+                    assert_eq!((scope, behind), (Scope::Country, Behind::Nobody));
+                    now = at;
+                }
+                lanes.remove(&of(n), true);
+                if n < 30 { german.push(now) } else { french.push(now) }
+            }
+            Next::Wait(at) => now = at,
+            Next::Idle => break,
+        }
+    }
+    assert_eq!(french.len(), 10);
+    assert!(french.iter().all(|at| *at < 1_100_000), "the others do not wait: {french:?}");
+    assert!((4_000_000..6_000_000).contains(&german[9]), "two a second: {german:?}");
+    assert!(looks < 120, "{looks} looks for 20 messages");
 }

@@ -95,7 +95,7 @@ impl Unit {
                 Ok(Rendering::Calls(rendered)) => {
                     let hash = rendering_hash(&rendered);
                     // Each call is counted when it leaves, with its share.
-                    item.entry.cost = rendered.cost.max(1).div_ceil(rendered.calls.len().max(1) as u32);
+                    item.entry.counted.cost = rendered.cost.max(1).div_ceil(rendered.calls.len().max(1) as u32);
                     item.rendered = Some(Arc::new(rendered));
                     hash
                 }
@@ -128,9 +128,7 @@ impl Unit {
             at: clock::now(),
             rendering: item.rendering,
             channel: Accepted::channel_hash(&item.entry.channel),
-            conversation: item.entry.key,
-            cost: item.entry.cost.min(u32::from(u16::MAX)) as u16,
-            opens: item.entry.opens,
+            counted: item.entry.counted,
         };
         Some(entry.record(self.unit, self.tenure))
     }

@@ -46,6 +46,7 @@ impl Unit {
     pub(super) async fn begin(&mut self) {
         self.load_schedule_summary().await;
         self.load_commands().await;
+        self.load_learned().await;
         self.load_awaited_receipts().await;
         for (topic, offset) in
             [(Topic::OutUrgent, 0), (Topic::OutNormal, 1), (Topic::OutBulk, 2)].map(|(t, i)| (t, self.progress.lane_next(i)))
@@ -94,7 +95,7 @@ impl Unit {
         }
     }
 
-    async fn settings(&mut self, beginning: &str) -> HashMap<String, String> {
+    pub(super) async fn settings(&mut self, beginning: &str) -> HashMap<String, String> {
         loop {
             match self.parts.store.settings(beginning).await {
                 Ok(settings) => return settings,
@@ -120,11 +121,9 @@ impl Unit {
                 number: 0,
                 channel: Arc::clone(channel),
                 conversation: "".into(),
-                key: left.conversation,
                 lane: Priority::Normal,
                 share: Arc::default(),
-                cost: u32::from(left.cost),
-                opens: left.opens,
+                counted: left.counted,
             };
             self.lanes.charge(&entry, clock::steady_at(left.at));
         }
@@ -203,11 +202,9 @@ impl Unit {
             number: self.number + 1,
             channel: Arc::clone(&channel),
             conversation: Arc::clone(&conversation),
-            key: Accepted::conversation_hash(&conversation),
             lane: message.request.priority,
             share: message.request.mark.as_ref().and_then(|m| m.campaign.as_deref()).map_or_else(Arc::default, Into::into),
-            cost: message.cost,
-            opens: message.request.parts.is_empty() && message.request.template.is_some(),
+            counted: limits::counted(self.channels.get(&channel).map(|s| &*s.channel), &message, &conversation, false),
         };
         self.number += 1;
         let told = told.unwrap_or_default();
@@ -329,12 +326,14 @@ impl Unit {
 
     /// Channels and limits in force, after a reload.
     pub(super) fn reload(&mut self) {
+        let now = clock::steady();
         let channels = self.parts.channels.get();
         let mine: Vec<Arc<Channel>> = channels.by_id.values().filter(|c| c.unit == self.unit).cloned().collect();
         self.channels.retain(|id, _| mine.iter().any(|c| c.id == *id));
         let mut by_hand = Vec::new();
         for channel in mine {
-            self.lanes.limits(&channel.id, limits(&channel));
+            limits::warn_of_high(&channel);
+            self.lanes.limits(&channel.id, limits::of(&channel), now);
             match self.channels.get_mut(&channel.id) {
                 Some(standing) => {
                     // A reload may have mended what suspended it.
@@ -362,10 +361,11 @@ impl Unit {
             Ask::View(channel, answer) => {
                 let _ = answer.send(self.view(&channel));
             }
-            Ask::Estimate { channel, conversation, lane, answer } => {
-                let (at, scope) = self.lanes.estimate(&channel, &conversation, Accepted::conversation_hash(&conversation), lane, now);
+            Ask::Estimate { channel, conversation, lane, counted, answer } => {
+                let (at, scope) = self.lanes.estimate(&channel, &conversation, &counted, lane, now);
                 let _ = answer.send((clock::wall_at(at), scope));
             }
+            Ask::Received { channel, count, over_ms } => self.lanes.received(&channel, count, Micros::from(over_ms) * 1000, now),
             Ask::Pause(channel, until) => {
                 if let Some(standing) = self.channels.get_mut(channel.as_str()) {
                     standing.paused_until = until;
@@ -388,9 +388,9 @@ impl Unit {
     /// The limit given by hand while it holds, else the configured one.
     fn put_limit_in_force(&mut self, channel: &str) {
         let Some(standing) = self.channels.get(channel) else { return };
-        let configured = || limits(&standing.channel).own.into_iter().find(|(scope, _)| *scope == Scope::Sender).map(|(_, limit)| limit);
-        if let Some(limit) = standing.throttled.map(|(rate, _)| Limit::of_rate(rate)).or_else(configured) {
-            self.lanes.replace_sender(channel, limit, clock::steady());
+        match standing.throttled {
+            Some((rate, _)) => self.lanes.replace_sender(channel, vec![Limit::of_rate(rate)], clock::steady()),
+            None => self.lanes.replace_sender(channel, limits::of(&standing.channel).sender, clock::steady()),
         }
     }
 
@@ -434,44 +434,6 @@ pub(super) fn lane_index(lane: Priority) -> usize {
     }
 }
 
-/// The limits of a channel: the provider's documented ones, replaced by the configuration's of the same scope.
-/// How far back departures of a unit matter to the limits in force, in milliseconds.
-pub fn memory(parts: &Parts, unit: u32) -> i64 {
-    let channels = parts.channels.get();
-    let memories = channels.by_id.values().filter(|c| c.unit == unit).map(|c| limits(c).memory());
-    memories.max().unwrap_or(0) / 1000
-}
-
-fn limits(channel: &Channel) -> Limits {
-    let facts = channel.facts();
-    let throttle = &channel.throttle;
-    // Where the settings decide (what kind of sender it is), the adapter says; else the facts.
-    let paces = channel.adapter.paces().unwrap_or(facts.paces);
-    let documented = |scope: Scope| paces.iter().filter(move |p| p.scope == scope).map(Limit::of_pace);
-    let mut own: Vec<(Scope, Limit)> = documented(Scope::Account).map(|l| (Scope::Account, l)).collect();
-    match throttle.rate {
-        Some(rate) => {
-            if paces.iter().any(|p| p.scope == Scope::Sender && per_second(rate) > f64::from(p.count) * 1000.0 / p.window_ms as f64) {
-                tracing::warn!(channel = &*channel.id, rate = %rate, "throttle.rate is higher than the provider documents");
-            }
-            own.push((Scope::Sender, Limit::of_rate(rate)));
-        }
-        None => own.extend(documented(Scope::Sender).map(|l| (Scope::Sender, l))),
-    }
-    let pair = throttle.per_recipient.map(Limit::of_rate).or_else(|| documented(Scope::Conversation).next());
-    let shared = channel.limits.iter().filter_map(|(name, limit)| Some((name.clone(), Limit::of_rate(limit.rate?)))).collect();
-    let people = channel.limits.iter().filter_map(|(name, limit)| {
-        let people = limit.people?;
-        Some((name.clone(), people.count, people.window.as_micros() as Micros))
-    });
-    let people = people.collect();
-    Limits { own, shared, people, pair, concurrency: throttle.concurrency.or(channel.adapter.concurrency()).unwrap_or(facts.concurrency) }
-}
-
-fn per_second(rate: crate::config::units::Rate) -> f64 {
-    f64::from(rate.count) / rate.window.as_secs_f64()
-}
-
 impl Standing {
     fn new(channel: Arc<Channel>) -> Self {
         use crate::telemetry::{gauge, histogram, names};
@@ -495,6 +457,7 @@ impl Standing {
             last_error: None,
             login: None,
             logging_in: false,
+            has_learned: false,
         }
     }
 }

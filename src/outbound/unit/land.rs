@@ -41,6 +41,7 @@ impl Unit {
                 let entry = &self.items[&number].entry.clone();
                 let until = after.map(|ms| now + ms.min(86_400_000) as Micros * 1000);
                 let at = self.lanes.throttled(entry, scope, now, until);
+                self.has_learned(&channel);
                 self.note_error(&channel, &reason);
                 self.refused(number, at, &reason);
             }
@@ -66,7 +67,9 @@ impl Unit {
             }
             Landing::Verdict(Verdict::Reject(reason)) if reason.class == ErrorClass::Window && self.has_unused_template(number) => {
                 if let Some(item) = self.items.get_mut(&number) {
-                    (item.use_template, item.rendered, item.entry.opens) = (true, None, true);
+                    (item.use_template, item.rendered) = (true, None);
+                    let standing = self.channels.get(&channel).map(|s| &*s.channel);
+                    item.entry.counted = limits::counted(standing, &item.message, &item.entry.conversation, true);
                 }
                 self.refused(number, now, &reason);
             }

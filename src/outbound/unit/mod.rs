@@ -12,6 +12,8 @@ mod feed;
 mod feeder;
 mod handles;
 mod land;
+mod learned;
+mod limits;
 mod orders;
 mod outbox;
 mod park;
@@ -28,7 +30,7 @@ use fairway_adapters::contract::{Adapter, Priority, Rendered, Scope, Time};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::accepted::Accepted;
-use super::lane::{self, Lanes, Limits, Number};
+use super::lane::{self, Counted, Lanes, Number};
 use super::ledger;
 use super::limit::{Limit, Micros, View};
 use super::replay::Replay;
@@ -42,8 +44,8 @@ use crate::seal::Seal;
 use crate::store::{self, Cursor, Message, Row, Store};
 use crate::transport::Transport;
 
-pub use feed::memory;
 pub use feeder::Feeder;
+pub use limits::{counted, memory};
 pub use publish::with_links;
 
 /// What a unit needs of the rest.
@@ -85,8 +87,19 @@ pub enum Ask {
         conversation: String,
         /// Its lane.
         lane: Priority,
+        /// What limits count it under.
+        counted: Counted,
         /// The answer.
         answer: oneshot::Sender<(Time, Option<Scope>)>,
+    },
+    /// People have written to a channel whose provider counts that in the same allowance as what we send.
+    Received {
+        /// To which channel.
+        channel: String,
+        /// How many messages.
+        count: u32,
+        /// In the last so many milliseconds.
+        over_ms: u32,
     },
     /// Hold a channel until then; `None` lets it go.
     Pause(String, Option<Time>),
@@ -300,6 +313,8 @@ struct Standing {
     last_error: Option<String>,
     login: Option<(fairway_adapters::contract::Secret, Micros)>,
     logging_in: bool,
+    /// Something about its limits was learned and is not kept yet.
+    has_learned: bool,
     meters: Meters,
 }
 

@@ -101,6 +101,13 @@ impl Unit {
             },
             Some(Order::Handle { channel, peer, handle }) => self.keep_handle(offset, &channel, &peer, handle),
             Some(Order::Fallback { message, state, at }) => self.decide_fallback(offset, message, state, at),
+            Some(Order::Received { channel, count, over_ms }) => {
+                // One that lay in the log while nobody owned the unit says nothing about now.
+                if clock::now().since(Time(record.time)) < 1000 {
+                    self.lanes.received(&channel, count, Micros::from(over_ms) * 1000, clock::steady());
+                }
+                self.progress.done_order(offset);
+            }
             Some(Order::Media { .. }) => self.progress.done_order(offset),
             None => {
                 tracing::error!(unit = self.unit, offset, "an order cannot be read; it is passed over");

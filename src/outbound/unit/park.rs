@@ -389,6 +389,9 @@ impl Unit {
             if self.items.get(&number).is_some_and(|i| i.phase == Phase::Waiting) {
                 let why = match scope {
                     Some(Scope::Account) => "waits until another person may be written to first: the limit of people is used up",
+                    Some(Scope::Group) => "waits for the limit of its group",
+                    Some(Scope::Template) => "waits for the limit of its template",
+                    Some(Scope::Country) => "waits for the limit of its country",
                     _ => "waits for the limit per conversation",
                 };
                 self.park_with_followers(number, clock::wall_at(at), why);
@@ -407,6 +410,7 @@ impl Unit {
         self.delete_rows();
         self.resume_feeds();
         self.end_throttles();
+        self.save_learned();
         self.checkpoint();
         self.meter(now);
     }
