@@ -259,7 +259,7 @@ async fn a_provider_that_is_too_busy_for_long_is_left_alone_and_not_stormed() {
     assert!(early <= 24, "{early} in the first second");
     assert_eq!(whatsapp.stage.lock().books().throttled - asked, 0, "the rate comes back below the limit");
     world.until("the books say so", 20, async |w| w.get("/v1/status").await["balance"]["sent"] == COUNT).await;
-    println!("throttled for {lasts:?}: {asked} calls refused, {early} in the first second after, all {COUNT} sent, 0 failed");
+    eprintln!("throttled for {lasts:?}: {asked} calls refused, {early} in the first second after, all {COUNT} sent, 0 failed");
 }
 
 /// How many bulk messages saturate a number.
@@ -297,7 +297,7 @@ async fn a_code_leaves_at_once_while_bulk_saturates_its_number() {
         overtaken_by.push(place.saturating_sub(before));
     }
     overtaken_by.sort_unstable();
-    println!("bulk messages that left between a code's acceptance and its departure: {overtaken_by:?}");
+    eprintln!("bulk messages that left between a code's acceptance and its departure: {overtaken_by:?}");
     // In the median it has the next slot but one at the latest; a busy machine may take its time for a single one.
     assert!(overtaken_by[10] <= 3 && overtaken_by[19] <= 40, "{overtaken_by:?}");
 }

@@ -261,16 +261,6 @@ enum Written {
     Nothing,
 }
 
-/// A published message of late, for its receipts.
-struct Known {
-    id: MessageId,
-    attempt: u16,
-    state: fairway_adapters::contract::State,
-    message: Arc<Accepted>,
-    provider_ids: Vec<String>,
-    sent_at: Time,
-}
-
 struct Unit {
     parts: Arc<Parts>,
     unit: u32,

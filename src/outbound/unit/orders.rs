@@ -1,5 +1,6 @@
 //! Orders: receipts, cancels, settlements. Receipts only move a message forward.
 
+use super::publish::About;
 use super::*;
 use crate::log::Durability;
 use crate::orders::{Order, Settle};
@@ -15,13 +16,85 @@ const EARLY: usize = 10_000;
 #[derive(Default)]
 pub(super) struct Receipts {
     known: HashMap<MessageId, Known>,
-    by_provider: HashMap<String, MessageId>,
-    by_conversation: HashMap<Arc<str>, Vec<MessageId>>,
+    /// By hash of the provider's id.
+    by_provider: HashMap<u64, MessageId>,
+    /// By hash of the conversation.
+    by_conversation: HashMap<u64, Vec<MessageId>>,
     order: VecDeque<MessageId>,
     early: HashMap<String, Vec<(u64, Receipt<'static>)>>,
     /// Channel and provider id (hashed) for which receipts lie in the store. What is older than a day there is gone; asking for
     /// it once more costs little.
     kept: HashSet<u64>,
+}
+
+/// A published message of late, as its receipts need it: there may be fifty thousand in each unit, so nothing of its content is here.
+struct Known {
+    id: MessageId,
+    attempt: u16,
+    state: State,
+    provider_ids: Vec<String>,
+    sent_at: Time,
+    channel: Arc<str>,
+    to: Box<str>,
+    conversation: Arc<str>,
+    /// What few messages have.
+    more: Option<Box<More>>,
+}
+
+#[derive(Default)]
+struct More {
+    metadata: BTreeMap<String, String>,
+    campaign: Option<String>,
+    reminder: Option<String>,
+    traceparent: Option<String>,
+    correlation: Option<String>,
+    /// The whole message, when something else may have to follow from it.
+    whole: Option<Arc<Accepted>>,
+}
+
+impl Known {
+    fn new(message: &Arc<Accepted>, channel: Arc<str>, conversation: Arc<str>, attempt: u16, state: State) -> Self {
+        let (request, mark) = (&message.request, message.request.mark.as_ref());
+        let bare = request.metadata.is_empty() && request.fallback.is_empty() && mark.is_none();
+        let more = (!bare || message.traceparent.is_some() || message.correlation.is_some()).then(|| More {
+            metadata: request.metadata.clone(),
+            campaign: mark.and_then(|m| m.campaign.clone()),
+            reminder: mark.and_then(|m| m.reminder.clone()),
+            traceparent: message.traceparent.clone(),
+            correlation: message.correlation.clone(),
+            whole: (!request.fallback.is_empty()).then(|| Arc::clone(message)),
+        });
+        Self {
+            id: message.id,
+            attempt: attempt.max(1),
+            state,
+            provider_ids: Vec::new(),
+            sent_at: clock::now(),
+            channel,
+            to: message.to.as_str().into(),
+            conversation,
+            more: more.map(Box::new),
+        }
+    }
+
+    fn about(&self) -> About<'_> {
+        static NOTHING: BTreeMap<String, String> = BTreeMap::new();
+        let more = self.more.as_deref();
+        About {
+            channel: &self.channel,
+            to: &self.to,
+            conversation: &self.conversation,
+            metadata: more.map_or(&NOTHING, |m| &m.metadata),
+            mark: more.map(|m| (m.campaign.as_deref(), m.reminder.as_deref())),
+            traceparent: more.and_then(|m| m.traceparent.as_deref()),
+            correlation: more.and_then(|m| m.correlation.as_deref()),
+        }
+    }
+}
+
+/// A provider's id, as it is looked up.
+fn provider_key(provider_id: &str) -> u64 {
+    crate::ids::fingerprint(&[b"provider id", provider_id.as_bytes()]) as u64
 }
 
 fn kept_key(channel: &str, provider_id: &str) -> u64 {
@@ -50,20 +123,25 @@ impl Receipts {
         self.known.contains_key(&id)
     }
 
-    fn insert(&mut self, known: Known, conversation: &Arc<str>) {
+    /// The message that a provider has given this id.
+    fn by_provider(&self, provider_id: &str) -> Option<MessageId> {
+        self.by_provider.get(&provider_key(provider_id)).copied()
+    }
+
+    fn insert(&mut self, known: Known) {
         for provider_id in &known.provider_ids {
-            self.by_provider.insert(provider_id.clone(), known.id);
+            self.by_provider.insert(provider_key(provider_id), known.id);
         }
-        self.by_conversation.entry(Arc::clone(conversation)).or_default().push(known.id);
+        self.by_conversation.entry(Accepted::conversation_hash(&known.conversation)).or_default().push(known.id);
         self.order.push_back(known.id);
         self.known.insert(known.id, known);
         while self.order.len() > KNOWN {
             let Some(oldest) = self.order.pop_front() else { break };
             let Some(gone) = self.known.remove(&oldest) else { continue };
             for provider_id in &gone.provider_ids {
-                self.by_provider.remove(provider_id);
+                self.by_provider.remove(&provider_key(provider_id));
             }
-            let conversation: Arc<str> = gone.message.conversation().into();
+            let conversation = Accepted::conversation_hash(&gone.conversation);
             if let Some(list) = self.by_conversation.get_mut(&conversation) {
                 list.retain(|id| *id != oldest);
                 if list.is_empty() {
@@ -134,7 +212,7 @@ impl Unit {
             return self.watermark(offset, &channel, peer, &receipt, watermark);
         }
         let named = receipt.message_id.as_deref().and_then(|id| id.parse::<MessageId>().ok());
-        let id = named.or_else(|| self.receipts.by_provider.get(&*receipt.provider_message_id).copied());
+        let id = named.or_else(|| self.receipts.by_provider(&receipt.provider_message_id));
         if let Some(id) = id {
             if self.receipts.known.contains_key(&id) {
                 return self.apply(Some(offset), id, &receipt);
@@ -171,8 +249,8 @@ impl Unit {
 
     /// Everything to this person up to then has got that far.
     fn watermark(&mut self, offset: u64, channel: &str, peer: &str, receipt: &Receipt<'static>, until: Time) {
-        let conversation = format!("{channel}/{peer}");
-        let ids: Vec<MessageId> = self.receipts.by_conversation.get(conversation.as_str()).cloned().unwrap_or_default();
+        let conversation = Accepted::conversation_hash(&format!("{channel}/{peer}"));
+        let ids: Vec<MessageId> = self.receipts.by_conversation.get(&conversation).cloned().unwrap_or_default();
         for id in ids {
             let due = self.receipts.known.get(&id).is_some_and(|k| k.sent_at <= until && k.state < receipt.state);
             if due {
@@ -193,7 +271,7 @@ impl Unit {
         let bounced = receipt.state == State::Failed && known.state >= State::Delivered && known.state <= State::Read;
         let forward = rank(known.attempt, receipt.state) > rank(known.attempt, known.state);
         // Members of a group read one by one: each is told, none moves the whole back.
-        let of_member = receipt.recipient.as_deref().is_some_and(|who| who != known.message.to) && receipt.state >= known.state;
+        let of_member = receipt.recipient.as_deref().is_some_and(|who| who != &*known.to) && receipt.state >= known.state;
         if !forward && !bounced && !of_member {
             if let Some(offset) = offset {
                 self.progress.done_order(offset);
@@ -202,7 +280,7 @@ impl Unit {
         }
         if forward {
             known.state = receipt.state;
-            crate::telemetry::counter(&crate::telemetry::names::STATES, &[&known.message.channel, receipt.state.word()]).increment(1);
+            crate::telemetry::counter(&crate::telemetry::names::STATES, &[&known.channel, receipt.state.word()]).increment(1);
         }
         let status = Status {
             message_id: id.to_string().into(),
@@ -217,29 +295,25 @@ impl Unit {
             until: None,
             late: bounced.then_some(true),
             cost: receipt.cost.clone(),
-            metadata: (!known.message.request.metadata.is_empty())
-                .then(|| fairway_adapters::contract::Raw::of(&known.message.request.metadata)),
+            metadata: publish::metadata(known.about().metadata),
             campaign: None,
             reminder: None,
         };
-        let (attempt, message) = (known.attempt, Arc::clone(&known.message));
-        let at = status.at;
-        let mut records = vec![self.status(&message, status, publish::state_id(id, attempt, receipt.state, receipt.recipient.as_deref()))];
-        records.extend(self.fallback_order(&message, receipt.state, at));
+        let (attempt, at) = (known.attempt, status.at);
+        let Some(known) = self.receipts.known.get(&id) else { return };
+        let state_id = publish::state_id(id, attempt, receipt.state, receipt.recipient.as_deref());
+        let mut records = vec![self.status(known.about(), status, state_id)];
+        if let Some(message) = known.more.as_ref().and_then(|m| m.whole.as_ref()) {
+            records.extend(self.fallback_order(message, receipt.state, at));
+        }
         self.persist(records, offset.map_or(Written::Nothing, Written::Order));
     }
 
     /// A message was published: it is kept at hand, and receipts that came before it are applied.
     pub(super) fn remember(&mut self, item: &Item, state: State) {
-        let known = Known {
-            id: item.message.id,
-            attempt: item.attempt.max(1),
-            state,
-            message: Arc::clone(&item.message),
-            provider_ids: item.provider_ids.clone(),
-            sent_at: clock::now(),
-        };
-        self.receipts.insert(known, &item.entry.conversation);
+        let (channel, conversation) = (Arc::clone(&item.entry.channel), Arc::clone(&item.entry.conversation));
+        let known = Known::new(&item.message, channel, conversation, item.attempt, state);
+        self.receipts.insert(Known { provider_ids: item.provider_ids.clone(), ..known });
         for provider_id in &item.provider_ids {
             for (offset, receipt) in self.receipts.early.remove(provider_id).unwrap_or_default() {
                 self.apply(Some(offset), item.message.id, &receipt);
@@ -321,18 +395,17 @@ impl Unit {
 
     fn found_for_receipt(&mut self, offset: u64, channel: String, receipt: Receipt<'static>, message: Option<Message>) {
         // It may have arrived in the window, or been published, while we looked.
-        let by_provider = self.receipts.by_provider.get(&*receipt.provider_message_id).copied();
-        if let Some(id) = by_provider {
+        if let Some(id) = self.receipts.by_provider(&receipt.provider_message_id) {
             return self.apply(Some(offset), id, &receipt);
         }
         if let Some(message) = message
-            && let Some(known) = known_from(&message)
+            && let Some((known, _)) = known_from(&message)
         {
-            let (id, conversation) = (known.id, Arc::from(known.message.conversation()));
+            let id = known.id;
             if let Some(number) = self.by_id.get(&id).copied() {
                 return self.receipt_of_item(offset, number, receipt);
             }
-            self.receipts.insert(known, &conversation);
+            self.receipts.insert(known);
             return self.apply(Some(offset), id, &receipt);
         }
         let in_flight = self
@@ -359,27 +432,24 @@ impl Unit {
 
     /// An operator's word about a message that has ended: in doubt or failed.
     fn found_for_settle(&mut self, offset: u64, id: MessageId, how: Settle, message: Option<Message>) {
-        let Some(known) =
-            message.as_ref().and_then(known_from).filter(|k| matches!(k.state, State::InDoubt | State::Failed | State::Expired))
-        else {
+        let ended = |known: &Known| matches!(known.state, State::InDoubt | State::Failed | State::Expired);
+        let Some((known, mut again)) = message.as_ref().and_then(known_from).filter(|(known, _)| ended(known)) else {
             return self.progress.done_order(offset);
         };
-        let conversation: Arc<str> = known.message.conversation().into();
         match how {
             Settle::Sent => {
                 let receipt = Receipt::new(known.provider_ids.first().cloned().unwrap_or_default(), State::Sent);
-                self.receipts.insert(known, &conversation);
+                self.receipts.insert(known);
                 self.apply(Some(offset), id, &receipt);
             }
             Settle::Drop => {
                 let mut receipt = Receipt::new("", State::Cancelled);
                 receipt.detail = Some("dropped by an operator".into());
-                self.receipts.insert(known, &conversation);
+                self.receipts.insert(known);
                 self.apply(Some(offset), id, &receipt);
             }
             Settle::Retry => {
                 // The same message once more in its lane; its next attempt ranks above the ended one.
-                let mut again = (*known.message).clone();
                 again.deadline = clock::now().plus(86_400_000);
                 again.attempts = known.attempt;
                 self.receipts.known.remove(&id);
@@ -429,7 +499,7 @@ impl Unit {
 }
 
 /// What the views know of a message, as the unit keeps it.
-fn known_from(message: &Message) -> Option<Known> {
+fn known_from(message: &Message) -> Option<(Known, Accepted)> {
     let id: MessageId = message.id.parse().ok()?;
     let (to, thread) = message.to.split_once('#').map_or((message.to.as_str(), None), |(to, thread)| (to, Some(thread.to_owned())));
     let accepted = Accepted {
@@ -449,14 +519,10 @@ fn known_from(message: &Message) -> Option<Known> {
         traceparent: None,
         correlation: None,
     };
-    Some(Known {
-        id,
-        attempt: message.attempt.max(1),
-        state: message.state,
-        message: Arc::new(accepted),
-        provider_ids: message.provider_message_id.iter().cloned().collect(),
-        sent_at: message.updated_at,
-    })
+    let (accepted, conversation) = (Arc::new(accepted), Arc::from(message.conversation.as_str()));
+    let known = Known::new(&accepted, message.channel.as_str().into(), conversation, message.attempt, message.state);
+    let provider_ids = message.provider_message_id.iter().cloned().collect();
+    Some((Known { provider_ids, sent_at: message.updated_at, ..known }, Arc::unwrap_or_clone(accepted)))
 }
 
 /// A message of the views, whenever the store can tell.

@@ -194,7 +194,11 @@ impl Unit {
                 reminder: None,
             };
             let round = self.items[&number].round.to_string();
-            records.push(self.status(&message, status, publish::state_id(id, attempt, state, Some(&round))));
+            records.push(self.status(
+                publish::About::of(&message, &message.conversation()),
+                status,
+                publish::state_id(id, attempt, state, Some(&round)),
+            ));
         }
         self.persist(records, Written::Parked(number, due));
     }

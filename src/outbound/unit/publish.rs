@@ -41,6 +41,39 @@ pub(super) fn state_id(id: MessageId, attempt: u16, state: State, recipient: Opt
     ids::fingerprint(&[b"status", &id.bytes(), &attempt, state.word().as_bytes(), recipient.unwrap_or_default().as_bytes()])
 }
 
+/// What states and events say about a message besides what happened to it.
+#[derive(Clone, Copy)]
+pub(super) struct About<'a> {
+    pub channel: &'a str,
+    pub to: &'a str,
+    pub conversation: &'a str,
+    pub metadata: &'a BTreeMap<String, String>,
+    pub mark: Option<(Option<&'a str>, Option<&'a str>)>,
+    pub traceparent: Option<&'a str>,
+    pub correlation: Option<&'a str>,
+}
+
+impl<'a> About<'a> {
+    pub fn of(message: &'a Accepted, conversation: &'a str) -> Self {
+        let mark = message.request.mark.as_ref();
+        Self {
+            channel: &message.channel,
+            to: &message.to,
+            conversation,
+            metadata: &message.request.metadata,
+            mark: mark.map(|m| (m.campaign.as_deref(), m.reminder.as_deref())),
+            traceparent: message.traceparent.as_deref(),
+            correlation: message.correlation.as_deref(),
+        }
+    }
+}
+
+impl Item {
+    pub(super) fn about(&self) -> About<'_> {
+        About::of(&self.message, &self.entry.conversation)
+    }
+}
+
 impl Unit {
     /// A published state of a message in the window.
     pub(super) fn status_record(&self, number: Number, state: State, error: Option<&Reason>, why: Option<&str>) -> Record {
@@ -58,29 +91,27 @@ impl Unit {
             until: None,
             late: None,
             cost: None,
-            metadata: metadata(&item.message),
+            metadata: metadata(&item.message.request.metadata),
             campaign: None,
             reminder: None,
         };
-        self.status(&item.message, status, state_id(item.message.id, item.attempt, state, None))
+        self.status(item.about(), status, state_id(item.message.id, item.attempt, state, None))
     }
 
     /// A published state of any message of this unit.
-    pub(super) fn status(&self, message: &Accepted, status: Status<'_>, id: Fingerprint) -> Record {
-        let mark = message.request.mark.as_ref();
-        let campaign = mark.and_then(|m| m.campaign.as_deref()).map(Into::into);
-        let reminder = mark.and_then(|m| m.reminder.as_deref()).map(Into::into);
-        let status = Status { campaign, reminder, ..status };
+    pub(super) fn status(&self, about: About<'_>, status: Status<'_>, id: Fingerprint) -> Record {
+        let (campaign, reminder) = about.mark.unwrap_or_default();
+        let status = Status { campaign: campaign.map(Into::into), reminder: reminder.map(Into::into), ..status };
         let data = Data {
-            channel: message.channel.as_str().into(),
-            provider: self.provider(&message.channel).into(),
-            medium: self.medium(&message.channel, &message.to).into(),
-            conversation: message.conversation().into(),
+            channel: about.channel.into(),
+            provider: self.provider(about.channel).into(),
+            medium: self.medium(about.channel, about.to).into(),
+            conversation: about.conversation.into(),
             received_at: clock::now(),
             body: &status,
         };
         let bytes = serde_json::to_vec(&data).expect("states are plain data");
-        self.event(message, "fairway.message.status", id, status.at, bytes.into())
+        self.event(about, "fairway.message.status", id, status.at, bytes.into())
     }
 
     /// `sent`, and with it the content.
@@ -114,29 +145,28 @@ impl Unit {
                 reply_to: message.reply_to.as_ref().map(|id| ReplyTo { id: Some(id.as_str().into()), ..ReplyTo::default() }),
                 ..Content::default()
             },
-            metadata: metadata(message),
+            metadata: metadata(&message.request.metadata),
         };
         let body = Body::Created(created);
-        let data = self.data(message, &body);
+        let data = self.data(item.about(), &body);
         let id = ids::fingerprint(&[b"created", &message.id.bytes()]);
-        self.event(message, body.kind(), id, clock::now(), data)
+        self.event(item.about(), body.kind(), id, clock::now(), data)
     }
 
-    fn event(&self, message: &Accepted, kind: &str, id: Fingerprint, time: Time, data: bytes::Bytes) -> Record {
-        self.event_on(Topic::Status, message, kind, id, time, data)
+    fn event(&self, about: About<'_>, kind: &str, id: Fingerprint, time: Time, data: bytes::Bytes) -> Record {
+        self.event_on(Topic::Status, about, kind, id, time, data)
     }
 
-    fn event_on(&self, topic: Topic, message: &Accepted, kind: &str, id: Fingerprint, time: Time, data: bytes::Bytes) -> Record {
-        let conversation = message.conversation();
+    fn event_on(&self, topic: Topic, about: About<'_>, kind: &str, id: Fingerprint, time: Time, data: bytes::Bytes) -> Record {
         let attributes = Attributes {
             id,
             kind,
-            channel: &message.channel,
-            conversation: &conversation,
+            channel: about.channel,
+            conversation: about.conversation,
             time,
-            tenant: self.channels.get(message.channel.as_str()).and_then(|s| s.channel.tenant.as_deref()),
-            traceparent: message.traceparent.as_deref(),
-            correlation: message.correlation.as_deref(),
+            tenant: self.channels.get(about.channel).and_then(|s| s.channel.tenant.as_deref()),
+            traceparent: about.traceparent,
+            correlation: about.correlation,
             replaces: None,
         };
         self.parts.writer.record(topic, &attributes, data)
@@ -155,26 +185,26 @@ impl Unit {
 
     /// An address that will never work again, or has become another one.
     pub(super) fn moved_record(&self, number: Number, reason: &Reason, current: Option<&str>) -> Record {
-        let message = &self.items[&number].message;
+        let about = self.items[&number].about();
         let body = Body::ContactUpdated(ContactUpdated {
             change: if current.is_some() { Change::AddressReplaced } else { Change::AddressGone },
-            previous: Some(message.to.as_str().into()),
+            previous: Some(about.to.into()),
             current: current.map(Into::into),
             reason: Some(reason.title.clone()),
             extra: Default::default(),
         });
         // Equal for all messages to that address, so that consumers hear of it once.
-        let id = ids::fingerprint(&[b"moved", message.channel.as_bytes(), message.to.as_bytes(), current.unwrap_or_default().as_bytes()]);
-        let data = self.data(message, &body);
-        self.event_on(Topic::Inbound, message, body.kind(), id, clock::now(), data)
+        let id = ids::fingerprint(&[b"moved", about.channel.as_bytes(), about.to.as_bytes(), current.unwrap_or_default().as_bytes()]);
+        let data = self.data(about, &body);
+        self.event_on(Topic::Inbound, about, body.kind(), id, clock::now(), data)
     }
 
-    fn data(&self, message: &Accepted, body: &Body<'_>) -> bytes::Bytes {
+    fn data(&self, about: About<'_>, body: &Body<'_>) -> bytes::Bytes {
         crate::envelope::data(&Data {
-            channel: message.channel.as_str().into(),
-            provider: self.provider(&message.channel).into(),
-            medium: self.medium(&message.channel, &message.to).into(),
-            conversation: message.conversation().into(),
+            channel: about.channel.into(),
+            provider: self.provider(about.channel).into(),
+            medium: self.medium(about.channel, about.to).into(),
+            conversation: about.conversation.into(),
             received_at: clock::now(),
             body,
         })
@@ -235,6 +265,6 @@ impl Unit {
     }
 }
 
-fn metadata(message: &Accepted) -> Option<Raw<'static>> {
-    (!message.request.metadata.is_empty()).then(|| Raw::of(&message.request.metadata))
+pub(super) fn metadata(metadata: &BTreeMap<String, String>) -> Option<Raw<'static>> {
+    (!metadata.is_empty()).then(|| Raw::of(metadata))
 }
