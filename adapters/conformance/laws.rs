@@ -9,6 +9,7 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use proptest::prelude::*;
+use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 
 use super::written;
@@ -22,7 +23,7 @@ macro_rules! laws {
         $crate::conformance::laws! { $provider =>
             it_accepts_what_the_provider_signed, it_refuses_any_changed_byte, no_bytes_make_it_panic,
             it_parses_repeatably_with_unique_keys, nothing_is_lost, it_says_what_the_fixtures_say,
-            it_renders_what_the_fixtures_say, what_it_renders_the_twin_accepts, it_classifies_as_the_fixtures_say,
+            it_renders_what_the_fixtures_say, it_revises_as_the_fixtures_say, it_revises_what_it_sent, what_it_renders_the_twin_accepts, it_classifies_as_the_fixtures_say,
             classify_is_total_and_only_success_is_success, the_limit_is_counted_in_its_unit, no_secret_prints,
             a_round_trip_ends_in_the_receipt_it_announced, its_facts_are_complete, an_unknown_setting_names_the_nearest,
             a_session_answers_when_it_is_durable, a_session_ends_every_call_once, no_bytes_break_a_session, a_session_remembers
@@ -72,24 +73,26 @@ impl Pair {
     }
 
     pub(super) fn render(&self, asked: &Asked) -> Result<Rendered, RenderError> {
-        let request = &asked.request;
-        let to = request.to.as_deref().expect("fixtures name `to`");
-        let (to, thread) = to.split_once('#').map_or((to, None), |(to, thread)| (to, Some(thread)));
-        let outbound = Outbound {
-            id: "msg_00fixture",
-            to,
-            thread,
-            parts: &request.parts,
-            template: if request.parts.is_empty() { request.template.as_ref() } else { None },
-            category: request.category,
-            reply_to: asked.reply_to.as_deref(),
-            handle: asked.handle.as_deref(),
-            author: request.author.as_ref(),
-            expires_at: request.expires_at,
-            native: &request.native,
-        };
-        self.adapter.render(&outbound, &self.context())
+        self.adapter.render(&asked.outbound(), &self.context())
     }
+
+    /// The call that makes of a sent message what is asked, or takes it back.
+    fn revise(&self, sent: &SentMessage<'_>, edit: Option<&Asked>) -> Option<Result<Call, RenderError>> {
+        match edit {
+            Some(asked) => self.adapter.revise(sent, Revision::Edit(&asked.outbound()), &self.context()),
+            None => self.adapter.revise(sent, Revision::Recall, &self.context()),
+        }
+    }
+}
+
+/// An address and the thread behind it.
+fn split(to: &str) -> (&str, Option<&str>) {
+    to.split_once('#').map_or((to, None), |(to, thread)| (to, Some(thread)))
+}
+
+/// Whether anything can become of a message once the provider has it.
+fn revises(can: &Abilities) -> bool {
+    can.edits == Support::Native || can.recalls == Support::Native
 }
 
 struct Case {
@@ -105,8 +108,12 @@ fn cases(provider: &Provider, kind: &str) -> Vec<Case> {
     let mut paths: Vec<_> = fs::read_dir(&folder).map(|d| d.filter_map(|e| Some(e.ok()?.path())).collect()).unwrap_or_default();
     paths.sort();
     // What delivers nothing has nothing to show; that it refuses whatever comes is a law of its own.
-    let silent = kind == "inbound" && !provider.facts.delivers();
-    assert!(paths.is_empty() == silent, "{}: fixtures in {}, delivers: {}", provider.facts.id, folder.display(), !silent);
+    let silent = match kind {
+        "inbound" => !provider.facts.delivers(),
+        "revisions" => !revises(&provider.facts.can),
+        _ => false,
+    };
+    assert!(paths.is_empty() == silent, "{}: fixtures in {}, wanted: {}", provider.facts.id, folder.display(), !silent);
     paths
         .into_iter()
         .flat_map(|path| {
@@ -494,10 +501,42 @@ pub(super) struct Asked {
 
 impl Asked {
     fn of(case: &Case) -> Self {
-        let value = case.value.get("message").cloned().unwrap_or_default();
-        let request = serde_json::from_value(value).unwrap_or_else(|e| panic!("{}: {e}", case.path.display()));
         let text = |key: &str| case.value.get(key).and_then(Value::as_str).map(str::to_owned);
-        Self { request, reply_to: text("reply_to"), handle: text("handle") }
+        Self { reply_to: text("reply_to"), handle: text("handle"), ..Self::read(&case.value["message"], &case.path) }
+    }
+
+    fn read(message: &Value, path: &Path) -> Self {
+        let request = SendRequest::deserialize(message).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        Self { request, reply_to: None, handle: None }
+    }
+
+    /// A text that can be changed or taken back: to where the provider's fixtures of revisions say.
+    fn revisable(provider: &Provider) -> Self {
+        let mut asked = Self::sample(provider);
+        let case =
+            revises(&provider.facts.can).then(|| cases(provider, "revisions")).into_iter().flatten().find(|case| case.name == "recall");
+        if let Some(to) = case.and_then(|case| case.value["sent"]["to"].as_str().map(str::to_owned)) {
+            asked.request.to = Some(to);
+        }
+        asked
+    }
+
+    fn outbound(&self) -> Outbound<'_> {
+        let request = &self.request;
+        let (to, thread) = split(request.to.as_deref().expect("fixtures name `to`"));
+        Outbound {
+            id: "msg_00fixture",
+            to,
+            thread,
+            parts: &request.parts,
+            template: if request.parts.is_empty() { request.template.as_ref() } else { None },
+            category: request.category,
+            reply_to: self.reply_to.as_deref(),
+            handle: self.handle.as_deref(),
+            author: request.author.as_ref(),
+            expires_at: request.expires_at,
+            native: &request.native,
+        }
     }
 
     /// A plain text to an address of the provider's own scheme: its fixture `outbound/text.json`.
@@ -527,6 +566,63 @@ pub(crate) fn it_renders_what_the_fixtures_say(provider: &Provider) {
                 expect(&case, "calls", Value::Null);
                 expect(&case, "error", json!({ "pointer": error.pointer, "code": error.code }));
             }
+        }
+    }
+}
+
+/// The call of a revision's fixture.
+fn revised(provider: &Provider, case: &Case) -> Option<Result<Call, RenderError>> {
+    let text = |name: &str| case.value["sent"].get(name).and_then(Value::as_str);
+    let to = text("to").unwrap_or_else(|| panic!("{}: `sent` names `to`", case.name));
+    let edit = case.value.get("edit").map(|edit| {
+        let mut message = edit.clone();
+        message["to"] = to.into();
+        Asked::read(&message, &case.path)
+    });
+    let (to, thread) = split(to);
+    let sent = SentMessage { to, thread, provider_id: text("provider_id").unwrap_or_default(), handle: text("handle") };
+    bound(provider, Some(&case.value)).revise(&sent, edit.as_ref())
+}
+
+pub(crate) fn it_revises_as_the_fixtures_say(provider: &Provider) {
+    for case in cases(provider, "revisions") {
+        let answer = revised(provider, &case);
+        let (call, error) = match &answer {
+            Some(Ok(call)) => (shown(call), Value::Null),
+            Some(Err(error)) => (Value::Null, json!({ "pointer": error.pointer, "code": error.code })),
+            None => (Value::Null, Value::Null),
+        };
+        expect(&case, "call", call);
+        expect(&case, "error", error);
+        expect(&case, "none", if answer.is_none() { true.into() } else { Value::Null });
+    }
+}
+
+/// A text is sent to the twin, changed, and taken back; repeating either changes nothing more.
+pub(crate) fn it_revises_what_it_sent(provider: &Provider) {
+    let mut pair = on_stage(provider, None);
+    let can = pair.adapter.facts().unwrap_or(provider.facts).can;
+    for said in [can.edits, can.recalls] {
+        assert!(said != Support::Downgraded, "{}: a message can be changed and taken back, or it cannot", provider.facts.id);
+    }
+    let mut asked = Asked::revisable(provider);
+    let rendered = pair.render(&asked).expect("a plain text renders");
+    let (verdicts, _) = played(provider, &mut pair, &rendered, "sent");
+    let Some(Verdict::Accept { provider_id }) = verdicts.first() else { panic!("{}: not accepted", provider.facts.id) };
+    let to = asked.request.to.clone().unwrap_or_default();
+    let (to, thread) = split(&to);
+    let sent = SentMessage { to, thread, provider_id, handle: None };
+    asked.request.parts = vec![Part::text("Changed")];
+    for (edit, support) in [(Some(&asked), can.edits), (None, can.recalls)] {
+        for name in ["once", "again"] {
+            let call = pair.revise(&sent, edit);
+            assert_eq!(call.is_some(), support == Support::Native, "{}: edit: {}, against its facts", provider.facts.id, edit.is_some());
+            let Some(call) = call else { continue };
+            let call = call.unwrap_or_else(|e| panic!("{}: {e}", provider.facts.id));
+            let rendered = Rendered { calls: vec![call], ..Rendered::default() };
+            played(provider, &mut pair, &rendered, name);
+            let says = pair.twin.says(provider_id);
+            assert_eq!(says.as_deref(), edit.map(|_| "Changed"), "{}: what the twin has {name}", provider.facts.id);
         }
     }
 }
@@ -589,7 +685,12 @@ pub(crate) fn what_it_renders_the_twin_accepts(provider: &Provider) {
 }
 
 pub(crate) fn it_classifies_as_the_fixtures_say(provider: &Provider) {
+    let revisions = cases(provider, "revisions");
     let asked = |name: &str| {
+        if let Some(case) = revisions.iter().find(|case| case.name == name) {
+            let call = revised(provider, case).and_then(Result::ok).unwrap_or_else(|| panic!("{name}: no call"));
+            return (bound(provider, Some(&case.value)), call);
+        }
         let case = outbound(provider, name);
         let pair = bound(provider, Some(&case.value));
         let call = pair.render(&Asked::of(&case)).expect("the message answered renders").calls.remove(0);
@@ -648,7 +749,8 @@ fn described(verdict: &Verdict) -> Value {
 
 pub(crate) fn classify_is_total_and_only_success_is_success(provider: &Provider) {
     let pair = bound(provider, None);
-    let call = pair.render(&Asked::sample(provider)).expect("a plain text renders").calls.remove(0);
+    let mut calls = vec![pair.render(&Asked::sample(provider)).expect("a plain text renders").calls.remove(0)];
+    calls.extend(cases(provider, "revisions").iter().filter_map(|case| revised(provider, case)?.ok()));
     let mut bodies: Vec<Vec<u8>> = vec![
         b"".to_vec(),
         b"<html>".to_vec(),
@@ -665,7 +767,8 @@ pub(crate) fn classify_is_total_and_only_success_is_success(provider: &Provider)
         for body in &bodies {
             let reply =
                 Reply { status: StatusCode::from_u16(status).expect("in range"), headers: HeaderMap::new(), body: body.clone().into() };
-            if let Step::Done(Verdict::Accept { .. }) = pair.adapter.classify(&call, &reply) {
+            let accepts = |call| matches!(pair.adapter.classify(call, &reply), Step::Done(Verdict::Accept { .. }));
+            if calls.iter().any(accepts) {
                 let known = (200..300).contains(&status)
                     || replies.iter().any(|c| c.value["status"] == status && c.value.pointer("/verdict/accept").is_some());
                 assert!(known, "{}: status {status} with {:?} counts as success", provider.facts.id, String::from_utf8_lossy(body));
@@ -726,6 +829,11 @@ pub(crate) fn no_secret_prints(provider: &Provider) {
         for secret in &secrets {
             assert!(!text.contains(secret.as_str()), "{}: a secret stands in {text}", case.name);
         }
+    }
+    for case in cases(provider, "revisions") {
+        let Some(Ok(call)) = revised(provider, &case) else { continue };
+        let text = format!("{call:?} {}", shown(&call));
+        assert!(!secrets.iter().any(|secret| text.contains(secret.as_str())), "{}: a secret stands in {text}", case.name);
     }
     for key in twin.settings().keys() {
         // A wrong type must not quote the value.

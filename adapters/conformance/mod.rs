@@ -8,7 +8,9 @@
 //! - `fixtures/outbound/NAME.json`: `{"settings"?: {...}, "message": {...send request...}, "reply_to"?: "provider id",
 //!   "handle"?: "what the provider gave us to answer with", "calls": [{"method", "url", "headers"?, "body" | "form" | "multipart"}], "downgrades"?: [...], "cost"?: 1}`
 //!   or `{"message": {...}, "error": {"pointer", "code"}}`.
-//! - `fixtures/replies/NAME.json`: `{"answers"?: "NAME in fixtures/outbound, else text", "status": 400, "headers"?: {...}, "body": {...} | "text": "..." | "hex": "...",
+//! - `fixtures/revisions/NAME.json`, where messages can be edited or taken back: `{"settings"?: {...}, "sent": {"to", "provider_id",
+//!   "handle"?}, "edit"?: {...send request without `to`; absent for a recall...}, "call": {...as above}}` or `{..., "error": {"pointer", "code"}}`.
+//! - `fixtures/replies/NAME.json`: `{"answers"?: "NAME in fixtures/outbound or fixtures/revisions, else text", "status": 400, "headers"?: {...}, "body": {...} | "text": "..." | "hex": "...",
 //!   "verdict": {"accept": "id"} | {"throttle": {"scope", "after"?, "code"?}} | {"retry" | "unclear" | "reject" |
 //!   "unreachable" | "suspend" | "log_in": "our code"} | {"gone": "our code", "current"?: "address"} | "call"}`.
 //! - `fixtures/replies/table.json`: `{"cases": [{"name"?: "what a failure calls it", ...as above}, ...]}`, a line for each row of

@@ -117,10 +117,38 @@ pub trait Adapter: Send + Sync + 'static {
         None
     }
 
+    /// The call that changes or takes back a message of ours that the provider has, where the channel can. Repeating it changes nothing
+    /// more. `None` where the provider has no such call.
+    fn revise(&self, _sent: &SentMessage<'_>, _revision: Revision<'_>, _cx: &Context<'_>) -> Option<Result<Call, RenderError>> {
+        None
+    }
+
     /// Whether settlement of an unknown outcome can ask the provider: the call that looks our message up.
     fn lookup(&self, _message: &Outbound<'_>, _cx: &Context<'_>) -> Option<Call> {
         None
     }
+}
+
+/// A message of ours that the provider has.
+#[derive(Clone, Copy, Debug)]
+pub struct SentMessage<'a> {
+    /// Whom it went to: an address of this channel's schemes.
+    pub to: &'a str,
+    /// The thread in the conversation.
+    pub thread: Option<&'a str>,
+    /// The provider's id of it, as `Verdict::Accept` has given it.
+    pub provider_id: &'a str,
+    /// What the engine keeps for answering this person, if anything.
+    pub handle: Option<&'a str>,
+}
+
+/// What becomes of it.
+#[derive(Clone, Copy, Debug)]
+pub enum Revision<'a> {
+    /// This takes the place of what was said. Its `id`, `to` and `thread` are those of the message.
+    Edit(&'a Outbound<'a>),
+    /// It is taken back, for everybody where the provider can.
+    Recall,
 }
 
 /// A device or browser as an app registers it.
@@ -313,6 +341,11 @@ impl RenderError {
     /// An error of one place of the request.
     pub fn new(pointer: impl Into<String>, code: &'static str, problem: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), problem: problem.into(), code }
+    }
+
+    /// An id that is none of this channel's: `expected` says what one looks like.
+    pub fn no_message(expected: &str) -> Self {
+        Self::new("#/provider_id", "message_id_invalid", format!("expected {expected}"))
     }
 
     /// A part this channel has no way to show.

@@ -91,6 +91,10 @@ pub struct Abilities {
     pub typing: Support,
     /// Quoting the message answered.
     pub replies: Support,
+    /// Changing a message of ours that the provider has: `Native` or `None`.
+    pub edits: Support,
+    /// Taking a message of ours back: `Native` or `None`.
+    pub recalls: Support,
 }
 
 /// Everything that is known about a provider and is not code.

@@ -13,7 +13,9 @@ pub mod time;
 pub mod twin;
 pub mod webhook;
 
-pub use adapter::{Ack, Adapter, Device, Downgrade, Fetched, Handle, Parsed, Registered, RenderError, Rendered, Setup, Signalled};
+pub use adapter::{
+    Ack, Adapter, Device, Downgrade, Fetched, Handle, Parsed, Registered, RenderError, Rendered, Revision, SentMessage, Setup, Signalled,
+};
 pub use call::{BodyError, Call, CallBody, Field, Finish, Piece, Reply, Scope, Step, Verdict};
 pub use event::{Body, Data, ErrorClass, Event, Extra, Message, Person, Reason, Receipt, Received, State, Status};
 pub use facts::{Abilities, Facts, Pace, Redelivery, Support, TextLimit, Unit};

@@ -174,6 +174,11 @@ pub trait Twin: Send {
     /// Which message sends a request counts for in the twin's own limits, with the recipient: `None` for other calls.
     fn counts(&self, request: &Request) -> Option<String>;
 
+    /// What a message of ours says now, where the provider lets us change it or take it back; `None` once it is gone.
+    fn says(&self, _provider_id: &str) -> Option<String> {
+        None
+    }
+
     /// The answer when a limit is exceeded.
     fn throttled(&self, retry_after_secs: u64) -> Reply;
 

@@ -18,6 +18,7 @@ pub mod multipart;
 pub mod oauth1;
 pub mod object;
 pub mod push;
+pub mod revise;
 pub mod sample;
 pub mod spoken;
 pub mod text;

@@ -36,5 +36,7 @@ pub const FACTS: Facts = Facts {
         reactions: Support::None,
         typing: Support::Native,
         replies: Support::None,
+        edits: Support::None,
+        recalls: Support::None,
     },
 };

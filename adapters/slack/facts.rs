@@ -43,5 +43,7 @@ pub const FACTS: Facts = Facts {
         // Only in the threads of an assistant.
         typing: Support::None,
         replies: Support::Native,
+        edits: Support::None,
+        recalls: Support::None,
     },
 };

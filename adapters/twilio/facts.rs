@@ -38,6 +38,8 @@ pub const FACTS: Facts = Facts {
         reactions: Support::None,
         typing: Support::Native,
         replies: Support::None,
+        edits: Support::None,
+        recalls: Support::None,
     },
 };
 

@@ -40,5 +40,7 @@ pub const FACTS: Facts = Facts {
         reactions: Support::None,
         typing: Support::Native,
         replies: Support::None,
+        edits: Support::None,
+        recalls: Support::None,
     },
 };

@@ -38,6 +38,8 @@ pub const FACTS: Facts = Facts {
         reactions: Support::Native,
         typing: Support::Native,
         replies: Support::Native,
+        edits: Support::None,
+        recalls: Support::None,
     },
 };
 

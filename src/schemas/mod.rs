@@ -160,11 +160,13 @@ pub fn channel_table() -> String {
         Support::None => "-",
     };
     let mut table = String::from(
-        "| provider | word | media | choices | carousel | location | templates | reactions | typing | quotes | receipts up to |\n|---|---|---|---|---|---|---|---|---|---|---|\n",
+        "| provider | word | media | choices | carousel | location | templates | reactions | typing | quotes | edits | recalls | receipts up to |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for provider in fairway_adapters::PROVIDERS {
         let (facts, can) = (provider.facts, provider.facts.can);
-        let cells = [can.media, can.choices, can.carousel, can.location, can.templates, can.reactions, can.typing, can.replies].map(mark);
+        let parts = [can.media, can.choices, can.carousel, can.location, can.templates];
+        let acts = [can.reactions, can.typing, can.replies, can.edits, can.recalls];
+        let cells: Vec<&str> = parts.into_iter().chain(acts).map(mark).collect();
         table.push_str(&format!("| {} | `{}` | {} | {} |\n", facts.name, facts.id, cells.join(" | "), facts.strongest.word()));
     }
     table
