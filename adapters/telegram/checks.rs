@@ -58,6 +58,39 @@ pub(super) fn check(method: &str, needed: &str, body: &Value) -> Checked {
     keyboard(&body["reply_markup"])
 }
 
+/// What Telegram checks before it changes a message; the words it will have.
+pub(super) fn edited(method: &str, body: &Value) -> Checked<String> {
+    let markup = &body["reply_markup"];
+    if !markup.is_null() && markup.get("inline_keyboard").is_none() {
+        return Err(bad("inline keyboard expected"));
+    }
+    let words = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    match method {
+        "editmessagetext" => {
+            check("sendmessage", "text", body)?;
+            Ok(words(&body["text"]))
+        }
+        "editmessagecaption" => {
+            keyboard(markup)?;
+            if units(&parsed(&words(&body["caption"]), &words(&body["parse_mode"]).to_ascii_lowercase())?) > 1024 {
+                return Err(bad("message caption is too long"));
+            }
+            Ok(words(&body["caption"]))
+        }
+        _ => {
+            let media = &body["media"];
+            let kind = media["type"].as_str().filter(|kind| ["photo", "video", "animation", "audio", "document"].contains(kind));
+            let kind = kind.ok_or_else(|| bad("can't parse InputMedia: type is not supported"))?;
+            if let Some(part) = media["media"].as_str().and_then(|place| place.strip_prefix("attach://")) {
+                body.get(part).ok_or_else(|| bad("wrong file identifier/HTTP URL specified"))?;
+            }
+            file(&format!("send{kind}"), &media["media"])?;
+            keyboard(markup)?;
+            Ok(words(&media["caption"]))
+        }
+    }
+}
+
 fn file(method: &str, value: &Value) -> Checked {
     if value.get("upload").is_some() {
         return Ok(());

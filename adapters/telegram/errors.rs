@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::address;
+use super::{address, revise};
 use crate::contract::*;
 use crate::kit::object::Object;
 use ErrorClass as C;
@@ -60,6 +60,14 @@ const ERRORS: &[(u16, &str, ErrorClass, &str, &str)] = &[
     (400, "message to be replied not found", C::Content, "quoted_gone", "The message answered is gone."),
     (400, "message thread not found", C::Content, "thread_gone", "The topic is gone."),
     (400, "query is too old", C::Content, "query_expired", "The button was pressed too long ago."),
+    // TelegramBotAPI/errors, and tdlib/telegram-bot-api Client.cpp, read 2026-11-29.
+    (400, "message to edit not found", C::Content, "message_not_found", "The message to change is not there any more."),
+    (400, "message_id_invalid", C::Content, "message_not_found", "There is no such message."),
+    (400, "message can't be edited", C::Content, "not_editable", "Telegram does not let the bot change this message."),
+    (400, "message_edit_time_expired", C::Window, "too_late", "The message is too old to be changed."),
+    (400, "no caption in the message to edit", C::Content, "not_editable", "The message has no words that could change."),
+    (400, "message can't be deleted", C::Window, "too_late", "The message can be taken back for 48 hours, and by its sender."),
+    (400, "message_delete_forbidden", C::Window, "too_late", "The message can be taken back for 48 hours, and by its sender."),
     (400, "", C::Content, "bad_request", "Telegram refuses the message as it is."),
 ];
 
@@ -82,10 +90,13 @@ pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
     }
     if status >= 500 {
         let reason = Reason::new(C::Unknown, "provider_error", "Telegram had a fault while it held the message.").provider_code(code);
-        // A second chat action or reaction changes nothing; a second message would be one too many.
+        // A second chat action, reaction, edit or deletion changes nothing; a second message would be one too many.
         return Step::Done(if is_harmless(call) { Verdict::Retry(reason) } else { Verdict::Unclear(reason) });
     }
-    if status == 400 && description.contains("message is not modified") {
+    // It says so already, or is gone already: what was wanted is so.
+    let unmodified = description.contains("message is not modified") || description.contains("message_not_modified");
+    let gone = description.contains("message to delete not found");
+    if status == 400 && (unmodified || gone) {
         return Step::accept("");
     }
     if let Some(next) = again(call, &description, &parameters) {
@@ -106,7 +117,9 @@ fn strange(reply: &Reply) -> Reason {
 
 fn is_harmless(call: &Call) -> bool {
     let method = call.url.rsplit('/').next().unwrap_or_default();
-    matches!(method, "sendChatAction" | "setMessageReaction" | "answerCallbackQuery" | "readBusinessMessage")
+    method.starts_with("editMessage")
+        || method.starts_with("delete")
+        || matches!(method, "sendChatAction" | "setMessageReaction" | "answerCallbackQuery" | "readBusinessMessage")
 }
 
 /// The id of what was sent: of the first message where there are several, none where the result is only `true`.
@@ -126,6 +139,9 @@ fn accepted(call: &Call, body: &Object<'_>) -> Step {
 
 /// The same call once more, or mended, where the refusal says how.
 fn again(call: &Call, description: &str, parameters: &Object<'_>) -> Option<Call> {
+    if description.contains("there is no text in the message to edit") {
+        return revise::captioned(call);
+    }
     // Telegram fetches the file itself, and what it could not get once it may get the next time.
     let unfetched = description.contains("failed to get http url content") || description.contains("wrong type of the web page content");
     if unfetched && call.then.is_none() {

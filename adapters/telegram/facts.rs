@@ -59,7 +59,8 @@ pub const FACTS: Facts = Facts {
         reactions: Support::Native,
         typing: Support::Native,
         replies: Support::Native,
-        edits: Support::None,
-        recalls: Support::None,
+        edits: Support::Native,
+        // core.telegram.org/bots/api#deletemessage, read 2026-11-29: for 48 hours.
+        recalls: Support::Native,
     },
 };

@@ -62,6 +62,12 @@ impl Kind {
     }
 }
 
+/// The type, among `InputMedia`, of what a method sends; voice messages and stickers have none.
+pub(super) fn editable(method: &str) -> Option<&'static str> {
+    let kinds = [Kind::Photo, Kind::Video, Kind::Animation, Kind::Audio, Kind::Document];
+    kinds.into_iter().find(|kind| kind.method() == method).map(Kind::field)
+}
+
 /// Where Telegram gets the file from.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Source {

@@ -20,6 +20,7 @@ mod markup;
 mod media;
 mod outbound;
 mod parts;
+mod revise;
 mod twin;
 
 use schemars::JsonSchema;
@@ -30,8 +31,8 @@ pub use facts::FACTS;
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, Context, Fetched, Field, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Secrets, SettingsError, Setup,
-    Signalled, Step, Verified, VerifyError, Webhook,
+    Adapter, Call, Context, Fetched, Field, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Revision, Secrets, SentMessage,
+    SettingsError, Setup, Signalled, Step, Verified, VerifyError, Webhook,
 };
 use crate::kit::crypto;
 
@@ -158,6 +159,10 @@ impl Adapter for Channel {
             body["allowed_updates"] = json!(updates);
         }
         Setup::Calls(vec![self.method("setWebhook", &body)])
+    }
+
+    fn revise(&self, sent: &SentMessage<'_>, revision: Revision<'_>, cx: &Context<'_>) -> Option<Result<Call, RenderError>> {
+        Some(revise::revise(self, sent, revision, cx))
     }
 
     fn signal(&self, signal: Signalled<'_>, _cx: &Context<'_>) -> Option<Call> {

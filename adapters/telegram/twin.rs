@@ -4,9 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
-use super::checks::{Checked, bad, check, number, refused, shown};
+use super::address;
+use super::checks::{Checked, bad, check, edited, number, refused, shown};
 use crate::contract::twin::{Accepted, Act, Answer, Draft, Request, Twin as Play};
 use crate::contract::{Reply, Time};
+use crate::kit::revise::Sent;
 use crate::kit::{multipart, sample};
 
 const BOT: i64 = 999_000_001;
@@ -20,6 +22,9 @@ pub struct Twin {
     /// The last keyboard in each chat, so that a press is answered as the kind of keyboard would.
     inline: HashMap<i64, Value>,
     blocked: HashSet<i64>,
+    sent: Sent,
+    /// What kind of message each is whose words stand under a file.
+    files: HashSet<String>,
 }
 
 /// Methods that send one message, and the field each cannot do without.
@@ -53,6 +58,8 @@ impl Play for Twin {
             message: HashMap::new(),
             inline: HashMap::new(),
             blocked: HashSet::new(),
+            sent: Sent::default(),
+            files: HashSet::new(),
         }
     }
 
@@ -122,6 +129,10 @@ impl Play for Twin {
         Some(chat_of(&body_of(request)?))
     }
 
+    fn says(&self, provider_id: &str) -> Option<String> {
+        self.sent.says(provider_id).map(str::to_owned)
+    }
+
     fn throttled(&self, retry_after_secs: u64) -> Reply {
         let body = json!({ "ok": false, "error_code": 429, "description": format!("Too Many Requests: retry after {retry_after_secs}"),
             "parameters": { "retry_after": retry_after_secs } });
@@ -174,6 +185,9 @@ impl Twin {
             }
             _ => {}
         }
+        if method == "deletebusinessmessages" {
+            return self.delete_for_business(body);
+        }
         let chat = self.chat(body)?;
         match method {
             "sendchataction" => {
@@ -193,6 +207,8 @@ impl Twin {
                 }
                 Ok(fine(json!(true)).into())
             }
+            "editmessagetext" | "editmessagecaption" | "editmessagemedia" => self.edit(method, body, chat),
+            "deletemessage" => self.delete(body, chat),
             "readbusinessmessage" => {
                 body["business_connection_id"].as_str().ok_or_else(|| bad("BUSINESS_CONNECTION_INVALID"))?;
                 Ok(fine(json!(true)).into())
@@ -256,7 +272,13 @@ impl Twin {
             if let Some((name, content)) = shown(method, body) {
                 message[name] = content;
             }
-            accepted.push(Accepted { provider_id: format!("{chat}:{id}"), to: chat_of(body), our_id: None, text: words.to_owned() });
+            let place = address::place(chat, body["business_connection_id"].as_str());
+            let provider_id = format!("{place}:{id}");
+            self.sent.keep(&provider_id, words);
+            if !matches!(method, "sendmessage" | "sendlocation" | "sendvenue" | "sendcontact" | "sendpoll") {
+                self.files.insert(provider_id.clone());
+            }
+            accepted.push(Accepted { provider_id, to: chat_of(body), our_id: None, text: words.to_owned() });
             messages.push(message);
         }
         if body["reply_markup"].get("inline_keyboard").is_some() {
@@ -266,6 +288,49 @@ impl Twin {
         }
         let result = if method == "sendmediagroup" { Value::Array(messages) } else { messages.remove(0) };
         Ok(Answer { reply: fine(result), accepted, emits: Vec::new() })
+    }
+}
+
+/// Changing what was sent, and taking it back: core.telegram.org/bots/api#updating-messages, read 2026-11-29.
+impl Twin {
+    fn edit(&mut self, method: &str, body: &Value, chat: i64) -> Checked<Answer> {
+        let words = edited(method, body)?;
+        let number = number(body, "message_id").ok_or_else(|| bad("message identifier is not specified"))?;
+        let business = body["business_connection_id"].as_str();
+        let id = format!("{}:{number}", address::place(chat, business));
+        let old = self.sent.says(&id).ok_or_else(|| bad("message to edit not found"))?;
+        match method {
+            "editmessagetext" if self.files.contains(&id) => return Err(bad("there is no text in the message to edit")),
+            "editmessagecaption" if !self.files.contains(&id) => return Err(bad("there is no caption in the message to edit")),
+            "editmessagemedia" => drop(self.files.insert(id.clone())),
+            _ if old == words => {
+                return Err(bad("message is not modified: specified new message content and reply markup are exactly the same as a current content and reply markup of the message"));
+            }
+            _ => {}
+        }
+        self.sent.change(&id, &words);
+        let mut message = json!({ "message_id": number, "chat": { "id": chat } });
+        if let Some(connection) = business {
+            message["business_connection_id"] = connection.into();
+        }
+        Ok(fine(message).into())
+    }
+
+    fn delete(&mut self, body: &Value, chat: i64) -> Checked<Answer> {
+        let number = number(body, "message_id").ok_or_else(|| bad("message identifier is not specified"))?;
+        if self.sent.take_back(&format!("{chat}:{number}")) { Ok(fine(json!(true)).into()) } else { Err(bad("message to delete not found")) }
+    }
+
+    /// Messages of a connected account are named by their numbers alone.
+    fn delete_for_business(&mut self, body: &Value) -> Checked<Answer> {
+        let connection = body["business_connection_id"].as_str().ok_or_else(|| bad("BUSINESS_CONNECTION_INVALID"))?;
+        let numbers = body["message_ids"].as_array().filter(|ids| (1..=100).contains(&ids.len()));
+        let numbers = numbers.ok_or_else(|| bad("message identifiers are not specified"))?;
+        for number in numbers {
+            let number = number.as_i64().ok_or_else(|| bad("invalid message identifier specified"))?;
+            self.sent.take_back_like(|id| id.starts_with(&format!("{connection}/")) && id.ends_with(&format!(":{number}")));
+        }
+        Ok(fine(json!(true)).into())
     }
 }
 
