@@ -29,7 +29,11 @@ const ERRORS: &[(&[&str], ErrorClass, &str, &str)] = &[
     (&["msg_too_long", "msg_blocks_too_long"], C::Content, "text_too_long", "The message is longer than Slack takes."),
     (&["too_many_attachments", "invalid_blocks", "invalid_blocks_format", "invalid_attachments", "markdown_text_conflict"], C::Content, "blocks_invalid", "Slack does not take the message's blocks."),
     (&["invalid_arguments", "invalid_arg_name", "invalid_array_arg", "invalid_metadata_format", "metadata_too_large", "invalid_name", "invalid_form_data", "invalid_json", "json_not_object", "invalid_charset"], C::Content, "parameter_invalid", "A parameter of the message is wrong."),
-    (&["thread_not_found", "cannot_reply_to_message", "message_not_found", "bad_timestamp"], C::Content, "message_not_found", "The message answered is not there."),
+    (&["thread_not_found", "cannot_reply_to_message", "message_not_found", "bad_timestamp"], C::Content, "message_not_found", "The message meant is not there."),
+    // docs.slack.dev/reference/methods/chat.update and chat.delete, read 2026-11-29.
+    (&["cant_update_message", "cant_delete_message"], C::Content, "not_ours", "Only a message the app itself has posted can be changed or taken back."),
+    (&["edit_window_closed"], C::Window, "too_late", "The workspace lets messages be changed for a while only."),
+    (&["compliance_exports_prevent_deletion"], C::Content, "not_deletable", "The workspace keeps its messages for compliance."),
     (&["message_limit_exceeded", "slack_connect_file_link_sharing_blocked", "too_many_emoji", "too_many_reactions", "no_item_specified"], C::Content, "refused", "Slack refuses the message."),
     (&["file_not_found", "posting_to_general_channel_denied", "file_uploads_disabled", "file_update_failed", "file_upload_size_restricted"], C::Content, "file_refused", "Slack refuses the file."),
     (&["expired_url", "used_url", "no_service", "invalid_token"], C::Window, "answer_expired", "What was pressed can no longer be answered: half an hour or five answers are over."),
@@ -78,7 +82,8 @@ pub(super) fn classify(channel: &Channel, call: &Call, reply: &Reply) -> Step {
             Step::of(adapter::unexplained(reply.status))
         };
     };
-    if matches!(&*error, "already_reacted" | "no_reaction") {
+    let gone = call.url.ends_with("/chat.delete") && error == "message_not_found";
+    if reply.status.is_success() && (gone || matches!(&*error, "already_reacted" | "no_reaction")) {
         return Step::accept("");
     }
     if stage == "handle"
@@ -113,7 +118,7 @@ fn is_word(error: &str) -> bool {
 
 /// Whether a second call would show a second message.
 fn creates(call: &Call) -> bool {
-    let harmless = ["reactions.add", "reactions.remove", "assistant.threads.setStatus", "auth.test", "files.getUploadURLExternal"];
+    let harmless = ["chat.update", "chat.delete", "reactions.add", "reactions.remove", "assistant.threads.setStatus", "auth.test", "files.getUploadURLExternal"];
     !harmless.iter().any(|method| call.url.ends_with(method))
 }
 

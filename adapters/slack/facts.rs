@@ -43,7 +43,7 @@ pub const FACTS: Facts = Facts {
         // Only in the threads of an assistant.
         typing: Support::None,
         replies: Support::Native,
-        edits: Support::None,
-        recalls: Support::None,
+        edits: Support::Native,
+        recalls: Support::Native,
     },
 };

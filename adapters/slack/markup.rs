@@ -58,11 +58,12 @@ fn entity<'t>(target: &'t str, label: Option<&'t str>) -> Cow<'t, str> {
 }
 
 fn plain(text: &str, out: &mut String) {
-    if text.contains('&') {
-        out.push_str(&text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"));
-    } else {
-        out.push_str(text);
-    }
+    out.push_str(&unescape(text));
+}
+
+/// Words as they were before [`escape`].
+pub(super) fn unescape(text: &str) -> Cow<'_, str> {
+    if text.contains('&') { Cow::Owned(text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")) } else { Cow::Borrowed(text) }
 }
 
 /// Words as Slack wants them: nothing in them is taken for an entity.

@@ -18,6 +18,7 @@ mod inbound;
 mod interactive;
 mod markup;
 mod outbound;
+mod revise;
 mod twin;
 mod upload;
 
@@ -29,8 +30,8 @@ pub use facts::FACTS;
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, Context, Fetched, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Secrets, SettingsError, Setup, Signalled,
-    Step, Verified, VerifyError, Webhook,
+    Adapter, Call, Context, Fetched, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Revision, Secrets, SentMessage, SettingsError,
+    Setup, Signalled, Step, Verified, VerifyError, Webhook,
 };
 use crate::kit::crypto;
 use crate::kit::object::Object;
@@ -145,6 +146,10 @@ impl Adapter for Channel {
              Install the app again after changing scopes.",
             url = cx.hook_url
         ))
+    }
+
+    fn revise(&self, sent: &SentMessage<'_>, revision: Revision<'_>, cx: &Context<'_>) -> Option<Result<Call, RenderError>> {
+        Some(revise::revise(self, sent, revision, cx))
     }
 
     fn signal(&self, signal: Signalled<'_>, _cx: &Context<'_>) -> Option<Call> {

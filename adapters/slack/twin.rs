@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::checks::{Checked, message, refused};
 use crate::contract::twin::{Accepted, Act, Answer, Draft, Request, Twin as Play};
 use crate::contract::{Reply, Secrets, Time};
+use crate::kit::revise::Sent;
 use crate::kit::{crypto, sample};
 
 const TEAM: &str = "T0TWIN";
@@ -22,11 +23,12 @@ pub struct Twin {
     next: u64,
     /// The last message with buttons in each channel.
     asked: HashMap<String, Value>,
+    sent: Sent,
 }
 
 impl Play for Twin {
     fn new(seed: u64) -> Self {
-        Self { secret: format!("twin-fake-signing-{seed}"), token: format!("xoxb-twin-fake-{seed}"), clock: DAWN, next: seed % 1000, asked: HashMap::new() }
+        Self { secret: format!("twin-fake-signing-{seed}"), token: format!("xoxb-twin-fake-{seed}"), clock: DAWN, next: seed % 1000, asked: HashMap::new(), sent: Sent::default() }
     }
 
     fn settings(&self) -> Map<String, Value> {
@@ -92,6 +94,10 @@ impl Play for Twin {
         let posts = ["chat.postMessage", "chat.postEphemeral"].iter().any(|method| request.path.ends_with(method));
         let body: Value = serde_json::from_slice(&request.body).ok().filter(|_| posts)?;
         body["channel"].as_str().map(str::to_owned)
+    }
+
+    fn says(&self, provider_id: &str) -> Option<String> {
+        self.sent.says(provider_id).map(str::to_owned)
     }
 
     fn throttled(&self, retry_after_secs: u64) -> Reply {
@@ -160,6 +166,7 @@ impl Twin {
         let fine = |more: Value| Ok(Answer::from(Reply::json(200, &more)));
         match method {
             "chat.postMessage" | "chat.postEphemeral" | "chat.scheduleMessage" => self.post(method, &body),
+            "chat.update" | "chat.delete" => self.revise(method, &body),
             "auth.test" => fine(json!({ "ok": true, "team_id": TEAM, "user_id": BOT, "bot_id": "B0TWIN" })),
             "assistant.threads.setStatus" if !text("thread_ts").is_empty() && !text("channel_id").is_empty() => fine(json!({ "ok": true })),
             "reactions.add" | "reactions.remove" => {
@@ -213,11 +220,39 @@ impl Twin {
         let reply = match method {
             "chat.postEphemeral" if body["user"].is_string() => json!({ "ok": true, "message_ts": ts }),
             "chat.scheduleMessage" if body["post_at"].is_u64() => json!({ "ok": true, "channel": resolved, "scheduled_message_id": "Q0TWIN", "post_at": body["post_at"] }),
-            "chat.postMessage" => json!({ "ok": true, "channel": resolved, "ts": ts, "message": shown }),
+            "chat.postMessage" => {
+                self.sent.keep(&provider_id, &words);
+                json!({ "ok": true, "channel": resolved, "ts": ts, "message": shown })
+            }
             _ => return Err(refused("invalid_arguments")),
         };
         let accepted = Accepted { provider_id, to: place.to_owned(), our_id, text: words };
         Ok(Answer { reply: Reply::json(200, &reply), accepted: vec![accepted], emits: Vec::new() })
+    }
+}
+
+/// Changing what was posted, and taking it back: docs.slack.dev/reference/methods/chat.update and chat.delete, read 2026-11-29.
+impl Twin {
+    fn revise(&mut self, method: &str, body: &Value) -> Checked<Answer> {
+        let (place, ts) = (body["channel"].as_str().unwrap_or_default(), body["ts"].as_str().unwrap_or_default());
+        // A person's id is good for posting alone.
+        if !(place.len() > 1 && "CDG".contains(&place[..1])) {
+            return Err(refused("channel_not_found"));
+        }
+        let id = format!("{place}:{ts}");
+        let mut answer = json!({ "ok": true, "channel": place, "ts": ts });
+        let known = match method {
+            "chat.delete" => self.sent.take_back(&id),
+            _ => {
+                let words = message(body)?;
+                if words.chars().count() > 4000 && body["markdown_text"].is_null() {
+                    return Err(refused("msg_too_long"));
+                }
+                answer["text"] = words.as_str().into();
+                self.sent.change(&id, &words)
+            }
+        };
+        if known { Ok(Reply::json(200, &answer).into()) } else { Err(refused("message_not_found")) }
     }
 }
 
