@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{Channel, outbound};
+use super::{Channel, outbound, revise};
 use crate::contract::*;
 use crate::kit::object::Object;
 use ErrorClass as C;
@@ -63,6 +63,9 @@ pub(super) fn classify(channel: &Channel, call: &Call, reply: &Reply) -> Step {
     if code == Some(40_060) && status == 400 {
         return Step::accept(""); // Answered already.
     }
+    if let Some(step) = missed(&note, status, code, &reason) {
+        return step;
+    }
     let known = code.and_then(|code| CODES.iter().find(|(codes, ..)| codes.contains(&code)));
     let late = known.is_some_and(|(_, class, ..)| *class == C::Window) || status == 404 && call.url_secret.is_some();
     if let Some(next) = again(channel, &note, late, code) {
@@ -86,6 +89,23 @@ fn verdict(reason: Reason) -> Step {
         // One channel the bot may not write to must not stop the others.
         "no_permission" => Step::Done(Verdict::Reject(reason)),
         _ => Step::of(reason),
+    }
+}
+
+/// What is said of the message to change or to take back; nobody is out of reach for that.
+fn missed(note: &Value, status: u16, code: Option<i64>, reason: &dyn Fn(ErrorClass, &'static str, &'static str) -> Reason) -> Option<Step> {
+    let recall = match note["then"].as_str()? {
+        "recall" => true,
+        "edit" => false,
+        _ => return None,
+    };
+    let refused = |class, ours, title| Step::Done(Verdict::Reject(reason(class, ours, title)));
+    match code? {
+        10_008 if recall && status == 404 => Some(Step::accept("")), // It is gone: what was wanted is so.
+        10_008 => Some(refused(C::Content, "message_not_found", "The message to change is not there any more.")),
+        50_005 => Some(refused(C::Content, "not_ours", "Only a message the bot itself has posted can be changed.")),
+        50_021 => Some(refused(C::Content, "not_deletable", "This message cannot be changed or taken back.")),
+        _ => None,
     }
 }
 
@@ -119,6 +139,13 @@ fn accepted(channel: &Channel, call: &Call, note: &Value, body: Object<'_>, repl
     match note["then"].as_str() {
         Some("post") => match body.words("id") {
             Some(id) => Step::Call(outbound::posted(channel, &id, &note["body"], note["files"].as_array().map(Vec::as_slice).unwrap_or_default())),
+            None => Step::Done(Verdict::Retry(adapter::unexplained(reply.status))),
+        },
+        Some("revise") => match body.words("id") {
+            Some(id) => {
+                let files = note["files"].as_array().map(Vec::as_slice).unwrap_or_default();
+                Step::Call(revise::revised(channel, &id, note["message"].as_str().unwrap_or_default(), &note["body"], files))
+            }
             None => Step::Done(Verdict::Retry(adapter::unexplained(reply.status))),
         },
         Some("unreact") => unreact(channel, note, &body).map_or_else(|| Step::accept(""), Step::Call),

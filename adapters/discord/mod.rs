@@ -21,6 +21,7 @@ mod interaction;
 mod markup;
 mod outbound;
 mod place;
+mod revise;
 mod twin;
 
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
@@ -33,8 +34,8 @@ pub use facts::FACTS;
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, CallBody, Context, Fetched, Field, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Secrets, SettingsError, Setup,
-    Signalled, Step, Verified, VerifyError, Webhook,
+    Adapter, Call, CallBody, Context, Fetched, Field, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Revision, Secrets, SentMessage,
+    SettingsError, Setup, Signalled, Step, Verified, VerifyError, Webhook,
 };
 use crate::kit::crypto;
 use crate::kit::object::Object;
@@ -150,6 +151,10 @@ impl Adapter for Channel {
         // Discord tries the address at once, with good and bad signatures.
         let body = json!({ "interactions_endpoint_url": cx.hook_url, "event_webhooks_url": cx.hook_url, "event_webhooks_status": 2, "event_webhooks_types": events });
         Setup::Calls(vec![self.json(Method::PATCH, "/applications/@me", &body)])
+    }
+
+    fn revise(&self, sent: &SentMessage<'_>, revision: Revision<'_>, cx: &Context<'_>) -> Option<Result<Call, RenderError>> {
+        Some(revise::revise(self, sent, revision, cx))
     }
 
     fn signal(&self, signal: Signalled<'_>, _cx: &Context<'_>) -> Option<Call> {

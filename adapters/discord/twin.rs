@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::checks::{Checked, message, refused};
 use crate::contract::twin::{Accepted, Act, Answer, Draft, Request, Twin as Play};
 use crate::contract::{Reply, Time};
+use crate::kit::revise::Sent;
 use crate::kit::{crypto, multipart, sample};
 
 const APPLICATION: &str = "100000000000000001";
@@ -26,6 +27,7 @@ pub struct Twin {
     /// Tokens of interactions that were answered with "thinking".
     tokens: HashSet<String>,
     blocked: HashSet<String>,
+    sent: Sent,
 }
 
 impl Play for Twin {
@@ -40,6 +42,7 @@ impl Play for Twin {
             made: HashMap::new(),
             tokens: HashSet::new(),
             blocked: HashSet::new(),
+            sent: Sent::default(),
         }
     }
 
@@ -97,6 +100,10 @@ impl Play for Twin {
         let path = request.path.trim_start_matches("/api/v10");
         (request.method == http::Method::POST).then_some(())?;
         path.strip_prefix("/channels/")?.strip_suffix("/messages").map(str::to_owned)
+    }
+
+    fn says(&self, provider_id: &str) -> Option<String> {
+        self.sent.says(provider_id).map(str::to_owned)
     }
 
     fn throttled(&self, retry_after_secs: u64) -> Reply {
@@ -158,6 +165,10 @@ impl Twin {
                 let reactions = json!([{ "emoji": { "id": null, "name": "👀" }, "count": 2, "me": true }, { "emoji": { "id": "7", "name": "wave" }, "count": 1, "me": false }]);
                 Ok(Reply::json(200, &json!({ "id": id, "channel_id": channel, "reactions": reactions })).into())
             }
+            ("PATCH", ["channels", channel, "messages", id]) => self.edit(request, channel, id),
+            ("DELETE", ["channels", _, "messages", id]) => {
+                if self.sent.take_back(id) { none(204) } else { Err(refused(404, 10_008, "Unknown Message")) }
+            }
             ("PUT" | "DELETE", ["channels", _, "messages", id, "reactions", emoji, "@me"]) if snowflake(id) && !emoji.is_empty() => none(204),
             _ => Err(refused(404, 0, "404: Not Found")),
         }
@@ -184,12 +195,25 @@ impl Twin {
             return Ok(Reply::json(200, first).into());
         }
         let id = self.id();
+        self.sent.keep(&id, &words);
         let made = json!({ "id": id, "channel_id": channel, "guild_id": GUILD, "content": words, "nonce": body["nonce"], "author": { "id": APPLICATION, "bot": true } });
         if let Some(nonce) = nonce {
             self.made.insert(nonce, made.clone());
         }
         let accepted = Accepted { provider_id: id, to: channel.to_owned(), our_id: None, text: words };
         Ok(Answer { reply: Reply::json(200, &made).header("x-ratelimit-remaining", "4"), accepted: vec![accepted], emits: Vec::new() })
+    }
+
+    /// docs.discord.com/developers/resources/message#edit-message, read 2026-11-29: what is left out stays.
+    fn edit(&mut self, request: &Request, channel: &str, id: &str) -> Checked<Answer> {
+        let (mut body, files) = Self::body(request)?;
+        let old = self.sent.says(id).ok_or_else(|| refused(404, 10_008, "Unknown Message"))?;
+        if body.get("content").is_none() {
+            body["content"] = old.into();
+        }
+        let words = message(&body, files)?;
+        self.sent.change(id, &words);
+        Ok(Reply::json(200, &json!({ "id": id, "channel_id": channel, "content": words, "edited_timestamp": self.clock.to_string() })).into())
     }
 
     fn interaction(&mut self, request: &Request, application: &str, token: &str, rest: &[&str]) -> Checked<Answer> {
