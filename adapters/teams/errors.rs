@@ -1,5 +1,6 @@
 //! What the connector answers: a status and a code, or an older form with JSON inside the message.
 
+use http::Method;
 use serde_json::Value;
 
 use super::place;
@@ -44,6 +45,8 @@ pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
         429 => Step::throttle(Scope::Conversation, reply.retry_after(), reason(C::Throttled, "too_many_requests", "The conversation or the app is too fast.")),
         412 => Step::of(reason(C::Transient, "busy", "Something else is done in this conversation at the same time.")),
         502 | 503 => Step::Done(Verdict::Retry(reason(C::Transient, "provider_error", "The connector or what it depends on had a fault."))),
+        // A second change or deletion changes nothing more.
+        500..=599 if revises(call) => Step::Done(Verdict::Retry(reason(C::Transient, "provider_error", "The connector had a fault."))),
         // It may have been posted, and nothing makes repeating safe; but making a conversation twice gives the same one.
         500..=599 if note["then"] == "post" => Step::Done(Verdict::Retry(reason(C::Transient, "provider_error", "The connector had a fault."))),
         500..=599 => Step::Done(Verdict::Unclear(reason(C::Unknown, "provider_error", "The connector had a fault while it held the message."))),
@@ -61,6 +64,11 @@ pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
             Some((_, class, ours, title)) => Step::of(reason(*class, ours, title)),
             None => Step::Done(Verdict::Reject(reason(C::Config, "forbidden", "The bot may not do this here."))),
         },
+        // What was to be taken back is gone: what was wanted is so.
+        404 if said.contains("activitynotfound") && revises(call) && call.method == Method::DELETE => Step::accept(""),
+        404 if said.contains("activitynotfound") && revises(call) => {
+            Step::Done(Verdict::Reject(reason(C::Content, "message_not_found", "The message to change is not there any more.")))
+        }
         404 if said.contains("activitynotfound") => Step::of(reason(C::Recipient, "message_not_found", "The message is not there any more.")),
         404 if said.contains("conversationnotfound") => {
             Step::Done(Verdict::Gone { reason: reason(C::Recipient, "conversation_gone", "The conversation is gone."), current: None })
@@ -81,12 +89,17 @@ fn accepted(call: &Call, note: &Value, body: &Object<'_>, reply: &Reply) -> Step
         return Step::Call(Call { secret_headers: call.secret_headers.clone(), ..next });
     }
     // Typing answers nothing, a reaction neither.
-    let silent = call.method != http::Method::POST || call.body_bytes().windows(15).any(|w| w == br#""type":"typing""#);
+    let silent = call.method != Method::POST || call.body_bytes().windows(15).any(|w| w == br#""type":"typing""#);
     match id {
         Some(id) => Step::accept(place::message(&conversation(call), &id)),
         None if silent || matches!(reply.status.as_u16(), 201 | 202 | 204) => Step::accept(""),
         None => Step::Done(Verdict::Unclear(adapter::unexplained(reply.status))),
     }
+}
+
+/// Whether a call changes a message or takes it back.
+fn revises(call: &Call) -> bool {
+    matches!(call.method, Method::PUT | Method::DELETE) && !call.url.contains("/reactions/")
 }
 
 /// The conversation a call was for.

@@ -42,7 +42,7 @@ pub const FACTS: Facts = Facts {
         reactions: Support::Native,
         typing: Support::Native,
         replies: Support::Native,
-        edits: Support::None,
-        recalls: Support::None,
+        edits: Support::Native,
+        recalls: Support::Native,
     },
 };

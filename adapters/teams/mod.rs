@@ -17,6 +17,7 @@ mod invoke;
 mod outbound;
 mod place;
 mod proof;
+mod revise;
 mod twin;
 
 use schemars::JsonSchema;
@@ -27,8 +28,8 @@ pub use facts::FACTS;
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, Context, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Secret, Secrets, SettingsError, Setup, Signalled, Step,
-    Verified, VerifyError, Webhook,
+    Adapter, Call, Context, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Revision, Secret, Secrets, SentMessage, SettingsError,
+    Setup, Signalled, Step, Verified, VerifyError, Webhook,
 };
 use crate::kit::google;
 
@@ -177,6 +178,10 @@ impl Adapter for Channel {
              `supportsFiles` for files) and have users or an administrator install the app.",
             cx.hook_url
         ))
+    }
+
+    fn revise(&self, sent: &SentMessage<'_>, revision: Revision<'_>, cx: &Context<'_>) -> Option<Result<Call, RenderError>> {
+        Some(revise::revise(self, sent, revision, cx))
     }
 
     fn signal(&self, signal: Signalled<'_>, cx: &Context<'_>) -> Option<Call> {

@@ -8,6 +8,7 @@ use super::checks::{Checked, activity, refused};
 use crate::contract::twin::{Accepted, Act, Answer, Draft, Request, Twin as Play};
 use crate::contract::{Reply, Time};
 use crate::kit::jwt::Signer;
+use crate::kit::revise::Sent;
 use crate::kit::{form, sample};
 
 const APP: &str = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee";
@@ -23,11 +24,12 @@ pub struct Twin {
     clock: Time,
     next: u64,
     blocked: HashSet<String>,
+    sent: Sent,
 }
 
 impl Play for Twin {
     fn new(seed: u64) -> Self {
-        Self { secret: format!("twin-fake-client-secret-{seed}"), clock: DAWN, next: seed % 1000, blocked: HashSet::new() }
+        Self { secret: format!("twin-fake-client-secret-{seed}"), clock: DAWN, next: seed % 1000, blocked: HashSet::new(), sent: Sent::default() }
     }
 
     fn settings(&self) -> Map<String, Value> {
@@ -83,6 +85,10 @@ impl Play for Twin {
     fn counts(&self, request: &Request) -> Option<String> {
         let path = request.path.strip_prefix("/v3/conversations/")?.strip_suffix("/activities")?;
         (request.method == http::Method::POST).then(|| path.to_owned())
+    }
+
+    fn says(&self, provider_id: &str) -> Option<String> {
+        self.sent.says(provider_id).map(str::to_owned)
     }
 
     fn throttled(&self, retry_after_secs: u64) -> Reply {
@@ -143,6 +149,11 @@ impl Twin {
             ("PUT" | "DELETE", ["conversations", _, "activities", activity, "reactions", kind]) if !activity.is_empty() && !kind.is_empty() => {
                 Ok(Reply { body: "".into(), ..Reply::json(200, &()) }.into())
             }
+            ("PUT", ["conversations", id, "activities", activity]) => self.update(request, id, activity),
+            ("DELETE", ["conversations", id, "activities", activity]) => {
+                let known = self.sent.take_back(&ours(id, activity));
+                if known { Ok(Reply { body: "".into(), ..Reply::json(200, &()) }.into()) } else { Err(missing()) }
+            }
             _ => Err(refused(404, "ConversationNotFound", "Conversation not found")),
         }
     }
@@ -162,7 +173,28 @@ impl Twin {
         }
         self.next += 1;
         let activity = (self.clock.0 + self.next as i64).to_string();
-        let accepted = Accepted { provider_id: format!("{}|{activity}", id.split(';').next().unwrap_or_default()), to: id.to_owned(), our_id: None, text: words };
+        let provider_id = ours(id, &activity);
+        self.sent.keep(&provider_id, &words);
+        let accepted = Accepted { provider_id, to: id.to_owned(), our_id: None, text: words };
         Ok(Answer { reply: Reply::json(201, &json!({ "id": activity })), accepted: vec![accepted], emits: Vec::new() })
     }
+
+    /// learn.microsoft.com/microsoftteams/platform/bots/how-to/update-and-delete-bot-messages, read 2026-11-29.
+    fn update(&mut self, request: &Request, id: &str, at: &str) -> Checked<Answer> {
+        let body: Value = serde_json::from_slice(&request.body).map_err(|_| refused(400, "BadSyntax", "JSON"))?;
+        let words = activity(&body, &request.body)?;
+        if body["type"] != "message" {
+            return Err(refused(400, "BadSyntax", "Bad format of activity"));
+        }
+        if self.sent.change(&ours(id, at), &words) { Ok(Reply::json(200, &json!({ "id": at })).into()) } else { Err(missing()) }
+    }
+}
+
+/// A message's id as the gateway names it: unique in its conversation, whatever the thread.
+fn ours(conversation: &str, activity: &str) -> String {
+    format!("{}|{activity}", conversation.split(';').next().unwrap_or_default())
+}
+
+fn missing() -> Reply {
+    refused(404, "ActivityNotFoundInConversation", "The message ID provided couldn't be found in the conversation.")
 }
