@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::revise;
 use crate::contract::*;
 use crate::kit::google::Fault;
 use crate::kit::object::Object;
@@ -11,6 +12,10 @@ use ErrorClass as C;
 pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
     let status = reply.status.as_u16();
     let note: Value = call.then.as_deref().and_then(|note| serde_json::from_slice(note).ok()).unwrap_or_default();
+    let (edit, recall) = (call.then.as_deref() == Some(revise::EDIT.as_bytes()), call.then.as_deref() == Some(revise::RECALL.as_bytes()));
+    if reply.status.is_success() && recall {
+        return Step::accept(""); // The answer to a deletion is an empty object.
+    }
     if reply.status.is_success() {
         let body = std::str::from_utf8(&reply.body).ok().and_then(Object::parse).unwrap_or_default();
         let Some(name) = body.words("name") else { return Step::Done(Verdict::Unclear(adapter::unexplained(reply.status))) };
@@ -43,6 +48,11 @@ pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
         }
         403 => Step::Done(Verdict::Reject(reason(C::Config, "permission_denied", "The app may not do this here."))),
         404 if note["then"] == "post" => Step::of(reason(C::Recipient, "never_started", "The person has no conversation with the app.")),
+        // What was to be taken back is gone: what was wanted is so.
+        404 if fault.status == "NOT_FOUND" && recall => Step::accept(""),
+        404 if fault.status == "NOT_FOUND" && edit => {
+            Step::Done(Verdict::Reject(reason(C::Content, "message_not_found", "The message to change is not there any more.")))
+        }
         404 if fault.status == "NOT_FOUND" => {
             Step::Done(Verdict::Gone { reason: reason(C::Recipient, "space_gone", "The space, or the app's place in it, is gone."), current: None })
         }

@@ -41,7 +41,7 @@ pub const FACTS: Facts = Facts {
         reactions: Support::None,
         typing: Support::None,
         replies: Support::Native,
-        edits: Support::None,
-        recalls: Support::None,
+        edits: Support::Native,
+        recalls: Support::Native,
     },
 };

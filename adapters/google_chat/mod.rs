@@ -19,6 +19,7 @@ mod facts;
 mod inbound;
 mod outbound;
 mod proof;
+mod revise;
 mod twin;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -29,8 +30,8 @@ pub use facts::FACTS;
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, Context, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Secret, SettingsError, Setup, Step, Verified, VerifyError,
-    Webhook,
+    Adapter, Call, Context, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Revision, Secret, SentMessage, SettingsError, Setup, Step,
+    Verified, VerifyError, Webhook,
 };
 use crate::kit::google;
 
@@ -141,6 +142,10 @@ impl Adapter for Channel {
         // One part of the path, whatever it contains.
         let name = utf8_percent_encode(&media.id, NON_ALPHANUMERIC);
         Some(self.authorised(Call::get(format!("{}/v1/media/{name}?alt=media", self.base())), cx).redirects(3))
+    }
+
+    fn revise(&self, sent: &SentMessage<'_>, revision: Revision<'_>, cx: &Context<'_>) -> Option<Result<Call, RenderError>> {
+        Some(revise::revise(self, sent, revision, cx))
     }
 
     fn probe(&self, cx: &Context<'_>) -> Option<Call> {

@@ -9,6 +9,7 @@ use crate::contract::twin::{Accepted, Act, Answer, Draft, Request, Twin as Play}
 use crate::contract::{Reply, Time};
 use crate::kit::google::{self, refused};
 use crate::kit::jwt::Signer;
+use crate::kit::revise::Sent;
 use crate::kit::{form, sample};
 
 const AUDIENCE: &str = "https://gw.example.org/hooks/channel";
@@ -29,11 +30,12 @@ pub struct Twin {
     /// Names given by the app.
     names: HashSet<String>,
     left: HashSet<String>,
+    sent: Sent,
 }
 
 impl Play for Twin {
     fn new(seed: u64) -> Self {
-        Self { clock: DAWN, next: seed % 1000, made: HashMap::new(), names: HashSet::new(), left: HashSet::new() }
+        Self { clock: DAWN, next: seed % 1000, made: HashMap::new(), names: HashSet::new(), left: HashSet::new(), sent: Sent::default() }
     }
 
     fn settings(&self) -> Map<String, Value> {
@@ -111,6 +113,10 @@ impl Play for Twin {
         (request.method == http::Method::POST).then(|| path.to_owned())
     }
 
+    fn says(&self, provider_id: &str) -> Option<String> {
+        self.sent.says(provider_id).map(str::to_owned)
+    }
+
     fn throttled(&self, retry_after_secs: u64) -> Reply {
         let reply = refused(429, "RESOURCE_EXHAUSTED", "Quota exceeded");
         if retry_after_secs == 0 { reply } else { reply.header("retry-after", &retry_after_secs.to_string()) }
@@ -155,8 +161,30 @@ impl Twin {
                 let space = path.trim_end_matches("/messages").to_owned();
                 self.post(request, &space)
             }
+            ("PATCH", path) if path.contains("/messages/") => self.patch(request, path),
+            ("DELETE", path) if path.contains("/messages/") => {
+                if self.sent.take_back(path) { Ok(Reply::json(200, &json!({})).into()) } else { Err(refused(404, "NOT_FOUND", "Message not found.")) }
+            }
             _ => Err(refused(404, "NOT_FOUND", "Not found")),
         }
+    }
+
+    /// developers.google.com/workspace/chat/api/reference/rest/v1/spaces.messages/patch, read 2026-11-29: only what the mask names changes.
+    fn patch(&mut self, request: &Request, name: &str) -> Checked<Answer> {
+        let mut body: Value = serde_json::from_slice(&request.body).map_err(|_| refused(400, "INVALID_ARGUMENT", "JSON"))?;
+        let mask = form::query(&request.query, "updateMask").map(|mask| mask.into_owned()).unwrap_or_default();
+        let paths: Vec<&str> = mask.split(',').filter(|path| !path.is_empty()).collect();
+        let known = ["text", "cardsV2", "accessoryWidgets", "attachment"];
+        if paths.is_empty() || paths.iter().any(|path| !known.contains(path)) {
+            return Err(refused(400, "INVALID_ARGUMENT", "updateMask"));
+        }
+        let old = self.sent.says(name).ok_or_else(|| refused(404, "NOT_FOUND", "Message not found."))?;
+        if !paths.contains(&"text") {
+            body["text"] = old.into();
+        }
+        let words = message(&body, request.body.len(), None)?;
+        self.sent.change(name, &words);
+        Ok(Reply::json(200, &json!({ "name": name, "text": body["text"], "lastUpdateTime": self.clock.to_string() })).into())
     }
 
     fn post(&mut self, request: &Request, space: &str) -> Checked<Answer> {
@@ -190,6 +218,7 @@ impl Twin {
         if let Some(id) = id {
             self.made.insert(id, made.clone());
         }
+        self.sent.keep(&name, &words);
         let accepted = Accepted { provider_id: name, to: space.to_owned(), our_id: None, text: words };
         Ok(Answer { reply: Reply::json(200, &made), accepted: vec![accepted], emits: Vec::new() })
     }
