@@ -1,5 +1,7 @@
 //! What the RBM API answers: a status, a word, a sentence.
 
+use http::Method;
+
 use crate::contract::*;
 use crate::kit::google::Fault;
 use crate::kit::object::Object;
@@ -8,6 +10,10 @@ use ErrorClass as C;
 /// What an answer means.
 pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
     let status = reply.status.as_u16();
+    let recall = call.method == Method::DELETE;
+    if reply.status.is_success() && recall {
+        return Step::accept(""); // The answer is an empty object.
+    }
     if reply.status.is_success() {
         let body = std::str::from_utf8(&reply.body).ok().and_then(Object::parse).unwrap_or_default();
         return match body.words("name") {
@@ -33,6 +39,9 @@ pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
         }
         403 if fault.status == "PERMISSION_DENIED" => {
             Step::of(reason(C::Config, "permission_denied", "The service account does not belong to the agent, or the agent is suspended."))
+        }
+        404 if fault.status == "NOT_FOUND" && recall => {
+            Step::Done(Verdict::Reject(reason(C::Window, "too_late", "The phone has the message already: it can be taken back before that alone.")))
         }
         404 if fault.status == "NOT_FOUND" => {
             Step::of(reason(C::Recipient, "not_on_rcs", "The number has no RCS, or the agent is not launched with its carrier."))

@@ -37,6 +37,7 @@ pub const FACTS: Facts = Facts {
         typing: Support::Native,
         replies: Support::None,
         edits: Support::None,
-        recalls: Support::None,
+        // While no phone has it.
+        recalls: Support::Native,
     },
 };

@@ -13,7 +13,7 @@ mod outbound;
 mod rich;
 mod twin;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -23,8 +23,8 @@ pub use facts::FACTS;
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, Context, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Secret, Secrets, SettingsError, Setup, Signalled, Step,
-    Verified, VerifyError, Webhook,
+    Adapter, Call, Context, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Revision, Secret, Secrets, SentMessage, SettingsError,
+    Setup, Signalled, Step, Verified, VerifyError, Webhook,
 };
 use crate::kit::object::Object;
 use crate::kit::{address, crypto, google};
@@ -143,6 +143,13 @@ impl Adapter for Channel {
         Some(Call::get(url).redirects(3)) // The address bears its own proof.
     }
 
+    fn revise(&self, sent: &SentMessage<'_>, revision: Revision<'_>, cx: &Context<'_>) -> Option<Result<Call, RenderError>> {
+        match revision {
+            Revision::Edit(_) => None,
+            Revision::Recall => Some(self.revoked(sent, cx)),
+        }
+    }
+
     fn signal(&self, signal: Signalled<'_>, cx: &Context<'_>) -> Option<Call> {
         let (to, stamp, body) = match signal {
             Signalled::Typing { to, last } => (to, format!("typing:{}:{}", last.unwrap_or_default(), cx.now.0), json!({ "eventType": "IS_TYPING" })),
@@ -178,6 +185,19 @@ impl Channel {
         format!("{}/v1/phones/{}/{what}?{name}={id}&agentId={}", self.base(), encode(number), encode(&self.settings.agent_id))
     }
 
+    /// Takes a message back that no phone has yet: developers.google.com/business-communications/rcs-business-messaging/reference/rest/v1/phones.agentMessages/delete,
+    /// read 2026-11-29.
+    fn revoked(&self, sent: &SentMessage<'_>, cx: &Context<'_>) -> Result<Call, RenderError> {
+        let plain = |id: &str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let (Some(number), true) = (outbound::number(sent.to), plain(sent.provider_id)) else {
+            return Err(RenderError::no_message("the id of an RCS message, a UUID"));
+        };
+        let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
+        let (agent, number) = (encode(&self.settings.agent_id), encode(&number));
+        let url = format!("{}/v1/phones/{number}/agentMessages/{}?agentId={agent}", self.base(), sent.provider_id);
+        Ok(self.authorised(Call::new(Method::DELETE, url), cx))
+    }
+
     fn authorised(&self, call: Call, cx: &Context<'_>) -> Call {
         match cx.login {
             Some(token) => call.bearer(token.reveal()),
@@ -195,7 +215,7 @@ fn uuid(parts: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, Method};
+    use http::HeaderMap;
 
     use super::*;
     use crate::contract::{Time, twin::Twin as _};

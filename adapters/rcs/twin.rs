@@ -1,6 +1,6 @@
 //! RCS for Business, played: one agent. Written from the fact sheet; never reads `FACTS`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
@@ -8,26 +8,32 @@ use super::checks::{Checked, message, need};
 use crate::contract::twin::{Accepted, Act, Answer, Draft, Emit, Request, Twin as Play};
 use crate::contract::{Reply, Time};
 use crate::kit::google::{self, refused};
+use crate::kit::revise::Sent;
 use crate::kit::{crypto, form, sample};
 
 const AGENT: &str = "twin@rbm.goog";
 const EMAIL: &str = "twin@twin-project.iam.gserviceaccount.com";
 const SCOPE: &str = "https://www.googleapis.com/auth/rcsbusinessmessaging";
+/// How long a message is on its way, in milliseconds.
+const ARRIVES_MS: u64 = 80;
 const ACCESS: &str = "twin-fake-access-token";
 
 /// RCS for Business, played.
 pub struct Twin {
     token: String,
     next: u64,
-    /// Ids taken already.
-    taken: HashSet<String>,
+    /// Ids taken already, and when each message arrives.
+    taken: HashMap<String, Time>,
     /// Numbers that unsubscribed.
     stopped: HashSet<String>,
+    sent: Sent,
+    /// Messages taken back.
+    revoked: HashSet<String>,
 }
 
 impl Play for Twin {
     fn new(seed: u64) -> Self {
-        Self { token: format!("fake-client-phrase-{seed}"), next: seed % 1000, taken: HashSet::new(), stopped: HashSet::new() }
+        Self { token: format!("fake-client-phrase-{seed}"), next: seed % 1000, taken: HashMap::new(), stopped: HashSet::new(), sent: Sent::default(), revoked: HashSet::new() }
     }
 
     fn settings(&self) -> Map<String, Value> {
@@ -92,6 +98,10 @@ impl Play for Twin {
         (request.method == http::Method::POST).then(|| number.to_owned())
     }
 
+    fn says(&self, provider_id: &str) -> Option<String> {
+        self.sent.says(provider_id).map(str::to_owned)
+    }
+
     fn throttled(&self, retry_after_secs: u64) -> Reply {
         let reply = refused(429, "RESOURCE_EXHAUSTED", "Quota exceeded");
         if retry_after_secs == 0 { reply } else { reply.header("retry-after", &retry_after_secs.to_string()) }
@@ -137,6 +147,9 @@ impl Twin {
         let (number, what) = path.strip_prefix("/v1/phones/").and_then(|rest| rest.split_once('/')).ok_or_else(|| refused(404, "NOT_FOUND", "path"))?;
         need(query("agentId") == AGENT, "agentId")?;
         need(number.starts_with('+') && number[1..].bytes().all(|b| b.is_ascii_digit()), "phone number")?;
+        if let ("DELETE", Some(id)) = (request.method.as_str(), what.strip_prefix("agentMessages/")) {
+            return self.revoke(id, now);
+        }
         let body: Value = serde_json::from_slice(&request.body).map_err(|_| refused(400, "INVALID_ARGUMENT", "JSON"))?;
         match (request.method.as_str(), what) {
             ("POST", "agentEvents") => {
@@ -150,19 +163,32 @@ impl Twin {
                 if self.stopped.contains(number) {
                     return Err(refused(403, "PERMISSION_DENIED", "The user has unsubscribed from the agent."));
                 }
-                if !self.taken.insert(id.clone()) {
+                if self.taken.contains_key(&id) {
                     return Err(refused(409, "ALREADY_EXISTS", "messageId"));
                 }
+                self.taken.insert(id.clone(), now.plus(ARRIVES_MS as i64));
+                self.sent.keep(&id, &words);
                 let emit = |kind: &str, after_ms: u64| {
                     let draft = happened(number, kind, Some(&id), &format!("ev-{kind}-{id}"), now.plus(after_ms as i64));
                     Emit { after_ms, url: None, draft }
                 };
-                let emits = vec![emit("DELIVERED", 80), emit("READ", 150)];
+                let emits = vec![emit("DELIVERED", ARRIVES_MS), emit("READ", 150)];
                 let made = json!({ "name": format!("phones/{number}/agentMessages/{id}"), "sendTime": now.to_string(), "contentMessage": body["contentMessage"] });
                 let accepted = Accepted { provider_id: id, to: number.to_owned(), our_id: None, text: words };
                 Ok(Answer { reply: Reply::json(200, &made), accepted: vec![accepted], emits })
             }
             _ => Err(refused(404, "NOT_FOUND", "Not found")),
         }
+    }
+
+    /// The reference says 404 of what has arrived; that a second revocation is one more success is our reading of "revoked and deleted".
+    fn revoke(&mut self, id: &str, now: Time) -> Checked<Answer> {
+        let waits = self.taken.get(id).is_some_and(|arrives| now < *arrives);
+        if !(waits || self.revoked.contains(id)) {
+            return Err(refused(404, "NOT_FOUND", "Requested entity was not found."));
+        }
+        self.sent.take_back(id);
+        self.revoked.insert(id.to_owned());
+        Ok(Reply::json(200, &json!({})).into())
     }
 }
