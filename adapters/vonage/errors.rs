@@ -151,6 +151,9 @@ pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
     }
     let code = code_of(&body);
     let meaning = code.and_then(|code| Some((messages(code)?, code)));
+    if call.then.as_deref() == Some(super::RECALL.as_bytes()) {
+        return kept(reply, meaning);
+    }
     if status >= 500 {
         // It may have been sent, and nothing makes repeating safe.
         let known = meaning.map_or_else(|| adapter::unexplained(reply.status), |(meaning, code)| reason(meaning, code));
@@ -169,6 +172,19 @@ pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
         422 => Step::of(field(&body, bare)),
         429 => Step::throttle(Scope::Account, reply.retry_after(), bare),
         _ => Step::of(bare),
+    }
+}
+
+/// Why a message was not taken back. It says nothing about the person or the channel, and asking again changes nothing.
+fn kept(reply: &Reply, meaning: Option<(Meaning, i64)>) -> Step {
+    let bare = adapter::unexplained(reply.status);
+    let bare = if let Some((_, code)) = meaning { bare.provider_code(code) } else { bare };
+    match reply.status.as_u16() {
+        401 => Step::of(Reason { class: C::Auth, ..bare }),
+        429 => Step::throttle(Scope::Account, reply.retry_after(), bare),
+        500..=599 => Step::Done(Verdict::Retry(Reason { class: C::Transient, ..bare })),
+        404 => Step::Done(Verdict::Reject(Reason { class: C::Content, code: "message_not_found".into(), title: "Vonage has no such message in this region.".into(), ..bare })),
+        _ => Step::Done(Verdict::Reject(Reason { class: C::Window, code: "too_late".into(), title: "The message cannot be taken back any more.".into(), ..bare })),
     }
 }
 

@@ -43,6 +43,7 @@ pub const FACTS: Facts = Facts {
         typing: Support::Native,
         replies: Support::Native,
         edits: Support::None,
-        recalls: Support::None,
+        // RCS, while no phone has it.
+        recalls: Support::Native,
     },
 };

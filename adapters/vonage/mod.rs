@@ -27,8 +27,8 @@ pub use facts::FACTS;
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, Context, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Secret, Secrets, SettingsError, Setup, Signalled,
-    Step, Time, Verified, VerifyError, Webhook,
+    Adapter, Call, Context, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Revision, Secret, Secrets, SentMessage, SettingsError,
+    Setup, Signalled, Step, Time, Verified, VerifyError, Webhook,
 };
 use crate::kit::{crypto, jwt};
 
@@ -113,6 +113,9 @@ pub struct Channel {
     /// The last token made and when: signing costs more than sending.
     token: Mutex<Option<(i64, String)>>,
 }
+
+/// What the answer to a recall is told by.
+const RECALL: &str = "recall";
 
 /// How long a token of ours is used, and how much longer it is valid.
 const TOKEN_SECS: i64 = 600;
@@ -199,6 +202,14 @@ impl Adapter for Channel {
         ))
     }
 
+    fn revise(&self, sent: &SentMessage<'_>, revision: Revision<'_>, cx: &Context<'_>) -> Option<Result<Call, RenderError>> {
+        match revision {
+            // Of all its channels RCS alone lets a message be taken back.
+            Revision::Recall if sent.to.starts_with("rcs:") => Some(self.revoked(sent.provider_id, cx.now)),
+            _ => None,
+        }
+    }
+
     fn signal(&self, signal: Signalled<'_>, cx: &Context<'_>) -> Option<Call> {
         match signal {
             Signalled::Typing { to, last } if to.starts_with("whatsapp:") => self.seen(last?, true, cx.now),
@@ -247,6 +258,20 @@ impl Channel {
             Some(token) => call.bearer(&token),
             None => call.basic(&self.settings.api_key, self.settings.api_secret.first()),
         }
+    }
+
+    /// Takes an RCS message back that no phone has yet: developer.vonage.com/en/messages/guides/rcs/rcs-message-revocation, read
+    /// 2026-11-29: within 24 hours, by the region's own host and by an application.
+    fn revoked(&self, id: &str, now: Time) -> Result<Call, RenderError> {
+        if id.is_empty() || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            return Err(RenderError::no_message("the id of a Vonage message, a UUID"));
+        }
+        let Some(token) = self.bearer(now) else {
+            let problem = "only an application may take messages back: set `application_id` and `private_key`";
+            return Err(RenderError::new("#/channel", "application_missing", problem));
+        };
+        let call = Call::json(format!("{}/{id}", self.messages_url()), &json!({ "status": "revoked" })).bearer(&token).then(RECALL);
+        Ok(Call { method: http::Method::PATCH, ..call })
     }
 
     /// Marks a message as read, and shows typing with it; only an application may.

@@ -8,6 +8,7 @@ use super::checks::{Checked, message, refused};
 use super::{SignatureMethod, proof};
 use crate::contract::twin::{Accepted, Act, Answer, Draft, Emit, Request, Twin as Play};
 use crate::contract::{Reply, Secrets, Time};
+use crate::kit::revise::Sent;
 use crate::kit::{crypto, form, gsm, jwt, sample};
 
 const NUMBER: &str = "14155550199";
@@ -23,6 +24,9 @@ pub struct Twin {
     clock: Time,
     next: u64,
     stopped: HashSet<String>,
+    sent: Sent,
+    /// Messages taken back.
+    revoked: HashSet<String>,
 }
 
 impl Play for Twin {
@@ -34,6 +38,8 @@ impl Play for Twin {
             clock: DAWN,
             next: seed % 1000,
             stopped: HashSet::new(),
+            sent: Sent::default(),
+            revoked: HashSet::new(),
         }
     }
 
@@ -112,6 +118,10 @@ impl Play for Twin {
         body["to"].as_str().map(str::to_owned)
     }
 
+    fn says(&self, provider_id: &str) -> Option<String> {
+        self.sent.says(provider_id).map(str::to_owned)
+    }
+
     fn throttled(&self, retry_after_secs: u64) -> Reply {
         let reply = refused(429, 1000, "1000");
         if retry_after_secs == 0 { reply } else { reply.header("retry-after", &retry_after_secs.to_string()) }
@@ -157,8 +167,10 @@ impl Twin {
             ("POST", "/v1/messages") => self.message(request),
             ("PATCH", path) if path.starts_with("/v1/messages/") && by_token => {
                 let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-                let good = matches!(body["status"].as_str(), Some("read" | "revoked"));
-                if good { Ok(Reply { body: "".into(), ..Reply::json(200, &()) }.into()) } else { Err(refused(422, 1020, "1020")) }
+                if body["status"] == "revoked" {
+                    return self.revoke(path.trim_start_matches("/v1/messages/"));
+                }
+                if body["status"] == "read" { Ok(Reply { body: "".into(), ..Reply::json(200, &()) }.into()) } else { Err(refused(422, 1020, "1020")) }
             }
             _ => Err(refused(404, 0, "Not Found")),
         }
@@ -184,8 +196,21 @@ impl Twin {
             Emit { after_ms: *after_ms, url: None, draft: Draft::json(&receipt) }
         });
         let emits = emits.collect();
+        if channel == "rcs" {
+            self.sent.keep(&id, &words);
+        }
         let accepted = Accepted { provider_id: id.clone(), to, our_id, text: words };
         Ok(Answer { reply: Reply::json(202, &json!({ "message_uuid": id })), accepted: vec![accepted], emits })
+    }
+
+    /// developer.vonage.com/en/messages/guides/rcs/rcs-message-revocation, read 2026-11-29: of RCS messages alone.
+    fn revoke(&mut self, id: &str) -> Checked<Answer> {
+        if self.sent.take_back(id) {
+            self.revoked.insert(id.to_owned());
+        } else if !self.revoked.contains(id) {
+            return Err(refused(404, 0, "Not Found"));
+        }
+        Ok(Reply { body: "".into(), ..Reply::json(200, &()) }.into())
     }
 
     /// The older API: always 200, an answer and a receipt for each part.
