@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use http::{HeaderName, Method};
 use serde_json::value::RawValue;
 
-use super::settings::Settings;
+use super::settings::{Revising, Settings};
 use super::template::{Template, Tree};
 use super::{Channel, inbound, outbound};
 use crate::contract::{Category, Context, Outbound, Part, SettingsError, Time};
@@ -38,7 +38,33 @@ pub(super) fn settings(settings: &Settings) -> Result<(), SettingsError> {
         let remedy = "write what the provider's words mean, such as `{ arrived = \"delivered\", lost = \"failed\" }`";
         return Err(SettingsError::new(format!("receipts[{number}].states"), "empty", remedy));
     }
+    revising("edit", settings.edit.as_ref(), Method::PATCH, &all)?;
+    revising("recall", settings.recall.as_ref(), Method::DELETE, &all)?;
     login(settings, &own)
+}
+
+/// A call about a message that the provider has.
+fn revising(key: &str, rule: Option<&Revising>, usual: Method, known: &[&str]) -> Result<(), SettingsError> {
+    let Some(rule) = rule else { return Ok(()) };
+    let at = |name: &str| format!("{key}.{name}");
+    let with = |more: &[&'static str]| -> Vec<&str> { ["provider_id"].iter().chain(more).copied().chain(known.iter().copied()).collect() };
+    let takes = |name: &str| rule.body.as_ref().is_some_and(|body| body.takes(name));
+    path(&at("path"), &rule.path, &with(PLAIN))?;
+    method(&at("method"), rule.method.as_deref(), usual)?;
+    if let Some(own) = &rule.headers {
+        headers(&at("headers"), own, &with(PLAIN))?;
+    }
+    if let Some(body) = &rule.body {
+        tree(&at("body"), body, &with(MESSAGE))?;
+    }
+    statuses(&at("done"), rule.done.keys())?;
+    if !takes("provider_id") && !rule.path.holes().any(|hole| hole == "provider_id") {
+        return Err(SettingsError::new(at("path"), "does not say which message", "put `{{provider_id}}` where the provider wants its id"));
+    }
+    match key {
+        "edit" if !takes("text") => Err(SettingsError::new("edit.body", "has no place for the words", "put `{{text}}` where the provider wants them")),
+        _ => Ok(()),
+    }
 }
 
 fn names(settings: &Settings) -> Result<(), SettingsError> {
@@ -85,8 +111,12 @@ fn send(settings: &Settings, message: &[&str], plain: &[&str]) -> Result<(), Set
     if send.text_limit.max == 0 {
         return Err(SettingsError::new("send.text_limit.max", "nothing fits", "write how long a text may be, or leave it out"));
     }
-    match send.errors.statuses.keys().find(|status| !matches!(status.parse(), Ok(100..=599_u16))) {
-        Some(status) => Err(SettingsError::new(format!("send.errors.statuses.{status}"), "no status", "write a number such as `429`")),
+    statuses("send.errors.statuses", send.errors.statuses.keys())
+}
+
+fn statuses<'k>(key: &str, mut named: impl Iterator<Item = &'k String>) -> Result<(), SettingsError> {
+    match named.find(|status| !matches!(status.parse(), Ok(100..=599_u16))) {
+        Some(status) => Err(SettingsError::new(format!("{key}.{status}"), "no status", "write a number such as `429`")),
         None => Ok(()),
     }
 }
@@ -139,7 +169,8 @@ pub(super) fn method(key: &str, name: Option<&str>, usual: Method) -> Result<Met
         Some("POST") => Ok(Method::POST),
         Some("PUT") => Ok(Method::PUT),
         Some("PATCH") => Ok(Method::PATCH),
-        Some(_) => Err(SettingsError::new(key, "not a method we use", "write `GET`, `POST`, `PUT` or `PATCH`")),
+        Some("DELETE") => Ok(Method::DELETE),
+        Some(_) => Err(SettingsError::new(key, "not a method we use", "write `GET`, `POST`, `PUT`, `PATCH` or `DELETE`")),
     }
 }
 

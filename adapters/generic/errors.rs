@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::Channel;
 use super::pointer::{Place, holds};
-use super::settings::{Class, Errors};
+use super::settings::{Class, Errors, Revising};
 use crate::contract::*;
 
 /// What the answer to a send means.
@@ -36,6 +36,29 @@ pub(super) fn classify(channel: &Channel, reply: &Reply) -> Step {
         401 if channel.settings.login.is_some() => Step::Done(Verdict::LogIn(reason)),
         429 => Step::throttle(Scope::Sender, wait(channel, reply, answer), reason),
         _ => Step::of(reason),
+    }
+}
+
+/// What the answer to a change or a recall means. Repeating either is harmless, and what is wrong is wrong with the message.
+pub(super) fn revised(channel: &Channel, rule: &Revising, reply: &Reply) -> Step {
+    let answer = std::str::from_utf8(&reply.body).ok().and_then(|text| serde_json::from_str::<&RawValue>(text).ok());
+    let send = &channel.settings.send;
+    let code = send.errors.code.as_ref().and_then(|pointer| pointer.answer(answer?));
+    if rule.done.get(reply.status.as_str()).is_some_and(|done| done == "*" || code.as_deref() == Some(done)) {
+        return Step::accept("");
+    }
+    if reply.status.is_success() && code.is_none() {
+        let said = answer.is_some_and(|body| holds(&send.success, Place { body, item: body }));
+        let title = "the provider answered with a success of HTTP, but not with what `send.success` wants";
+        let strange = || Step::of(Reason::new(ErrorClass::Unknown, "strange_answer", title));
+        return if send.success.is_empty() || said { Step::accept("") } else { strange() };
+    }
+    match classify(channel, reply) {
+        Step::Done(Verdict::Unreachable(reason) | Verdict::Gone { reason, .. }) => Step::Done(Verdict::Reject(reason)),
+        Step::Done(Verdict::Unclear(reason)) if reply.status.is_server_error() => Step::Done(Verdict::Retry(reason)),
+        Step::Done(Verdict::Suspend(reason)) if matches!(reply.status.as_u16(), 403 | 404) => Step::Done(Verdict::Reject(reason)),
+        Step::Done(Verdict::Accept { .. }) => Step::accept(""),
+        other => other,
     }
 }
 

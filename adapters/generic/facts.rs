@@ -35,8 +35,8 @@ pub const FACTS: Facts = Facts {
         reactions: Support::None,
         typing: Support::None,
         replies: Support::Native,
-        edits: Support::None,
-        recalls: Support::None,
+        edits: Support::Native,
+        recalls: Support::Native,
     },
 };
 
@@ -54,9 +54,10 @@ pub(super) fn declared(settings: &Settings) -> Result<&'static Facts, SettingsEr
     let medium = settings.medium.clone().unwrap_or_else(|| if settings.scheme == "tel" { "sms".into() } else { settings.scheme.clone() });
     let text = settings.send.text_limit;
     let quotes = takes(settings, "reply_to");
+    let revises = (settings.edit.is_some(), settings.recall.is_some());
     let key = format!(
         "{:?}",
-        (&settings.name, &settings.scheme, &medium, text, pace, strongest, proved, media, choices, quotes, (echoes, repeatable))
+        (&settings.name, &settings.scheme, &medium, text, pace, strongest, proved, media, choices, quotes, (echoes, repeatable, revises))
     );
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(facts) = known.get(&key) {
@@ -78,6 +79,8 @@ pub(super) fn declared(settings: &Settings) -> Result<&'static Facts, SettingsEr
             media: native(media, Support::Downgraded),
             choices: native(choices, Support::Downgraded),
             replies: native(quotes, Support::None),
+            edits: native(revises.0, Support::None),
+            recalls: native(revises.1, Support::None),
             ..FACTS.can
         },
         ..FACTS

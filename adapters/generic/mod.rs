@@ -31,8 +31,8 @@ use self::pointer::Pointer;
 use self::template::Values;
 use crate::NUMBERS;
 use crate::contract::{
-    Ack, Adapter, Call, Context, Facts, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Secret, SettingsError, Setup, Step,
-    Verified, VerifyError, Webhook,
+    Ack, Adapter, Call, Context, Facts, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Revision, Secret, SentMessage,
+    SettingsError, Setup, Step, Verified, VerifyError, Webhook,
 };
 use crate::kit::address;
 
@@ -98,8 +98,17 @@ impl Adapter for Channel {
         outbound::render(self, message, cx)
     }
 
-    fn classify(&self, _call: &Call, reply: &Reply) -> Step {
-        errors::classify(self, reply)
+    fn classify(&self, call: &Call, reply: &Reply) -> Step {
+        let named = |name: &str| call.then.as_deref() == Some(name.as_bytes());
+        let edit = self.settings.edit.as_ref().filter(|_| named(outbound::EDIT));
+        match edit.or(self.settings.recall.as_ref().filter(|_| named(outbound::RECALL))) {
+            Some(rule) => errors::revised(self, rule, reply),
+            None => errors::classify(self, reply),
+        }
+    }
+
+    fn revise(&self, sent: &SentMessage<'_>, revision: Revision<'_>, cx: &Context<'_>) -> Option<Result<Call, RenderError>> {
+        outbound::revise(self, sent, revision, cx)
     }
 
     fn login(&self, cx: &Context<'_>) -> Option<Call> {

@@ -2,23 +2,81 @@
 
 use std::sync::Arc;
 
+use http::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use super::settings::{ChoicesRule, Markup};
+use super::settings::{ChoicesRule, Markup, Revising};
 use super::template::{Template, Tree, Values};
-use super::{Channel, facts};
+use super::{Channel, checks, facts};
 use crate::contract::part::{Card, Choices};
 use crate::contract::*;
-use crate::kit::{address, choices as listed, markup, spoken, text, words};
+use crate::kit::{address, choices as listed, markup, revise, spoken, text, words};
 
 /// What stands in a path as it is (RFC 3986, unreserved, and what ids are made of).
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':').remove(b'@');
+/// What the answers to calls about a message are told by.
+pub(super) const EDIT: &str = "edit";
+pub(super) const RECALL: &str = "recall";
 /// The largest body with credentials in it, in bytes.
 const BODY: usize = 1 << 20;
 
 /// The calls that bring a message to the provider.
 pub(super) fn render(channel: &Channel, message: &Outbound<'_>, cx: &Context<'_>) -> Result<Rendered, RenderError> {
+    written(channel, message, None, cx)
+}
+
+/// The call that changes a message, or takes it back; `None` where the settings describe none.
+pub(super) fn revise(channel: &Channel, sent: &SentMessage<'_>, revision: Revision<'_>, cx: &Context<'_>) -> Option<Result<Call, RenderError>> {
+    let (rule, note) = match revision {
+        Revision::Edit(_) => (channel.settings.edit.as_ref()?, EDIT),
+        Revision::Recall => (channel.settings.recall.as_ref()?, RECALL),
+    };
+    if sent.provider_id.is_empty() || sent.provider_id.contains(char::is_control) {
+        return Some(Err(RenderError::no_message("the provider's id of the message")));
+    }
+    let call = match revision {
+        Revision::Edit(edit) => {
+            let plain = Outbound { reply_to: None, handle: None, ..*edit };
+            written(channel, &plain, Some((rule, sent.provider_id)), cx).and_then(|rendered| revise::only(rendered.calls))
+        }
+        Revision::Recall => Ok(recalled(channel, rule, sent, cx)),
+    };
+    Some(call.map(|call| call.then(note)))
+}
+
+fn recalled(channel: &Channel, rule: &Revising, sent: &SentMessage<'_>, cx: &Context<'_>) -> Call {
+    let mut values = channel.secrets(cx);
+    values.insert("provider_id".into(), sent.provider_id.into());
+    if let Some(to) = address::id(sent.to, channel.facts.schemes[0]) {
+        values.insert("to".into(), (&*to).into());
+    }
+    if let Some(thread) = sent.thread {
+        values.insert("thread".into(), (&*address::unescape(thread)).into());
+    }
+    let call = about(channel, rule, Method::DELETE, &values);
+    let mut secrets = Vec::new();
+    match rule.body.as_ref().and_then(|body| body.fill(&values, "", &mut secrets)) {
+        Some(body) => with_body(typed(call), &body, secrets, &values),
+        None => call,
+    }
+}
+
+/// A call about a message, without its body.
+fn about(channel: &Channel, rule: &Revising, usual: Method, values: &Values) -> Call {
+    // The name has been checked; a channel whose settings are wrong is never bound.
+    let method = checks::method("method", rule.method.as_deref(), usual.clone()).unwrap_or(usual);
+    let mut call = call(channel, &method, &rule.path, values);
+    add_headers(&mut call, rule.headers.as_ref().unwrap_or(&channel.settings.send.headers), values);
+    call
+}
+
+/// With the type of its body, unless the settings say one.
+fn typed(call: Call) -> Call {
+    if call.headers.iter().all(|(name, _)| name != "content-type") { call.header("content-type", "application/json") } else { call }
+}
+
+fn written(channel: &Channel, message: &Outbound<'_>, edit: Option<(&Revising, &str)>, cx: &Context<'_>) -> Result<Rendered, RenderError> {
     let scheme = channel.facts.schemes[0];
     let to = address::id(message.to, scheme).filter(|id| !id.contains(char::is_control));
     let Some(to) = to else {
@@ -40,7 +98,9 @@ pub(super) fn render(channel: &Channel, message: &Outbound<'_>, cx: &Context<'_>
     put("thread", message.thread.map(address::unescape).as_deref());
     put("author", message.author.and_then(|author| author.name.as_deref()));
     put("category", serde_json::to_value(message.category).ok().as_ref().and_then(Value::as_str));
-    let mut writer = Writer { channel, message, values, out: Rendered::default() };
+    put("provider_id", edit.map(|(_, id)| id));
+    let edit = edit.map(|(rule, _)| rule);
+    let mut writer = Writer { channel, message, edit, values, out: Rendered::default() };
     if message.reply_to.is_some() && !facts::takes(&channel.settings, "reply_to") {
         writer.note(0, "quote", "message", "the settings have no place for the message answered");
     }
@@ -60,6 +120,8 @@ pub(super) fn render(channel: &Channel, message: &Outbound<'_>, cx: &Context<'_>
 struct Writer<'w> {
     channel: &'w Channel,
     message: &'w Outbound<'w>,
+    /// How a message is changed, when it is not a new one.
+    edit: Option<&'w Revising>,
     /// What is the same in all calls, credentials too.
     values: Values,
     out: Rendered,
@@ -129,7 +191,7 @@ impl Writer<'_> {
             return Err(RenderError::new(format!("#/parts/{index}/media"), "media_missing", problem));
         };
         let send = &self.channel.settings.send;
-        let tree = send.media.as_ref().unwrap_or(&send.body);
+        let tree = self.edit.and_then(|edit| edit.body.as_ref()).or(send.media.as_ref()).unwrap_or(&send.body);
         if !tree.takes("media") {
             self.note(index, kind, "link", "the settings have no place for files");
             return self.text(index, &spoken::lines([Some(caption), Some(link)]));
@@ -167,7 +229,8 @@ impl Writer<'_> {
         let limit = self.channel.facts.text;
         let lines = spoken.iter().map(|line| Some(line.as_str()));
         let question = spoken::lines([Some(&*words::question(asked))].into_iter().chain(lines));
-        let why = match &send.choices {
+        let shows = |edit: &Revising| edit.body.as_ref().is_some_and(|body| body.takes("options"));
+        let why = match send.choices.as_ref().filter(|_| self.edit.is_none_or(shows)) {
             None => "the settings describe no buttons",
             Some(_) if answered == 0 || others => "only options that are answered become buttons",
             Some(rule) if answered > rule.max => "there are more options than the provider has buttons for",
@@ -223,9 +286,19 @@ impl Writer<'_> {
         self.out.note(part, from, into, why);
     }
 
+    /// The call of a new message, without its body.
+    fn new_message(&self, values: &Values) -> Call {
+        let send = &self.channel.settings.send;
+        let mut call = call(self.channel, &self.channel.method, &send.path, values);
+        add_headers(&mut call, &send.headers, values);
+        if let Some(name) = &self.channel.idempotency {
+            call.headers.push((name.clone(), values["call"].as_str().unwrap_or_default().to_owned()));
+        }
+        call
+    }
+
     /// One call.
     fn send(&mut self, tree: &Tree, kind: &str, more: &[(&str, Value)], shown: &str) -> Result<(), RenderError> {
-        let send = &self.channel.settings.send;
         let mut values = self.values.clone();
         values.insert("kind".into(), kind.into());
         values.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
@@ -234,26 +307,24 @@ impl Writer<'_> {
         let id = self.message.id;
         values.insert("call".into(), if number == 1 { id.into() } else { format!("{id}-{number}").into() });
         let mut secrets = Vec::new();
+        let tree = self.edit.and_then(|edit| edit.body.as_ref()).unwrap_or(tree);
         let mut body = tree.fill(&values, "", &mut secrets).unwrap_or_else(|| Value::Object(Default::default()));
         if body.is_object() {
             words::merge(&mut body, self.message.native);
         }
-        let mut call = call(self.channel, &self.channel.method, &send.path, &values);
-        add_headers(&mut call, &send.headers, &values);
-        if let Some(name) = &self.channel.idempotency {
-            call.headers.push((name.clone(), values["call"].as_str().unwrap_or_default().to_owned()));
-        }
-        if call.headers.iter().all(|(name, _)| name != "content-type") {
-            call = call.header("content-type", "application/json");
-        }
-        self.out.calls.push(with_body(call, &body, secrets, &values));
+        let call = match self.edit {
+            // No key: another edit of the same message is no repetition.
+            Some(edit) => about(self.channel, edit, Method::PATCH, &values),
+            None => self.new_message(&values),
+        };
+        self.out.calls.push(with_body(typed(call), &body, secrets, &values));
         self.out.shown.push(shown.to_owned());
         Ok(())
     }
 }
 
 /// A call of a path behind `api_base`; a credential in it is kept apart.
-pub(super) fn call(channel: &Channel, method: &http::Method, path: &Template, values: &Values) -> Call {
+pub(super) fn call(channel: &Channel, method: &Method, path: &Template, values: &Values) -> Call {
     let secret = path.holes().find(|hole| values.get(*hole).is_some() && Template::secret(hole));
     let mut marked = values.clone();
     if let Some(name) = secret {

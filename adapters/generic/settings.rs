@@ -44,6 +44,10 @@ pub struct Settings {
     pub login: Option<Login>,
     /// How a message is sent.
     pub send: Send,
+    /// How a message that the provider has is changed, where it can be.
+    pub edit: Option<Revising>,
+    /// How such a message is taken back, where it can be.
+    pub recall: Option<Revising>,
     /// Headers of the calls that fetch files behind `api_base`; none are sent elsewhere.
     #[serde(default)]
     pub fetch_headers: BTreeMap<String, Template>,
@@ -361,6 +365,24 @@ pub struct Send {
     /// What answers that are no success mean.
     #[serde(default)]
     pub errors: Errors,
+}
+
+/// A call about a message that the provider has.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[schemars(inline)]
+#[serde(deny_unknown_fields)]
+pub struct Revising {
+    /// `PATCH` for `edit` and `DELETE` for `recall` where it is left out.
+    pub method: Option<String>,
+    /// The path behind `api_base`, with holes; `{{provider_id}}` is the provider's id of the message.
+    pub path: Template,
+    /// Headers; those of `send` where they are left out.
+    pub headers: Option<BTreeMap<String, Template>>,
+    /// The JSON, with `{{provider_id}}` and the holes of `send.body`; none where it is left out.
+    pub body: Option<Tree>,
+    /// Statuses which say, with this code or with any (`*`), that it is so already: `{ 404 = "no_such_message" }`.
+    #[serde(default)]
+    pub done: BTreeMap<String, String>,
 }
 
 /// How options are offered.

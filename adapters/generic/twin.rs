@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::contract::twin::{Accepted, Act, Answer, Draft, Emit, Request, Twin as Play};
 use crate::contract::{Reply, Secrets, Time};
+use crate::kit::revise::Sent;
 use crate::kit::{crypto, sample};
 
 /// What a team writes down about Pigeon Post.
@@ -19,6 +20,7 @@ pub struct Twin {
     /// Keys of calls that were accepted, with the message they made.
     seen: Vec<(String, String)>,
     gone: Vec<String>,
+    sent: Sent,
 }
 
 /// The settings that a description in TOML makes, with these credentials.
@@ -33,7 +35,7 @@ pub(super) fn described(text: &str, key: &str, signing: &str) -> Map<String, Val
 
 impl Play for Twin {
     fn new(seed: u64) -> Self {
-        Self { seed, next: 0, clock: Time(1_795_169_730_000), seen: Vec::new(), gone: Vec::new() }
+        Self { seed, next: 0, clock: Time(1_795_169_730_000), seen: Vec::new(), gone: Vec::new(), sent: Sent::default() }
     }
 
     fn settings(&self) -> Map<String, Value> {
@@ -83,6 +85,10 @@ impl Play for Twin {
         if request.path == "/messages" || request.path == "/v2/messages" { body["to"].as_str().map(str::to_owned) } else { None }
     }
 
+    fn says(&self, provider_id: &str) -> Option<String> {
+        self.sent.says(provider_id).map(str::to_owned)
+    }
+
     fn throttled(&self, retry_after_secs: u64) -> Reply {
         Reply::json(429, &json!({ "error": { "code": "slow_down", "wait": retry_after_secs } }))
     }
@@ -128,8 +134,24 @@ impl Twin {
         match (request.method.as_str(), path) {
             ("GET", "/me") => Ok(Reply::json(200, &json!({ "loft": self.seed })).into()),
             ("POST", "/messages") if header("content-type") == "application/json" => self.send(request, header("idempotency-key"), now),
+            ("PATCH", path) if path.starts_with("/messages/") && header("content-type") == "application/json" => {
+                self.rewrite(request, path.trim_start_matches("/messages/"))
+            }
+            ("DELETE", path) if path.starts_with("/messages/") => {
+                let known = self.sent.take_back(path.trim_start_matches("/messages/"));
+                if known { Ok(Reply { status: http::StatusCode::NO_CONTENT, ..Reply::default() }.into()) } else { Err(refused(404, "no_such_letter")) }
+            }
             _ => Err(refused(404, "no_such_path")),
         }
+    }
+
+    fn rewrite(&mut self, request: &Request, id: &str) -> Result<Answer, Reply> {
+        let body: Value = serde_json::from_slice(&request.body).map_err(|_| refused(400, "bad_text"))?;
+        let known = ["text", "file", "buttons"];
+        need(body.as_object().is_some_and(|fields| fields.keys().all(|name| known.contains(&name.as_str()))))?;
+        let words = body["text"].as_str().unwrap_or_default();
+        need((1..=1000).contains(&words.encode_utf16().count()))?;
+        if self.sent.change(id, words) { Ok(Reply::json(200, &json!({})).into()) } else { Err(refused(404, "no_such_letter")) }
     }
 
     fn send(&mut self, request: &Request, key: String, now: Time) -> Result<Answer, Reply> {
@@ -164,6 +186,7 @@ impl Twin {
             Emit { after_ms, url: None, draft: Draft::json(&json!({ "loft": self.seed, "events": [event] })) }
         };
         let emits = vec![status(20, "queued"), status(60, "arrived"), status(140, "seen")];
+        self.sent.keep(&id, words.as_deref().unwrap_or("[file]"));
         let reply = Reply::json(202, &json!({ "message": { "id": id, "state": "queued" } }));
         let accepted = Accepted { provider_id: id.clone(), to: to.clone(), our_id: our.clone(), text: words.unwrap_or_else(|| "[file]".into()) };
         Ok(Answer { reply, accepted: vec![accepted], emits })

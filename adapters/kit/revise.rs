@@ -10,7 +10,11 @@ use crate::contract::{Adapter, Call, Context, Outbound, RenderError};
 /// content in both. Quotes belong to new messages alone; `handle` is what may be answered with.
 pub fn rendered(adapter: &impl Adapter, edit: &Outbound<'_>, handle: Option<&str>, cx: &Context<'_>) -> Result<Call, RenderError> {
     let plain = Outbound { reply_to: None, handle, ..*edit };
-    let mut calls = adapter.render(&plain, cx)?.calls;
+    only(adapter.render(&plain, cx)?.calls)
+}
+
+/// The call of a message that is one.
+pub fn only(mut calls: Vec<Call>) -> Result<Call, RenderError> {
     match (calls.pop(), calls.is_empty()) {
         (Some(call), true) => Ok(call),
         _ => Err(RenderError::new("#/parts", "edit_too_long", "an edit must stay one message: leave out what needs another one")),
