@@ -37,7 +37,7 @@ pub const FACTS: Facts = Facts {
         reactions: Support::None,
         typing: Support::Native,
         replies: Support::Native,
-        edits: Support::None,
-        recalls: Support::None,
+        edits: Support::Native,
+        recalls: Support::Native,
     },
 };

@@ -21,6 +21,7 @@ const WORDS = {
  sending: "Sending",
  sent: "Sent",
  seen: "Seen",
+ edited: "Edited",
  failed: "Not delivered.",
  retry: "Try again",
  remove: "Remove",
@@ -471,6 +472,7 @@ class Thread {
   switch (frame.type) {
    case "welcome":
     if (frame.reset) this.messages.clear();
+    frame.gone?.forEach((id) => this.messages.delete(id));
     frame.frames.forEach((m) => this.keep(m));
     this.cursor = frame.cursor;
     this.seen = Math.max(frame.reset ? 0 : this.seen, frame.seen);
@@ -484,16 +486,12 @@ class Thread {
     this.more = frame.more;
     return this.changed("messages");
    case "message":
+    return this.told(frame, this.messages.has(frame.id));
+   case "gone":
     this.advance(frame.seq);
-    if (this.keep(frame)) {
-     if (frame.from === "us") {
-      this.typingUntil = 0;
-      this.arrived();
-      this.said("message:received", frame);
-     }
-     this.changed("messages");
-    }
-    return undefined;
+    if (!this.messages.delete(frame.id)) return undefined;
+    this.said("message:removed", { id: frame.id });
+    return this.changed("messages");
    case "typing":
     this.typingUntil = Date.now() + frame.for_ms;
     setTimeout(() => this.changed("typing"), frame.for_ms + 50);
@@ -513,13 +511,24 @@ class Thread {
     return undefined;
   }
  }
+ told(frame, known) {
+  this.advance(frame.edited ?? frame.seq);
+  if (!this.keep(frame)) return;
+  if (known && frame.edited) this.said("message:changed", frame);
+  else if (frame.from === "us") {
+   this.typingUntil = 0;
+   this.arrived();
+   this.said("message:received", frame);
+  }
+  this.changed("messages");
+ }
  advance(seq) {
   if (seq > (this.cursor ?? 0)) this.cursor = seq;
  }
  keep(message) {
   const known = this.messages.get(message.id);
   if (message.client_id) this.settle(message.client_id);
-  const better = known?.local && !message.local;
+  const better = (known?.local && !message.local) || (message.edited ?? 0) > (known?.edited ?? 0);
   if (known && known.seq <= message.seq && !better) return false;
   this.messages.set(message.id, message);
   return true;
@@ -1031,7 +1040,7 @@ class View {
   const { thread } = this.chat;
   const answer = message.parts ? thread.answered(message.id) : null;
   const seen = last && this.isSeen(message);
-  return [message.seq, message.state, last, named, seen, Boolean(answer), message.local].join();
+  return [message.seq, message.edited, message.state, last, named, seen, Boolean(answer), message.local].join();
  }
  isSeen(message) {
   const { messages, readByUs } = this.chat.thread;
@@ -1049,6 +1058,7 @@ class View {
   const who = named && !mine ? el("div", { className: "who" }, name) : el("span", { className: "hush" }, `${name}: `);
   row.append(who, ...shown.map((b) => el("div", { className: "bubble" }, b)));
   if (mine) row.append(...this.state(message, last, words));
+  else if (message.edited) row.append(el("div", { className: "state" }, words.edited));
   return row;
  }
  state(message, last, words) {

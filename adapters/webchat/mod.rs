@@ -21,8 +21,8 @@ pub use outbound::{frame_id, our_id};
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, Context, Outbound, Parsed, RenderError, Rendered, Reply, Secrets, SettingsError, Setup, Signalled, Step, Verified,
-    VerifyError, Webhook,
+    Adapter, Call, Context, Outbound, Parsed, RenderError, Rendered, Reply, Revision, Secrets, SentMessage, SettingsError, Setup, Signalled,
+    Step, Verified, VerifyError, Webhook,
 };
 use pass::Keys;
 
@@ -107,6 +107,10 @@ impl Adapter for Channel {
             cx.public_url,
             channel_of(cx)
         ))
+    }
+
+    fn revise(&self, sent: &SentMessage<'_>, revision: Revision<'_>, cx: &Context<'_>) -> Option<Result<Call, RenderError>> {
+        Some(outbound::revise(self, sent, revision, cx))
     }
 
     fn signal(&self, signal: Signalled<'_>, cx: &Context<'_>) -> Option<Call> {

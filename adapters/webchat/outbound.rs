@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use super::{Channel, FACTS, channel_of};
 use crate::contract::part::{Format, OptionKind};
 use crate::contract::*;
-use crate::kit::address;
 use crate::kit::markup::{self, Dialect};
+use crate::kit::{address, revise};
 
 /// A frame larger than this would not pass a socket.
 const MAX_FRAME: usize = 60 << 10;
@@ -62,6 +62,24 @@ pub(super) fn render(channel: &Channel, message: &Outbound<'_>, cx: &Context<'_>
     }
     rendered.calls.push(call);
     Ok(rendered)
+}
+
+/// The call that gives a frame other parts, or takes it away. The room keeps its place, its time and what it answers.
+pub(super) fn revise(channel: &Channel, sent: &SentMessage<'_>, revision: Revision<'_>, cx: &Context<'_>) -> Result<Call, RenderError> {
+    let (Some(session), Some(_)) = (session(sent.to), our_id(sent.provider_id)) else {
+        return Err(RenderError::no_message("the id of a web chat message, `wc-...`"));
+    };
+    let mut body = Map::new();
+    if let Revision::Edit(edit) = revision {
+        body = revise::fields(&revise::rendered(channel, edit, None, cx)?);
+        body.remove("id");
+        if body.get("parts").and_then(Value::as_array).into_iter().flatten().any(|part| part["type"] == "typing") {
+            return Err(revise::refused("typing is no message: leave it out"));
+        }
+    }
+    body.insert("message".into(), sent.provider_id.into());
+    body.insert("session".into(), session.into());
+    Ok(Call::json(url(channel, cx, "revise"), &body).bearer(&channel.keys.bearer()))
 }
 
 fn url(channel: &Channel, cx: &Context<'_>, act: &str) -> String {
@@ -229,6 +247,9 @@ pub(super) fn classify(reply: &Reply) -> Step {
         }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             Step::of(reason(ErrorClass::Auth, "secret_wrong", "the chat room refuses this channel's secret"))
+        }
+        StatusCode::NOT_FOUND if code == "message_not_found" => {
+            Step::Done(Verdict::Reject(reason(ErrorClass::Content, "message_not_found", "the message to change is not there any more")))
         }
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
             Step::of(reason(ErrorClass::Config, "room_not_found", "there is no chat room for this channel at that address"))

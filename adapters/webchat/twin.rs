@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::pass::{Keys, SIGNATURE};
 use crate::contract::twin::{Accepted, Act, Answer, Draft, Emit, Request, Twin as Play};
 use crate::contract::{Reply, Secrets, Time};
+use crate::kit::revise::Sent;
 
 /// The room, played.
 pub struct Twin {
@@ -16,6 +17,7 @@ pub struct Twin {
     seen: HashSet<String>,
     last: Vec<(String, String)>,
     act: u64,
+    sent: Sent,
 }
 
 fn refused(status: u16, code: &str) -> Answer {
@@ -25,7 +27,7 @@ fn refused(status: u16, code: &str) -> Answer {
 impl Play for Twin {
     fn new(seed: u64) -> Self {
         let secret = format!("twin-webchat-secret-{seed:08}");
-        Self { keys: Keys::new(&Secrets::one(secret.clone())), secret, seen: HashSet::new(), last: Vec::new(), act: seed << 20 }
+        Self { keys: Keys::new(&Secrets::one(secret.clone())), secret, seen: HashSet::new(), last: Vec::new(), act: seed << 20, sent: Sent::default() }
     }
 
     fn own(&self) -> bool {
@@ -49,6 +51,7 @@ impl Play for Twin {
         match request.path.rsplit('/').next() {
             Some("signal") => Reply::json(202, &json!({})).into(),
             Some("deliver") => self.deliver(session, &body, now),
+            Some("revise") => self.revise(&body),
             _ => refused(404, "not_found"),
         }
     }
@@ -96,6 +99,10 @@ impl Play for Twin {
         body["session"].as_str().map(str::to_owned)
     }
 
+    fn says(&self, provider_id: &str) -> Option<String> {
+        self.sent.says(provider_id).map(str::to_owned)
+    }
+
     fn throttled(&self, retry_after_secs: u64) -> Reply {
         let reply = Reply::json(429, &json!({ "code": "throttled" }));
         if retry_after_secs == 0 { reply } else { reply.header("retry-after", &retry_after_secs.to_string()) }
@@ -111,23 +118,17 @@ impl Twin {
         let Some(ours) = body["id"].as_str().and_then(|id| id.strip_prefix("msg_")).filter(|id| !id.is_empty()) else {
             return refused(422, "id_missing");
         };
-        let Some(parts) = body["parts"].as_array().filter(|p| !p.is_empty()) else { return refused(422, "parts_missing") };
-        for part in parts {
-            let text = part["text"].as_str().unwrap_or_default();
-            let known = ["text", "image", "audio", "voice", "video", "file", "sticker", "location", "choices", "card", "carousel"];
-            let more = ["form", "contacts", "typing"];
-            let kind = part["type"].as_str().unwrap_or_default();
-            if !(known.contains(&kind) || more.contains(&kind)) || text.chars().count() > 12_000 || kind == "text" && text.is_empty() {
-                return refused(422, "part_invalid");
-            }
-        }
+        let words = match shown(body) {
+            Ok(words) => words,
+            Err(code) => return refused(422, code),
+        };
         let id = format!("wc-{ours}");
         let reply = Reply::json(200, &json!({ "id": id }));
         if !self.seen.insert(id.clone()) {
             return reply.into();
         }
         self.last.push((session.to_owned(), id.clone()));
-        let words = parts.iter().find_map(|p| p["text"].as_str()).unwrap_or_default().to_owned();
+        self.sent.keep(&id, &words);
         let accepted = Accepted { provider_id: id.clone(), to: session.to_owned(), our_id: Some(format!("msg_{ours}")), text: words };
         let receipt = |state: &str, after_ms: u64| Emit {
             after_ms,
@@ -137,4 +138,33 @@ impl Twin {
         };
         Answer { reply, accepted: vec![accepted], emits: vec![receipt("delivered", 40), receipt("read", 400)] }
     }
+
+    /// Parts change a message, none take it away.
+    fn revise(&mut self, body: &Value) -> Answer {
+        let Some(id) = body["message"].as_str().filter(|id| id.starts_with("wc-")) else { return refused(422, "message_missing") };
+        if body.get("parts").is_none() {
+            self.sent.take_back(id);
+            return Reply::json(200, &json!({ "id": id })).into();
+        }
+        match shown(body) {
+            Ok(words) if self.sent.change(id, &words) => Reply::json(200, &json!({ "id": id })).into(),
+            Ok(_) => refused(404, "message_not_found"),
+            Err(code) => refused(422, code),
+        }
+    }
+}
+
+/// Checks the parts of a message; answers their words.
+fn shown(body: &Value) -> Result<String, &'static str> {
+    let parts = body["parts"].as_array().filter(|p| !p.is_empty()).ok_or("parts_missing")?;
+    for part in parts {
+        let text = part["text"].as_str().unwrap_or_default();
+        let known = ["text", "image", "audio", "voice", "video", "file", "sticker", "location", "choices", "card", "carousel"];
+        let more = ["form", "contacts", "typing"];
+        let kind = part["type"].as_str().unwrap_or_default();
+        if !(known.contains(&kind) || more.contains(&kind)) || text.chars().count() > 12_000 || kind == "text" && text.is_empty() {
+            return Err("part_invalid");
+        }
+    }
+    Ok(parts.iter().find_map(|p| p["text"].as_str()).unwrap_or_default().to_owned())
 }

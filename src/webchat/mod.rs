@@ -122,6 +122,7 @@ pub fn router(room: Arc<Room>) -> Router {
     Router::new()
         .merge(visitors)
         .route("/webchat/{channel}/deliver", post(network::deliver))
+        .route("/webchat/{channel}/revise", post(network::revise))
         .route("/webchat/{channel}/signal", post(network::signal))
         .route("/webchat/widget.js", get(widget))
         .with_state(room)

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use fairway_adapters::webchat::frame_id;
 use fairway_adapters::webchat::pass::{FileRef, purpose};
+use fairway_adapters::webchat::{frame_id, our_id};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value, json};
 
@@ -56,6 +56,42 @@ pub async fn deliver(
     }
     let json = serde_json::to_vec(&frame).unwrap_or_default().into();
     room.threads.write(&channel, &session, &[Note { kind: kind::OUT, id: &id, json }]).await?;
+    Ok(Json(json!({ "id": id })))
+}
+
+/// Gives a message of ours other parts, or takes it back where there are none. Repeating either changes nothing more.
+pub async fn revise(
+    State(room): State<Arc<Room>>,
+    Path(channel): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Value>, No> {
+    let (site, mut body, session) = read(&room, &channel, &headers, &body)?;
+    let id =
+        body.get("message").and_then(Value::as_str).filter(|id| our_id(id).is_some()).ok_or(No::Invalid("message: missing"))?.to_owned();
+    let session = current(&room, &site, session).await?;
+    let old = room.threads.get(&channel, &session).await?.with(|thread| thread.reads(&id));
+    let Some(mut parts) = body.shift_remove("parts") else {
+        if old.is_some() {
+            room.threads.write(&channel, &session, &[Note { kind: kind::GONE, id: &id, json: Bytes::from_static(b"{}") }]).await?;
+        }
+        return Ok(Json(json!({ "id": id })));
+    };
+    if parts.as_array().is_none_or(Vec::is_empty) {
+        return Err(No::Invalid("parts: there is nothing to show"));
+    }
+    link(&room, &site, &mut parts);
+    // What is not said anew stays: its time, and what it answers.
+    let old = old.ok_or(No::Message)?;
+    let mut frame: Map<String, Value> = serde_json::from_slice(&old).unwrap_or_default();
+    frame.insert("parts".into(), parts);
+    if let Some(author) = body.shift_remove("author") {
+        frame.insert("author".into(), author);
+    }
+    let json = Bytes::from(serde_json::to_vec(&frame).unwrap_or_default());
+    if json != old {
+        room.threads.write(&channel, &session, &[Note { kind: kind::EDIT, id: &id, json }]).await?;
+    }
     Ok(Json(json!({ "id": id })))
 }
 

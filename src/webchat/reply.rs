@@ -12,6 +12,8 @@ pub enum No {
     NotFound,
     /// The page may not embed this channel's widget.
     Origin,
+    /// There is no such message to change, or none any more.
+    Message,
     /// No session token, or none of ours.
     Session,
     /// The session token was good once.
@@ -39,6 +41,7 @@ impl No {
     pub fn code(self) -> &'static str {
         match self {
             Self::NotFound => "not_found",
+            Self::Message => "message_not_found",
             Self::Origin => "origin_not_allowed",
             Self::Session => "session_invalid",
             Self::SessionExpired => "session_expired",
@@ -57,6 +60,7 @@ impl No {
     pub fn detail(self) -> &'static str {
         match self {
             Self::NotFound => "there is no web chat channel of this name, or no such file",
+            Self::Message => "there is no such message, or it was taken back",
             Self::Origin => "this page's origin is not in the channel's `origins`",
             Self::Session => "get a session first: POST session",
             Self::SessionExpired => "this session has ended; get another",
@@ -82,7 +86,7 @@ impl No {
 
     fn status(self) -> StatusCode {
         match self {
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::Message => StatusCode::NOT_FOUND,
             Self::Origin => StatusCode::FORBIDDEN,
             Self::Session | Self::SessionExpired | Self::Identity | Self::IdentityExpired | Self::Secret => StatusCode::UNAUTHORIZED,
             Self::TooFast(_) => StatusCode::TOO_MANY_REQUESTS,

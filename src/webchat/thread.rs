@@ -21,6 +21,10 @@ pub mod kind {
     pub const OUT: &str = "out";
     /// A message of the visitor.
     pub const IN: &str = "in";
+    /// A message to the visitor as it reads from now on.
+    pub const EDIT: &str = "edit";
+    /// A message to the visitor was taken back: its id.
+    pub const GONE: &str = "gone";
     /// Somebody of ours is typing. Not kept.
     pub const TYPING: &str = "typing";
     /// Somebody of ours has read up to a message of the visitor: its id.
@@ -42,12 +46,32 @@ pub struct Frame {
     pub json: Bytes,
 }
 
-impl Frame {
-    /// What is sent: the object with its number as the first field.
-    fn numbered(&self, seq: u64) -> Bytes {
-        let mut out = BytesMut::with_capacity(self.json.len() + 24);
+/// What became of a message later.
+#[derive(Clone, Debug, PartialEq)]
+struct Revision {
+    /// The number of the record that says it.
+    seq: u64,
+    /// How it reads now; `None` once it was taken back, which is for good.
+    json: Option<Bytes>,
+}
+
+/// A message as it reads now, with its number and that of its last change.
+struct Shown<'t> {
+    seq: u64,
+    edited: Option<u64>,
+    json: &'t Bytes,
+}
+
+impl Shown<'_> {
+    /// What is sent: the object with its numbers as the first fields.
+    fn numbered(&self) -> Bytes {
+        let mut out = BytesMut::with_capacity(self.json.len() + 48);
         out.put_slice(b"{\"seq\":");
-        out.put_slice(seq.to_string().as_bytes());
+        out.put_slice(self.seq.to_string().as_bytes());
+        if let Some(edited) = self.edited {
+            out.put_slice(b",\"edited\":");
+            out.put_slice(edited.to_string().as_bytes());
+        }
         if self.json.len() > 2 {
             out.put_u8(b',');
         }
@@ -64,6 +88,7 @@ type Mark<T> = Option<(u64, T)>;
 pub struct Thread {
     frames: BTreeMap<u64, Frame>,
     ids: HashMap<String, u64>,
+    revised: HashMap<String, Revision>,
     seen: Mark<u64>,
     read: Mark<String>,
     typing: Mark<i64>,
@@ -83,6 +108,8 @@ impl Thread {
             self::kind::OUT | self::kind::IN => {
                 self.insert(seq, Frame { id: id.to_owned(), out: kind == self::kind::OUT, json: json.clone() })
             }
+            self::kind::EDIT => self.revise(id, Revision { seq, json: Some(json.clone()) }),
+            self::kind::GONE => self.revise(id, Revision { seq, json: None }),
             self::kind::TYPING => newer(&mut self.typing, seq, time),
             self::kind::READ => newer(&mut self.read, seq, id.to_owned()),
             self::kind::SEEN => {
@@ -110,9 +137,48 @@ impl Thread {
         while self.frames.len() > KEPT {
             if let Some((_, gone)) = self.frames.pop_first() {
                 self.ids.remove(&gone.id);
+                self.revised.remove(&gone.id);
                 self.cut = true;
             }
         }
+    }
+
+    /// Takes what became of a message, which may be told before the message itself: the newest words stand, and what was taken
+    /// back once stays so.
+    fn revise(&mut self, id: &str, new: Revision) {
+        let stays = self.revised.get(id).is_some_and(|old| match (&old.json, &new.json) {
+            (None, Some(_)) => true,
+            (None, None) => old.seq <= new.seq,
+            (Some(_), None) => false,
+            (Some(_), Some(_)) => old.seq >= new.seq,
+        });
+        if stays {
+            return;
+        }
+        self.revised.insert(id.to_owned(), new);
+        if self.revised.len() > 2 * KEPT {
+            // Of messages that were let go.
+            self.revised.retain(|id, _| self.ids.contains_key(id));
+        }
+    }
+
+    /// A message as it reads now; `None` when it was taken back.
+    fn shown<'t>(&'t self, seq: u64, frame: &'t Frame) -> Option<Shown<'t>> {
+        match self.revised.get(&frame.id).filter(|_| frame.out) {
+            Some(revision) => Some(Shown { seq, edited: Some(revision.seq), json: revision.json.as_ref()? }),
+            None => Some(Shown { seq, edited: None, json: &frame.json }),
+        }
+    }
+
+    /// How a message to the visitor reads now; `None` when it is not there, or not any more.
+    pub fn reads(&self, id: &str) -> Option<Bytes> {
+        let seq = self.number(id)?;
+        let frame = self.frames.get(&seq).filter(|frame| frame.out)?;
+        self.shown(seq, frame).map(|shown| shown.json.clone())
+    }
+
+    fn stands(&self, frame: &Frame) -> bool {
+        frame.out && self.revised.get(&frame.id).is_none_or(|revision| revision.json.is_some())
     }
 
     /// The number of a message.
@@ -137,7 +203,7 @@ impl Thread {
 
     /// Messages to the visitor that he has not seen.
     fn unread(&self) -> usize {
-        self.frames.range(self.seen() + 1..).filter(|(_, f)| f.out).count()
+        self.frames.range(self.seen() + 1..).filter(|(_, f)| self.stands(f)).count()
     }
 
     /// Ids of messages to the visitor in a stretch of numbers, oldest first.
@@ -145,7 +211,7 @@ impl Thread {
         if after >= upto {
             return Vec::new();
         }
-        self.frames.range(after + 1..=upto).filter(|(_, f)| f.out).map(|(_, f)| f.id.clone()).collect()
+        self.frames.range(after + 1..=upto).filter(|(_, f)| self.stands(f)).map(|(_, f)| f.id.clone()).collect()
     }
 
     /// What has newly arrived in a browser, now that it has everything up to a number.
@@ -170,11 +236,38 @@ impl Thread {
         } else {
             self.frames.range(cursor.unwrap_or(0) + 1..).collect()
         };
+        let more = reset && self.has_before(frames.first().map(|(s, _)| **s));
+        // Who starts afresh has nothing that could have changed.
+        let since = if reset { u64::MAX } else { cursor.unwrap_or(0) };
+        let mut shown = self.changed(since);
+        shown.extend(frames.into_iter().filter_map(|(seq, frame)| self.shown(*seq, frame)));
+        let gone: Vec<&str> = self.gone(since).into_iter().map(|(_, id)| id).collect();
         let head = json!({
             "type": "welcome", "session": session, "cursor": self.head, "reset": reset, "unread": self.unread(),
-            "seen": self.seen(), "read": self.read.as_ref().map(|(_, id)| id), "more": reset && self.has_before(frames.first().map(|(s, _)| **s)),
+            "seen": self.seen(), "read": self.read.as_ref().map(|(_, id)| id), "more": more, "gone": gone,
         });
-        with_frames(head, frames)
+        with_frames(head, shown)
+    }
+
+    /// Messages that somebody has who has everything up to a number, and that read differently since.
+    fn changed(&self, since: u64) -> Vec<Shown<'_>> {
+        let newer = self.revised.iter().filter(|(_, revision)| revision.seq > since);
+        let mut old: Vec<Shown<'_>> = newer
+            .filter_map(|(id, _)| {
+                let seq = self.number(id).filter(|seq| *seq <= since)?;
+                self.shown(seq, self.frames.get(&seq)?)
+            })
+            .collect();
+        old.sort_by_key(|shown| shown.seq);
+        old
+    }
+
+    /// Messages taken back after a number, with the number that says so.
+    fn gone(&self, since: u64) -> Vec<(u64, &str)> {
+        let gone = self.revised.iter().filter(|(_, revision)| revision.seq > since && revision.json.is_none());
+        let mut gone: Vec<(u64, &str)> = gone.map(|(id, revision)| (revision.seq, id.as_str())).collect();
+        gone.sort_unstable();
+        gone
     }
 
     /// An older page of history.
@@ -182,7 +275,7 @@ impl Thread {
         let older: Vec<(&u64, &Frame)> = self.frames.range(..before).rev().take(PAGE).collect();
         let frames: Vec<(&u64, &Frame)> = older.into_iter().rev().collect();
         let head = json!({ "type": "history", "before": before, "more": self.has_before(frames.first().map(|(s, _)| **s)) });
-        with_frames(head, frames)
+        with_frames(head, frames.into_iter().filter_map(|(seq, frame)| self.shown(*seq, frame)).collect())
     }
 
     fn has_before(&self, first: Option<u64>) -> bool {
@@ -191,12 +284,17 @@ impl Thread {
 
     /// Everything a live connection has not been sent yet, and the number it then has.
     pub fn since(&self, cursor: u64, now: i64) -> (Vec<Bytes>, u64) {
-        let mut out: Vec<(u64, Bytes)> = self.frames.range(cursor + 1..).map(|(seq, frame)| (*seq, frame.numbered(*seq))).collect();
+        let fresh = self.frames.range(cursor + 1..).filter_map(|(seq, frame)| self.shown(*seq, frame));
+        let mut out: Vec<(u64, Bytes)> = fresh.map(|shown| (shown.seq, shown.numbered())).collect();
+        out.extend(self.changed(cursor).iter().map(|shown| (shown.edited.unwrap_or(shown.seq), shown.numbered())));
         let mut mark = |seq: u64, value: serde_json::Value| {
             if seq > cursor {
                 out.push((seq, value.to_string().into()));
             }
         };
+        for (seq, id) in self.gone(cursor) {
+            mark(seq, json!({ "type": "gone", "seq": seq, "id": id }));
+        }
         if let Some((seq, upto)) = &self.seen {
             mark(*seq, json!({ "type": "seen", "upto": upto, "unread": self.unread() }));
         }
@@ -212,9 +310,10 @@ impl Thread {
         (out.into_iter().map(|(_, json)| json).collect(), self.head.max(cursor))
     }
 
-    /// The messages, to be copied when two conversations become one.
+    /// The messages as they read now, to be copied when two conversations become one.
     pub fn messages(&self) -> Vec<Frame> {
-        self.frames.values().cloned().collect()
+        let now = |(seq, frame): (&u64, &Frame)| self.shown(*seq, frame).map(|shown| Frame { json: shown.json.clone(), ..frame.clone() });
+        self.frames.iter().filter_map(now).collect()
     }
 }
 
@@ -225,16 +324,16 @@ fn newer<T>(mark: &mut Mark<T>, seq: u64, value: T) {
 }
 
 /// An object with the frames as its last field, without reading them.
-fn with_frames(head: serde_json::Value, frames: Vec<(&u64, &Frame)>) -> Bytes {
+fn with_frames(head: serde_json::Value, frames: Vec<Shown<'_>>) -> Bytes {
     let head = head.to_string();
-    let mut out = BytesMut::with_capacity(head.len() + frames.iter().map(|(_, f)| f.json.len() + 24).sum::<usize>() + 16);
+    let mut out = BytesMut::with_capacity(head.len() + frames.iter().map(|f| f.json.len() + 48).sum::<usize>() + 16);
     out.put_slice(&head.as_bytes()[..head.len() - 1]);
     out.put_slice(b",\"frames\":[");
-    for (index, (seq, frame)) in frames.into_iter().enumerate() {
+    for (index, frame) in frames.into_iter().enumerate() {
         if index > 0 {
             out.put_u8(b',');
         }
-        out.put_slice(&frame.numbered(*seq));
+        out.put_slice(&frame.numbered());
     }
     out.put_slice(b"]}");
     out.freeze()
@@ -308,6 +407,31 @@ mod tests {
     }
 
     #[test]
+    fn what_changed_and_what_is_gone_reaches_everybody_once() {
+        let mut thread = thread(&[(1, "out", "a"), (2, "out", "b"), (3, "in", "c")]);
+        thread.take(4, 0, kind::EDIT, "a", &Bytes::from_static(b"{\"id\":\"a\",\"new\":1}"));
+        thread.take(5, 0, kind::GONE, "b", &Bytes::from_static(b"{}"));
+        let live: Vec<Value> = thread.since(3, 0).0.iter().map(read).collect();
+        assert_eq!((live[0]["seq"].as_u64(), live[0]["edited"].as_u64(), live[0]["new"].as_u64()), (Some(1), Some(4), Some(1)));
+        assert_eq!((live[1]["type"].as_str(), live[1]["id"].as_str(), live.len()), (Some("gone"), Some("b"), 2));
+        assert!(thread.since(5, 0).0.is_empty());
+        let back = read(&thread.welcome("v-1", Some(3)));
+        assert_eq!((back["frames"][0]["edited"].as_u64(), back["gone"][0].as_str()), (Some(4), Some("b")));
+        let afresh = read(&thread.welcome("v-1", None));
+        assert_eq!(
+            (afresh["frames"].as_array().map(Vec::len), afresh["frames"][0]["new"].as_u64(), afresh["unread"].as_u64()),
+            (Some(2), Some(1), Some(1))
+        );
+        assert_eq!(thread.arrive(5), ["a"], "no receipt for what was taken back");
+        assert_eq!(
+            (thread.reads("a").map(|json| json.len()), thread.reads("b"), thread.reads("c"), thread.messages().len()),
+            (Some(18), None, None, 2)
+        );
+        thread.take(6, 0, kind::EDIT, "b", &json("b"));
+        assert_eq!(thread.reads("b"), None, "what is gone stays gone");
+    }
+
+    #[test]
     fn a_live_connection_gets_what_is_new_and_fresh() {
         let mut thread = thread(&[(1, "out", "a")]);
         thread.take(2, 1_000, kind::TYPING, "", &Bytes::new());
@@ -334,6 +458,22 @@ mod tests {
             for n in 0..8 {
                 prop_assert_eq!(thread.number(&format!("m{n}")), Some(n + 1));
             }
+        }
+
+        /// The same of what became of them: the newest words, and gone for good.
+        #[test]
+        fn the_order_of_revisions_does_not_matter(order in proptest::collection::vec(0_usize..9, 0..40)) {
+            let kinds = [kind::OUT, kind::EDIT, kind::EDIT, kind::OUT, kind::EDIT, kind::GONE, kind::EDIT, kind::GONE, kind::OUT];
+            let ids = ["a", "a", "a", "b", "b", "b", "b", "b", "c"];
+            let mut whole = order;
+            whole.extend(0..9);
+            let mut thread = Thread::default();
+            for at in whole {
+                thread.take(at as u64 + 1, 0, kinds[at], ids[at], &json(&at.to_string()));
+            }
+            prop_assert_eq!(thread.reads("a"), Some(json("2")));
+            prop_assert_eq!((thread.reads("b"), thread.reads("c")), (None, Some(json("8"))));
+            prop_assert_eq!(thread.gone(0), [(6, "b")]);
         }
     }
 }

@@ -47,6 +47,7 @@ export class Thread {
     switch (frame.type) {
       case "welcome":
         if (frame.reset) this.messages.clear();
+        frame.gone?.forEach((id) => this.messages.delete(id));
         frame.frames.forEach((m) => this.keep(m));
         this.cursor = frame.cursor;
         this.seen = Math.max(frame.reset ? 0 : this.seen, frame.seen);
@@ -60,16 +61,12 @@ export class Thread {
         this.more = frame.more;
         return this.changed("messages");
       case "message":
+        return this.told(frame, this.messages.has(frame.id));
+      case "gone":
         this.advance(frame.seq);
-        if (this.keep(frame)) {
-          if (frame.from === "us") {
-            this.typingUntil = 0;
-            this.arrived();
-            this.said("message:received", frame);
-          }
-          this.changed("messages");
-        }
-        return undefined;
+        if (!this.messages.delete(frame.id)) return undefined;
+        this.said("message:removed", { id: frame.id });
+        return this.changed("messages");
       case "typing":
         this.typingUntil = Date.now() + frame.for_ms;
         setTimeout(() => this.changed("typing"), frame.for_ms + 50);
@@ -90,16 +87,28 @@ export class Thread {
     }
   }
 
+  told(frame, known) {
+    this.advance(frame.edited ?? frame.seq);
+    if (!this.keep(frame)) return;
+    if (known && frame.edited) this.said("message:changed", frame);
+    else if (frame.from === "us") {
+      this.typingUntil = 0;
+      this.arrived();
+      this.said("message:received", frame);
+    }
+    this.changed("messages");
+  }
+
   advance(seq) {
     if (seq > (this.cursor ?? 0)) this.cursor = seq;
   }
 
-  // True when it is new. What the gateway wrote twice has one id.
+  // True when it is new, or reads differently now. What the gateway wrote twice has one id.
   keep(message) {
     const known = this.messages.get(message.id);
     if (message.client_id) this.settle(message.client_id);
     // Our own copy of an acknowledged message gives way to the gateway's, which knows where its file lies.
-    const better = known?.local && !message.local;
+    const better = (known?.local && !message.local) || (message.edited ?? 0) > (known?.edited ?? 0);
     if (known && known.seq <= message.seq && !better) return false;
     this.messages.set(message.id, message);
     return true;

@@ -181,7 +181,7 @@ export class View {
     const { thread } = this.chat;
     const answer = message.parts ? thread.answered(message.id) : null;
     const seen = last && this.isSeen(message);
-    return [message.seq, message.state, last, named, seen, Boolean(answer), message.local].join();
+    return [message.seq, message.edited, message.state, last, named, seen, Boolean(answer), message.local].join();
   }
 
   isSeen(message) {
@@ -201,6 +201,7 @@ export class View {
     const who = named && !mine ? el("div", { className: "who" }, name) : el("span", { className: "hush" }, `${name}: `);
     row.append(who, ...shown.map((b) => el("div", { className: "bubble" }, b)));
     if (mine) row.append(...this.state(message, last, words));
+    else if (message.edited) row.append(el("div", { className: "state" }, words.edited));
     return row;
   }
 

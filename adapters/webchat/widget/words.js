@@ -19,6 +19,7 @@ export const WORDS = {
   sending: "Sending",
   sent: "Sent",
   seen: "Seen",
+  edited: "Edited",
   failed: "Not delivered.",
   retry: "Try again",
   remove: "Remove",
