@@ -115,11 +115,15 @@ fn strange(reply: &Reply) -> Reason {
     adapter::unexplained(reply.status)
 }
 
+/// Whether a call changes a message or takes it back.
+fn revises(call: &Call) -> bool {
+    let method = call.url.rsplit('/').next().unwrap_or_default();
+    method.starts_with("editMessage") || matches!(method, "deleteMessage" | "deleteBusinessMessages")
+}
+
 fn is_harmless(call: &Call) -> bool {
     let method = call.url.rsplit('/').next().unwrap_or_default();
-    method.starts_with("editMessage")
-        || method.starts_with("delete")
-        || matches!(method, "sendChatAction" | "setMessageReaction" | "answerCallbackQuery" | "readBusinessMessage")
+    revises(call) || matches!(method, "sendChatAction" | "setMessageReaction" | "answerCallbackQuery" | "readBusinessMessage")
 }
 
 /// The id of what was sent: of the first message where there are several, none where the result is only `true`.
@@ -147,7 +151,8 @@ fn again(call: &Call, description: &str, parameters: &Object<'_>) -> Option<Call
     if unfetched && call.then.is_none() {
         return Some(call.clone().then("again"));
     }
-    let moved = parameters.int("migrate_to_chat_id");
+    // Old messages stay in the old group, under numbers that mean others in the new one.
+    let moved = parameters.int("migrate_to_chat_id").filter(|_| !revises(call));
     let quoteless = description.contains("message to be replied not found");
     if moved.is_none() && !quoteless {
         return None;

@@ -210,7 +210,7 @@ mod tests {
     use http::{HeaderMap, HeaderValue, Method};
 
     use super::*;
-    use crate::contract::{Time, twin::Twin as _};
+    use crate::contract::{Category, Media, Part, Time, Verdict, twin::Twin as _};
 
     #[test]
     fn the_secret_is_compared_whole() {
@@ -267,6 +267,38 @@ mod tests {
         let big = Reply::json(400, &json!({ "ok": false, "error_code": 400, "description": "Bad Request: file is too big" }));
         assert!(matches!(channel.fetched(&first, &big, &CX), Fetched::Gone(_)));
         assert!(matches!(channel.fetched(&first, &Reply::json(502, &json!({})), &CX), Fetched::Later));
+    }
+
+    #[test]
+    fn words_for_a_picture_become_its_caption() {
+        let (mut twin, channel) = played();
+        let native = serde_json::Map::new();
+        let media = crate::contract::MediaPart { media: Media { url: Some("https://cdn.example.org/a.jpg".into()), ..Media::default() }, caption: None };
+        let (picture, words) = ([Part::Image(media)], [Part::text("The right one")]);
+        let message = |parts| Outbound {
+            id: "msg_1",
+            to: "telegram:5550001",
+            thread: None,
+            parts,
+            template: None,
+            category: Category::Service,
+            reply_to: None,
+            handle: None,
+            author: None,
+            expires_at: None,
+            native: &native,
+        };
+        let call = channel.render(&message(&picture), &CX).expect("it renders").calls.remove(0);
+        let reply = twin.answer(&request(&call), Time(0)).reply;
+        let Step::Done(Verdict::Accept { provider_id }) = channel.classify(&call, &reply) else { panic!("not sent") };
+        let sent = SentMessage { to: "telegram:5550001", thread: None, provider_id: &provider_id, handle: None };
+        let edit = channel.revise(&sent, Revision::Edit(&message(&words)), &CX).and_then(Result::ok).expect("a call");
+        let reply = twin.answer(&request(&edit), Time(0)).reply;
+        let Step::Call(next) = channel.classify(&edit, &reply) else { panic!("not as a caption") };
+        assert!(next.url.ends_with("/editMessageCaption"), "{}", next.url);
+        let reply = twin.answer(&request(&next), Time(0)).reply;
+        assert!(matches!(channel.classify(&next, &reply), Step::Done(Verdict::Accept { .. })));
+        assert_eq!(twin.says(&provider_id).as_deref(), Some("The right one"));
     }
 
     #[test]
