@@ -598,7 +598,8 @@ pub(crate) fn it_revises_as_the_fixtures_say(provider: &Provider) {
     }
 }
 
-/// A text is sent to the twin, changed, and taken back; repeating either changes nothing more.
+/// A text is sent to the twin, changed, and taken back; repeating either changes nothing more, a stranger may do neither, and what
+/// is gone cannot be changed.
 pub(crate) fn it_revises_what_it_sent(provider: &Provider) {
     let mut pair = on_stage(provider, None);
     let can = pair.adapter.facts().unwrap_or(provider.facts).can;
@@ -619,12 +620,37 @@ pub(crate) fn it_revises_what_it_sent(provider: &Provider) {
             assert_eq!(call.is_some(), support == Support::Native, "{}: edit: {}, against its facts", provider.facts.id, edit.is_some());
             let Some(call) = call else { continue };
             let call = call.unwrap_or_else(|e| panic!("{}: {e}", provider.facts.id));
+            let stranger = asked_by_a_stranger(&mut pair, &call);
+            assert!(!matches!(stranger, Verdict::Accept { .. }), "{}: a stranger may revise: {stranger:?}", provider.facts.id);
             let rendered = Rendered { calls: vec![call], ..Rendered::default() };
             played(provider, &mut pair, &rendered, name);
             let says = pair.twin.says(provider_id);
             assert_eq!(says.as_deref(), edit.map(|_| "Changed"), "{}: what the twin has {name}", provider.facts.id);
         }
     }
+    if let (Some(Ok(call)), Support::Native) = (pair.revise(&sent, Some(&asked)), can.recalls) {
+        let late = answered(&mut pair, call);
+        assert!(matches!(late, Verdict::Reject(_)), "{}: an edit of what is gone concerns that message alone: {late:?}", provider.facts.id);
+    }
+}
+
+/// What the twin's answers to a call and those that follow it come to.
+fn answered(pair: &mut Pair, mut call: Call) -> Verdict {
+    loop {
+        let reply = pair.twin.answer(&received(&call), NOW).reply;
+        match pair.adapter.classify(&call, &reply) {
+            Step::Call(next) => call = next,
+            Step::Done(verdict) => return verdict,
+        }
+    }
+}
+
+/// The same with credentials that are none.
+fn asked_by_a_stranger(pair: &mut Pair, call: &Call) -> Verdict {
+    let mut call = call.clone();
+    call.secret_headers.clear();
+    call.url_secret = call.url_secret.map(|_| Secret::new("nobody"));
+    answered(pair, call)
 }
 
 /// The request the twin's host would see for a call.

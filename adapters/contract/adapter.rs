@@ -14,6 +14,7 @@ use super::{
 /// ```text
 ///   delivery ──verify──▶ proof ──parse──▶ events, leftovers, acknowledgement
 ///   message  ──render──▶ calls ──(transport)──▶ reply ──classify──▶ one more call, or a verdict
+///   sent     ──revise──▶ call ──────(the same way)──────┘
 /// ```
 ///
 /// Every implementation must pass the laws in `conformance`.
@@ -343,9 +344,10 @@ impl RenderError {
         Self { pointer: pointer.into(), problem: problem.into(), code }
     }
 
-    /// An id that is none of this channel's: `expected` says what one looks like.
+    /// A message that cannot be changed or taken back, because its id is none the provider would know: `expected` says what one
+    /// looks like. No place of the request is wrong.
     pub fn no_message(expected: &str) -> Self {
-        Self::new("#/provider_id", "message_id_invalid", format!("expected {expected}"))
+        Self::new("#", "message_id_invalid", format!("expected {expected}"))
     }
 
     /// A part this channel has no way to show.

@@ -268,7 +268,7 @@ impl Channel {
         }
         let Some(token) = self.bearer(now) else {
             let problem = "only an application may take messages back: set `application_id` and `private_key`";
-            return Err(RenderError::new("#/channel", "application_missing", problem));
+            return Err(RenderError::new("#", "application_missing", problem));
         };
         let call = Call::json(format!("{}/{id}", self.messages_url()), &json!({ "status": "revoked" })).bearer(&token).then(RECALL);
         Ok(Call { method: http::Method::PATCH, ..call })
