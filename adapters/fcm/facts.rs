@@ -40,6 +40,7 @@ pub const FACTS: Facts = Facts {
         reactions: Support::None,
         typing: Support::None,
         replies: Support::None,
+        // A new notification may stand in for an older one on the device, but it is a message of its own.
         edits: Support::None,
         recalls: Support::None,
     },

@@ -43,6 +43,7 @@ pub const FACTS: Facts = Facts {
         typing: Support::None,
         replies: Support::None,
         edits: Support::None,
+        // Few message centres take `cancel_sm`, and none says whether the phone has the message already.
         recalls: Support::None,
     },
 };

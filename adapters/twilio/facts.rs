@@ -39,6 +39,8 @@ pub const FACTS: Facts = Facts {
         typing: Support::Native,
         replies: Support::None,
         edits: Support::None,
+        // A deletion is of Twilio's record, and only what Twilio itself holds until a set time can be canceled:
+        // twilio.com/docs/api/errors/30409, read 2026-11-29.
         recalls: Support::None,
     },
 };

@@ -41,6 +41,7 @@ pub const FACTS: Facts = Facts {
         typing: Support::None,
         replies: Support::None,
         edits: Support::None,
+        // A deletion takes a message away for ourselves alone: developer.x.com, direct-messages/delete-message, read 2026-11-29.
         recalls: Support::None,
     },
 };
