@@ -226,6 +226,34 @@ mod tests {
     }
 
     #[test]
+    fn a_persons_messages_are_found_before_they_change() {
+        let channel = channel();
+        let native = serde_json::Map::new();
+        let parts = [Part::text("Come at six")];
+        let edit = Outbound {
+            id: "msg_1",
+            to: "discord:user/500",
+            thread: None,
+            parts: &parts,
+            template: None,
+            category: Category::Service,
+            reply_to: Some("599"),
+            handle: Some("original:fake-token"),
+            author: None,
+            expires_at: None,
+            native: &native,
+        };
+        let cx = Context { now: Time(0), public_url: "", hook_url: "", login: None, keys: None };
+        let sent = SentMessage { to: "discord:user/500", thread: None, provider_id: "600", handle: None };
+        let opened = Reply::json(200, &json!({ "id": "800", "type": 1 }));
+        for (revision, method) in [(Revision::Edit(&edit), Method::PATCH), (Revision::Recall, Method::DELETE)] {
+            let first = channel.revise(&sent, revision, &cx).and_then(Result::ok).expect("a call");
+            let Step::Call(next) = classify(&channel, &first, &opened) else { panic!("no second call") };
+            assert_eq!((next.method, next.url.as_str()), (method, "https://discord.com/api/v10/channels/800/messages/600"));
+        }
+    }
+
+    #[test]
     fn where_the_bot_is_no_member_the_press_is_answered() {
         let channel = channel();
         let note = json!({ "then": "spare", "token": "fake-token", "body": { "content": "x", "nonce": "n" }, "files": [] });
