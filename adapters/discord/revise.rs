@@ -1,4 +1,5 @@
-//! Messages changed and taken back: docs.discord.com/developers/resources/message#edit-message and #delete-message, read 2026-11-29.
+//! Messages changed and taken back: "Edit Message" and "Delete Message" of Discord's documentation, by the fact sheet and by
+//! discord-api-types.dev (RESTPatchAPIChannelMessageJSONBody), read 2026-11-29.
 
 use http::Method;
 use serde_json::{Value, json};

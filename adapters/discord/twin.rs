@@ -204,7 +204,7 @@ impl Twin {
         Ok(Answer { reply: Reply::json(200, &made).header("x-ratelimit-remaining", "4"), accepted: vec![accepted], emits: Vec::new() })
     }
 
-    /// docs.discord.com/developers/resources/message#edit-message, read 2026-11-29: what is left out stays.
+    /// discord-api-types.dev, RESTPatchAPIChannelMessageJSONBody, read 2026-11-29: what is left out stays.
     fn edit(&mut self, request: &Request, channel: &str, id: &str) -> Checked<Answer> {
         let (mut body, files) = Self::body(request)?;
         let old = self.sent.says(id).ok_or_else(|| refused(404, 10_008, "Unknown Message"))?;

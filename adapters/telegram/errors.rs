@@ -16,6 +16,7 @@ const ERRORS: &[(u16, &str, ErrorClass, &str, &str)] = &[
     (403, "bot was kicked", C::Recipient, "bot_removed", "The bot was removed from the chat."),
     (403, "bot is not a member", C::Recipient, "bot_removed", "The bot is not a member of the chat."),
     (403, "group chat was deleted", C::Recipient, "chat_deleted", "The group is gone."),
+    (403, "message_delete_forbidden", C::Content, "not_deletable", "This message cannot be taken back."),
     (403, "", C::Recipient, "forbidden", "The bot may not write to this chat."),
     (404, "method not found", C::Config, "method_not_found", "This Bot API server does not know the method; is it too old?"),
     (404, "", C::Auth, "token_invalid", "Telegram does not know the bot's token."),
@@ -60,14 +61,13 @@ const ERRORS: &[(u16, &str, ErrorClass, &str, &str)] = &[
     (400, "message to be replied not found", C::Content, "quoted_gone", "The message answered is gone."),
     (400, "message thread not found", C::Content, "thread_gone", "The topic is gone."),
     (400, "query is too old", C::Content, "query_expired", "The button was pressed too long ago."),
-    // TelegramBotAPI/errors, and tdlib/telegram-bot-api Client.cpp, read 2026-11-29.
+    // What github.com/TelegramBotAPI/errors lists and bots look for; the words in capitals are the network's own
+    // (core.telegram.org/method/messages.deleteMessages). Read 2026-11-29.
     (400, "message to edit not found", C::Content, "message_not_found", "The message to change is not there any more."),
     (400, "message_id_invalid", C::Content, "message_not_found", "There is no such message."),
     (400, "message can't be edited", C::Content, "not_editable", "Telegram does not let the bot change this message."),
-    (400, "message_edit_time_expired", C::Window, "too_late", "The message is too old to be changed."),
     (400, "no caption in the message to edit", C::Content, "not_editable", "The message has no words that could change."),
     (400, "message can't be deleted", C::Window, "too_late", "The message can be taken back for 48 hours, and by its sender."),
-    (400, "message_delete_forbidden", C::Window, "too_late", "The message can be taken back for 48 hours, and by its sender."),
     (400, "", C::Content, "bad_request", "Telegram refuses the message as it is."),
 ];
 
