@@ -180,6 +180,8 @@ pub struct Event<'a> {
     pub subject: Cow<'a, str>,
     /// Its time.
     pub time: Cow<'a, str>,
+    /// The event it corrects.
+    pub replaces: Option<Cow<'a, str>>,
     /// Its data: JSON, as it was written.
     pub data: &'a str,
 }
@@ -197,6 +199,8 @@ struct Structured<'a> {
     subject: Cow<'a, str>,
     #[serde(borrow, default)]
     time: Cow<'a, str>,
+    #[serde(borrow, default)]
+    replaces: Option<Cow<'a, str>>,
     #[serde(borrow)]
     data: &'a RawValue,
 }
@@ -220,10 +224,10 @@ pub fn structured(record: &Stored) -> Bytes {
 /// headers, and its data is left to whoever wants it.
 pub fn read(record: &Stored) -> Option<Event<'_>> {
     if is_structured(&record.headers) {
-        let Structured { id, kind, source, subject, time, data } = serde_json::from_slice(&record.value).ok()?;
-        return Some(Event { id, kind, source, subject, time, data: data.get() });
+        let Structured { id, kind, source, subject, time, replaces, data } = serde_json::from_slice(&record.value).ok()?;
+        return Some(Event { id, kind, source, subject, time, replaces, data: data.get() });
     }
-    let (mut id, mut kind, mut source, mut subject, mut time) = (None, None, None, "", "");
+    let (mut id, mut kind, mut source, mut subject, mut time, mut replaces) = (None, None, None, "", "", None);
     for (name, value) in record.headers.iter() {
         match name {
             "ce_id" => id = Some(value),
@@ -231,11 +235,13 @@ pub fn read(record: &Stored) -> Option<Event<'_>> {
             "ce_source" => source = Some(value),
             "ce_subject" => subject = value,
             "ce_time" => time = value,
+            "ce_replaces" => replaces = Some(value.into()),
             _ => {}
         }
     }
     let data = std::str::from_utf8(&record.value).ok()?;
-    Some(Event { id: id?.into(), kind: kind?.into(), source: source?.into(), subject: subject.into(), time: time.into(), data })
+    let (id, kind, source): (&str, &str, &str) = (id?, kind?, source?);
+    Some(Event { id: id.into(), kind: kind.into(), source: source.into(), subject: subject.into(), time: time.into(), replaces, data })
 }
 
 fn is_structured(headers: &Headers) -> bool {

@@ -1,7 +1,7 @@
 //! What others tell a unit's owner: records on `orders`. The owner alone decides what they mean for its messages.
 
 use bytes::Bytes;
-use fairway_adapters::contract::{MediaRef, Receipt, State, Time};
+use fairway_adapters::contract::{MediaRef, Part, Receipt, State, Time};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{self, Fingerprint, MessageId};
@@ -58,6 +58,16 @@ pub enum Order {
         /// When.
         at: Time,
     },
+    /// Change a message that is at its provider, or take it back.
+    Revise {
+        /// Which message.
+        id: MessageId,
+        /// What takes the place of its parts; without them it is taken back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parts: Option<Vec<Part<'static>>>,
+        /// When trying ends.
+        until: Time,
+    },
     /// People have written to a channel whose provider counts that in the same allowance as what we send.
     Received {
         /// To which channel.
@@ -101,6 +111,7 @@ impl Order {
             Self::Media { .. } => "media",
             Self::Handle { .. } => "handle",
             Self::Fallback { .. } => "fallback",
+            Self::Revise { .. } => "revise",
             Self::Received { .. } => "received",
             Self::Cancel { .. } => "cancel",
             Self::Settle { .. } => "settle",

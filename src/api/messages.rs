@@ -566,8 +566,3 @@ pub async fn conversation(Extract(api): Extract<Api>, caller: Caller, Path(id): 
     let messages = api.store.messages(filter).await?;
     Ok(Json(serde_json::json!({ "id": id, "channel": channel, "address": address, "messages": messages })).into_response())
 }
-
-/// What this build does not do yet.
-pub async fn not_yet() -> Problem {
-    Problem::new(&problem::NOT_SUPPORTED, "this build does not edit or recall messages yet")
-}

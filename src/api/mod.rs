@@ -19,6 +19,7 @@ pub mod page;
 pub mod preferences;
 pub mod problem;
 pub mod reminders;
+pub mod revisions;
 pub mod templates;
 pub mod triggers;
 pub mod webhooks;
@@ -97,7 +98,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/messages", post(messages::send).get(messages::list))
         .route("/v1/messages/batch", post(messages::batch))
         .route("/v1/messages/preview", post(messages::preview))
-        .route("/v1/messages/{id}", get(messages::show).patch(messages::not_yet).delete(messages::not_yet))
+        .route("/v1/messages/{id}", get(messages::show).patch(revisions::edit).delete(revisions::recall))
         .route("/v1/messages/{id}/cancel", post(messages::cancel))
         .route("/v1/conversations/{*id}", get(messages::conversation))
         .route("/v1/events", get(events::events))

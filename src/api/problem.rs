@@ -36,6 +36,7 @@ kinds! {
     METHOD = "method-not-allowed" 405 "This address does not do that";
     KEY_REUSED = "idempotency-key-reused" 422 "This idempotency key was used with another body";
     KEY_BUSY = "idempotency-key-busy" 409 "A request with this idempotency key is under way";
+    REFUSED = "refused-by-provider" 422 "The provider does not do that";
     CONFLICT = "conflict" 409 "It is too late for that";
     GONE = "gone" 410 "It is not there any more";
     CURSOR = "cursor-invalid" 400 "The cursor is not one of ours";

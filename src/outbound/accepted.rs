@@ -8,6 +8,7 @@ use serde_with::skip_serializing_none;
 
 use crate::ids::{self, MessageId};
 use crate::log::{Headers, Record, Stored, Topic};
+use crate::store::Message;
 
 /// An accepted message.
 #[skip_serializing_none]
@@ -75,6 +76,28 @@ impl Accepted {
     /// Reads a lane's record.
     pub fn read(record: &Stored) -> Option<Self> {
         serde_json::from_slice(&record.value).ok()
+    }
+
+    /// A message as the views know it; `None` for one whose request they do not have.
+    pub fn of_view(message: &Message) -> Option<Self> {
+        let thread = message.conversation.strip_prefix(&format!("{}/{}#", message.channel, message.to));
+        Some(Self {
+            id: message.id.parse().ok()?,
+            channel: message.channel.clone(),
+            to: message.to.clone(),
+            thread: thread.map(str::to_owned),
+            accepted_at: message.created_at,
+            deadline: message.created_at.plus(86_400_000),
+            request: serde_json::from_value(message.request.clone()?).ok()?,
+            origin: Origin::default(),
+            reply_to: None,
+            suppressed: None,
+            passes: false,
+            cost: 1,
+            attempts: 0,
+            traceparent: None,
+            correlation: None,
+        })
     }
 
     /// Hash of the conversation, as the ledger keeps it.

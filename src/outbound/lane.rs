@@ -350,8 +350,32 @@ impl Lanes {
 
     /// Asks all limits at once for an armed message and charges them when all agree.
     pub fn gate(&mut self, entry: &Entry, now: Micros) -> Gate {
-        let Some(outlet) = self.outlets.get_mut(&entry.channel) else { return Gate::Go };
+        let (at, scope, behind) = self.ask(entry, now);
+        if at > now {
+            return Gate::Wait { at, scope, behind };
+        }
+        if let Some(outlet) = self.outlets.get_mut(&entry.channel) {
+            outlet.armed = outlet.armed.saturating_sub(1);
+            outlet.in_flight += 1;
+        }
+        self.charge(entry, now);
+        Gate::Go
+    }
+
+    /// A call besides the messages (an edit, a recall) counts as they do: charged now, or to be asked again then.
+    pub fn admit(&mut self, entry: &Entry, now: Micros) -> Result<(), Micros> {
+        let (at, ..) = self.ask(entry, now);
+        if at > now {
+            return Err(at);
+        }
+        self.charge(entry, now);
+        Ok(())
+    }
+
+    /// When all limits agree, which is the last, and who waits behind.
+    fn ask(&mut self, entry: &Entry, now: Micros) -> (Micros, Scope, Behind) {
         let mut latest = (now, Scope::Sender, Behind::Nobody);
+        let Some(outlet) = self.outlets.get(&entry.channel) else { return latest };
         let mut ask = |at: Micros, scope: Scope, behind: Behind| {
             if at > latest.0 {
                 latest = (at, scope, behind);
@@ -377,15 +401,7 @@ impl Lanes {
                 ask(at, each.scope, Behind::Nobody);
             }
         }
-        if let (at, scope, behind) = latest
-            && at > now
-        {
-            return Gate::Wait { at, scope, behind };
-        }
-        outlet.armed = outlet.armed.saturating_sub(1);
-        outlet.in_flight += 1;
-        self.charge(entry, now);
-        Gate::Go
+        latest
     }
 
     /// Whether two channels share a limit.

@@ -76,7 +76,10 @@ pub async fn run(log: Arc<dyn EventLog>, store: Arc<dyn Store>) {
                 }
             }
         }
-        let batch: Vec<(MessageId, Change)> = changes.into_iter().collect();
+        let mut batch: Vec<(MessageId, Change)> = changes.into_iter().collect();
+        for (id, change) in batch.iter_mut().filter(|(_, c)| c.edited.is_some()) {
+            merge_edit(&*store, *id, change).await;
+        }
         while let Err(e) = store.project(batch.clone(), moved.clone(), tenure).await {
             if e.is_guarded() {
                 return tracing::info!("another node writes the views now");
@@ -119,6 +122,9 @@ fn learn(changes: &mut HashMap<MessageId, Change>, record: &Stored) {
         }
         Topic::Status => {
             let Some(event) = crate::envelope::read(record) else { return };
+            if event.kind == "fairway.message.created" && event.replaces.is_some() {
+                return learn_edit(changes, event.data);
+            }
             if event.kind != "fairway.message.status" {
                 return;
             }
@@ -183,17 +189,66 @@ fn learn_entry(changes: &mut HashMap<MessageId, Change>, entry: Entry) {
     }
 }
 
+/// A message's content was told once more: its parts are others now.
+fn learn_edit(changes: &mut HashMap<MessageId, Change>, data: &str) {
+    #[derive(Deserialize)]
+    struct Edited<'a> {
+        message_id: &'a str,
+        #[serde(borrow)]
+        message: Content<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Content<'a> {
+        #[serde(borrow)]
+        parts: &'a serde_json::value::RawValue,
+    }
+    let Ok(Edited { message_id, message }) = serde_json::from_str(data) else { return };
+    if let Ok(id) = message_id.parse() {
+        changes.entry(id).or_default().edited = Some(message.parts.get().to_owned());
+    }
+}
+
+/// Puts new parts into the request as the views have it.
+async fn merge_edit(store: &dyn Store, id: MessageId, change: &mut Change) {
+    let parts = change.edited.take().and_then(|parts| serde_json::from_str::<serde_json::Value>(&parts).ok());
+    let known = match &change.intake {
+        Some(intake) => serde_json::from_str(&intake.request).ok(),
+        None => loop {
+            match store.message(id).await {
+                Ok(known) => break known.and_then(|m| m.request),
+                Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
+            }
+        },
+    };
+    if let (Some(parts), Some(serde_json::Value::Object(mut request))) = (parts, known) {
+        request.insert("parts".into(), parts);
+        request.remove("template");
+        change.edited = serde_json::to_string(&request).ok();
+    }
+}
+
 fn learn_status(change: &mut Change, status: &Status<'_>, written: Time) {
     let attempt = status.attempt.unwrap_or(0) as u16;
     raise(change, attempt, status.state);
     if let Some(id) = &status.provider_message_id {
         change.provider_id = Some(id.clone().into_owned());
     }
+    // Providers tell whole seconds: within one, the order in which we learned it is the better time.
+    let at = if written.since(status.at).abs() < 2000 { written } else { status.at };
+    let why = status.error.as_ref().map(|Reason { title, code, .. }| format!(": {title} ({code})")).unwrap_or_default();
+    let revised = match status.detail.as_deref() {
+        Some("edited") => Some(("edited", "It says something else now.".to_owned())),
+        Some("recalled") => Some(("recalled", "It was taken back.".to_owned())),
+        Some("edit_refused") => Some(("edit_refused", format!("It could not be changed{why}."))),
+        Some("recall_refused") => Some(("recall_refused", format!("It could not be taken back{why}."))),
+        _ => None,
+    };
+    if let Some((what, text)) = revised {
+        return change.lines.push(line(at, what, text)); // Its state is what it was.
+    }
     if let Some(error) = &status.error {
         change.error = serde_json::to_string(error).ok();
     }
-    // Providers tell whole seconds: within one, the order in which we learned it is the better time.
-    let at = if written.since(status.at).abs() < 2000 { written } else { status.at };
     change.lines.push(line(at, status.state.word(), sentence(status)));
 }
 

@@ -22,6 +22,8 @@ use crate::api;
         api::messages::list,
         api::messages::show,
         api::messages::cancel,
+        api::revisions::edit,
+        api::revisions::recall,
         api::why::why,
         api::events::events,
         api::channels::list,

@@ -131,6 +131,8 @@ pub struct Change {
     pub provider_id: Option<String>,
     /// Why it failed, as JSON.
     pub error: Option<String>,
+    /// The whole request as it is now, as JSON, when it was edited.
+    pub edited: Option<String>,
     /// New lines.
     pub lines: Vec<Line>,
 }

@@ -329,11 +329,13 @@ impl Store for Tables {
     }
 
     fn project(&self, changes: Vec<(MessageId, Change)>, positions: Positions, tenure: u64) -> Answer<'_, ()> {
+        let edits = changes.iter().filter_map(|(id, change)| Some(values![id.to_string(), change.edited.clone()?])).collect();
         let changes = changes.into_iter().map(|(id, change)| projected(id, change)).collect();
         let positions = positions.into_iter().map(|(partition, next)| values![VIEWS, i64::from(partition), next as i64]).collect();
         let done = self.write(vec![
             Statement::guard("UPDATE positions SET next = next WHERE name = ?1 AND next = ?2", values![TENURE, tenure as i64]),
             Statement::each(PROJECT, changes),
+            Statement::each("UPDATE messages SET request = ?2 WHERE id = ?1", edits),
             Statement::each(PLACE, positions),
         ]);
         Box::pin(async move { done.await.map(drop) })

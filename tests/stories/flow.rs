@@ -267,6 +267,60 @@ async fn a_fallback_goes_when_it_is_needed_and_only_then() {
 }
 
 /// Whoever was never heard of can be written to where the provider lets us: the store is asked once and knows nothing.
+/// What was sent is changed and taken back where the channel can; the timeline, the views and `/v1/events` say so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sent_message_is_edited_and_recalled() {
+    let mut world = World::start("").await;
+    let id = world.send("telegram:5550001", "Your table is at eight").await;
+    world.reaches(&id, &["sent"], 15).await;
+    let path = format!("/v1/messages/{id}");
+    let parts = json!([{ "type": "text", "text": "Your table is at nine" }]);
+    let reply = world.ask("PATCH", &path, Some(&json!({ "parts": parts }))).await.expect("an answer");
+    assert_eq!(reply.status.as_u16(), 200, "{}", String::from_utf8_lossy(&reply.body));
+    let message = world.message(&id).await;
+    assert_eq!((&message["state"], &message["request"]["parts"]), (&json!("sent"), &parts), "{message:#}");
+    let told = world.events("fairway.message.created").await;
+    let told: Vec<_> = told.iter().filter(|e| e["data"]["message_id"] == id.as_str()).collect();
+    assert_eq!((told.len(), &told[1]["replaces"], &told[1]["data"]["message"]["parts"]), (2, &told[0]["id"], &parts), "{told:#?}");
+    // Nothing of it is forgotten by a crash.
+    world.kill();
+    world.restart().await;
+    let long = json!({ "parts": [{ "type": "text", "text": "x".repeat(20_000) }] });
+    let reply = world.ask("PATCH", &path, Some(&long)).await.expect("an answer");
+    assert_eq!(reply.status.as_u16(), 422, "{}", String::from_utf8_lossy(&reply.body));
+    for _ in 0..2 {
+        let reply = world.ask("DELETE", &path, None).await.expect("an answer");
+        assert_eq!(reply.status.as_u16(), 200, "{}", String::from_utf8_lossy(&reply.body));
+    }
+    let reply = world.ask("PATCH", &path, Some(&json!({ "parts": parts }))).await.expect("an answer");
+    assert_eq!(reply.status.as_u16(), 422, "what is gone cannot be changed: {}", String::from_utf8_lossy(&reply.body));
+    let what: Vec<String> = world.message(&id).await["timeline"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|l| l["what"].as_str().filter(|w| w.contains("edit") || w.contains("recall")).map(str::to_owned))
+        .collect();
+    let expected = ["edited", "edit_refused", "recalled", "recalled", "edit_refused"];
+    assert_eq!(what, expected);
+    // Where the channel has no such thing it is said; what has not gone out is cancelled.
+    let id = world.send("whatsapp:+15550100201", "Hello").await;
+    world.reaches(&id, &["sent", "delivered", "read"], 15).await;
+    let reply = world.ask("DELETE", &format!("/v1/messages/{id}"), None).await.expect("an answer");
+    assert_eq!(reply.status.as_u16(), 501);
+    let later = json!({ "to": "telegram:5550001", "send_at": "2099-01-01T00:00:00Z", "parts": parts });
+    let (status, refused) = world.post("/v1/messages", &later).await;
+    assert_eq!(status, 422, "{refused}");
+    let at = fairway::clock::now().plus(3_600_000);
+    let (_, later) = world.post("/v1/messages", &json!({ "to": "telegram:5550001", "send_at": at, "parts": parts })).await;
+    let id = later["id"].as_str().expect("an id").to_owned();
+    world.reaches(&id, &["scheduled"], 15).await;
+    let reply = world.ask("PATCH", &format!("/v1/messages/{id}"), Some(&json!({ "parts": parts }))).await.expect("an answer");
+    assert_eq!(reply.status.as_u16(), 409);
+    let reply = world.ask("DELETE", &format!("/v1/messages/{id}"), None).await.expect("an answer");
+    assert_eq!(reply.status.as_u16(), 200);
+    world.reaches(&id, &["cancelled"], 15).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_is_written_to_without_anything_to_answer_with() {
     let world = World::start("").await;

@@ -233,6 +233,7 @@ fn throttled_for() -> Duration {
 
 /// It fails nothing, is not hammered, and its end brings no storm.
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::print_stderr, reason = "figures for who runs it by hand")]
 async fn a_provider_that_is_too_busy_for_long_is_left_alone_and_not_stormed() {
     const COUNT: usize = 150;
     let whatsapp = host_with_pace("whatsapp", (80, 1000)).await;
@@ -269,6 +270,7 @@ fn bulk() -> usize {
 
 /// A one-time code passes a saturated number's bulk messages: between its acceptance and its departure there is a slot, not a queue.
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::print_stderr, reason = "figures for who runs it by hand")]
 async fn a_code_leaves_at_once_while_bulk_saturates_its_number() {
     let whatsapp = host_with_pace("whatsapp", (80, 1000)).await;
     let world = World::start(&whatsapp.channel("wa", "")).await;

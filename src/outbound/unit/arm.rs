@@ -309,7 +309,7 @@ impl Unit {
         }
     }
 
-    fn log_in(&mut self, channel: &Arc<str>, call: Call) {
+    pub(super) fn log_in(&mut self, channel: &Arc<str>, call: Call) {
         let Some(standing) = self.channels.get_mut(channel) else { return };
         if std::mem::replace(&mut standing.logging_in, true) {
             return;
@@ -349,7 +349,7 @@ pub(super) fn outcome(what: ledger::Call, outcome: ledger::Outcome, provider_id:
 }
 
 /// One attempt of one call, with the calls that follow from it.
-async fn attempt(transport: &Transport, channel: &str, adapter: &dyn Adapter, mut call: Call, trace: Option<&str>) -> Landing {
+pub(super) async fn attempt(transport: &Transport, channel: &str, adapter: &dyn Adapter, mut call: Call, trace: Option<&str>) -> Landing {
     for hop in 0..HOPS {
         let reply = match transport.call_of(channel, &call, trace, ANSWER_WITHIN).await {
             Ok(reply) => reply,

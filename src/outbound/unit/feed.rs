@@ -137,6 +137,8 @@ impl Unit {
             Event::Written(written) => written.into_iter().for_each(|w| self.written(w)),
             Event::Due(channel, lane, rows) => self.loaded(&channel, lane, rows),
             Event::Found(lookup, message) => self.found(*lookup, message),
+            Event::Revise(revising) => self.revise(revising),
+            Event::Revised(revising, landing) => self.revised(revising, landing),
             Event::Asked(answers) => self.asked(answers),
             Event::Handle(number, conversation, handle) => self.handle_found(number, conversation, handle),
             Event::RowWritten(number, row) => self.row_written(number, &row),

@@ -16,6 +16,11 @@ impl Default for Handles {
 }
 
 impl Handles {
+    /// What is at hand for a conversation; `None` when the store has to be asked.
+    pub(super) fn at_hand(&self, conversation: &Arc<str>) -> Option<Option<&store::Handle>> {
+        self.0.peek(conversation).map(Option::as_ref)
+    }
+
     /// Takes what the store says, unless this or a newer one is at hand: a look-up may have begun before its last use.
     pub(super) fn learn(&mut self, conversation: Arc<str>, handle: Option<store::Handle>) {
         let at = |handle: &Option<store::Handle>| handle.as_ref().map(|h| h.at);

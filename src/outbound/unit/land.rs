@@ -362,7 +362,7 @@ impl Unit {
     }
 
     /// A credential failed: the channel stops, and says so once.
-    fn suspend(&mut self, channel: &Arc<str>, reason: &Reason) {
+    pub(super) fn suspend(&mut self, channel: &Arc<str>, reason: &Reason) {
         let Some(standing) = self.channels.get_mut(channel) else { return };
         standing.last_error = Some(reason.title.to_string());
         if standing.suspended.replace(reason.title.to_string()).is_some() {

@@ -19,6 +19,7 @@ mod outbox;
 mod park;
 mod publish;
 mod repeats;
+mod revise;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
@@ -222,6 +223,8 @@ enum Event {
     Written(Vec<Written>),
     Due(Arc<str>, Priority, Vec<(Cursor, Row)>),
     Found(Box<orders::Lookup>, Option<Message>),
+    Revise(Box<revise::Revising>),
+    Revised(Box<revise::Revising>, Landing),
     Asked(Vec<(Number, crate::consent::Verdict)>),
     Handle(Number, Arc<str>, Option<store::Handle>),
     RowWritten(Number, Box<Row>),

@@ -111,6 +111,8 @@ pub(super) enum Lookup {
     Settle { offset: u64, id: MessageId, how: Settle },
     /// A cancel of a message that is not in the window.
     Cancel { offset: u64, id: MessageId },
+    /// A change of a message that was sent.
+    Revise(Box<revise::Revising>),
 }
 
 impl Receipts {
@@ -179,6 +181,10 @@ impl Unit {
             },
             Some(Order::Handle { channel, peer, handle }) => self.keep_handle(offset, &channel, &peer, handle),
             Some(Order::Fallback { message, state, at }) => self.decide_fallback(offset, message, state, at),
+            Some(Order::Revise { id, parts, until }) => {
+                let revising = Box::new(revise::Revising { offset, id, parts, until, message: None });
+                self.look_up(Lookup::Revise(revising), id);
+            }
             Some(Order::Received { channel, count, over_ms }) => {
                 // One that lay in the log while nobody owned the unit says nothing about now.
                 if clock::now().since(Time(record.time)) < 1000 {
@@ -383,6 +389,7 @@ impl Unit {
         match lookup {
             Lookup::Repeat { message: repeated, lane, offset } => self.found_repeat(repeated, lane, offset, message),
             Lookup::Receipt { offset, channel, receipt } => self.found_for_receipt(offset, channel, receipt, message),
+            Lookup::Revise(revising) => self.revise(Box::new(revise::Revising { message, ..*revising })),
             Lookup::Settle { offset, id, how } => self.found_for_settle(offset, id, how, message),
             Lookup::Cancel { offset, id } => {
                 if message.is_none_or(|m| !m.state.settled()) {
@@ -500,26 +507,7 @@ impl Unit {
 
 /// What the views know of a message, as the unit keeps it.
 fn known_from(message: &Message) -> Option<(Known, Accepted)> {
-    let id: MessageId = message.id.parse().ok()?;
-    let (to, thread) = message.to.split_once('#').map_or((message.to.as_str(), None), |(to, thread)| (to, Some(thread.to_owned())));
-    let accepted = Accepted {
-        id,
-        channel: message.channel.clone(),
-        to: to.to_owned(),
-        thread,
-        accepted_at: message.created_at,
-        deadline: message.created_at.plus(86_400_000),
-        request: serde_json::from_value(message.request.clone()?).ok()?,
-        origin: Default::default(),
-        reply_to: None,
-        suppressed: None,
-        passes: false,
-        cost: 1,
-        attempts: 0,
-        traceparent: None,
-        correlation: None,
-    };
-    let (accepted, conversation) = (Arc::new(accepted), Arc::from(message.conversation.as_str()));
+    let (accepted, conversation) = (Arc::new(Accepted::of_view(message)?), Arc::from(message.conversation.as_str()));
     let known = Known::new(&accepted, message.channel.as_str().into(), conversation, message.attempt, message.state);
     let provider_ids = message.provider_message_id.iter().cloned().collect();
     Some((Known { provider_ids, sent_at: message.updated_at, ..known }, Arc::unwrap_or_clone(accepted)))

@@ -41,6 +41,11 @@ pub(super) fn state_id(id: MessageId, attempt: u16, state: State, recipient: Opt
     ids::fingerprint(&[b"status", &id.bytes(), &attempt, state.word().as_bytes(), recipient.unwrap_or_default().as_bytes()])
 }
 
+/// The id of the event that tells a message's content.
+pub(super) fn created_id(id: MessageId) -> Fingerprint {
+    ids::fingerprint(&[b"created", &id.bytes()])
+}
+
 /// What states and events say about a message besides what happened to it.
 #[derive(Clone, Copy)]
 pub(super) struct About<'a> {
@@ -149,11 +154,11 @@ impl Unit {
         };
         let body = Body::Created(created);
         let data = self.data(item.about(), &body);
-        let id = ids::fingerprint(&[b"created", &message.id.bytes()]);
+        let id = created_id(message.id);
         self.event(item.about(), body.kind(), id, clock::now(), data)
     }
 
-    fn event(&self, about: About<'_>, kind: &str, id: Fingerprint, time: Time, data: bytes::Bytes) -> Record {
+    pub(super) fn event(&self, about: About<'_>, kind: &str, id: Fingerprint, time: Time, data: bytes::Bytes) -> Record {
         self.event_on(Topic::Status, about, kind, id, time, data)
     }
 
@@ -199,7 +204,7 @@ impl Unit {
         self.event_on(Topic::Inbound, about, body.kind(), id, clock::now(), data)
     }
 
-    fn data(&self, about: About<'_>, body: &Body<'_>) -> bytes::Bytes {
+    pub(super) fn data(&self, about: About<'_>, body: &Body<'_>) -> bytes::Bytes {
         crate::envelope::data(&Data {
             channel: about.channel.into(),
             provider: self.provider(about.channel).into(),
