@@ -23,7 +23,8 @@ macro_rules! laws {
         $crate::conformance::laws! { $provider =>
             it_accepts_what_the_provider_signed, it_refuses_any_changed_byte, no_bytes_make_it_panic,
             it_parses_repeatably_with_unique_keys, nothing_is_lost, it_says_what_the_fixtures_say,
-            it_renders_what_the_fixtures_say, it_revises_as_the_fixtures_say, it_revises_what_it_sent, what_it_renders_the_twin_accepts, it_classifies_as_the_fixtures_say,
+            it_renders_what_the_fixtures_say, its_golden_file_is_up_to_date, it_revises_as_the_fixtures_say, it_revises_what_it_sent,
+            what_it_renders_the_twin_accepts, it_classifies_as_the_fixtures_say,
             classify_is_total_and_only_success_is_success, the_limit_is_counted_in_its_unit, no_secret_prints,
             a_round_trip_ends_in_the_receipt_it_announced, its_facts_are_complete, an_unknown_setting_names_the_nearest,
             a_session_answers_when_it_is_durable, a_session_ends_every_call_once, no_bytes_break_a_session, a_session_remembers
@@ -126,7 +127,7 @@ fn cases(provider: &Provider, kind: &str) -> Vec<Case> {
         .collect()
 }
 
-fn fixture(path: &Path) -> Value {
+pub(super) fn fixture(path: &Path) -> Value {
     let text = fs::read_to_string(path).expect("a readable fixture");
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
@@ -185,7 +186,7 @@ fn settings(twin: &dyn Twin, case: Option<&Value>) -> Settings {
 }
 
 /// Settings as they are in production: every base URL is the provider's own.
-fn bound(provider: &Provider, case: Option<&Value>) -> Pair {
+pub(super) fn bound(provider: &Provider, case: Option<&Value>) -> Pair {
     pair(provider, |twin| settings(twin, case))
 }
 
@@ -539,6 +540,17 @@ impl Asked {
         }
     }
 
+    /// A message of somebody else's making, to a person with what reaching her takes.
+    pub(super) fn new(message: Value, reply_to: Option<String>, person: &Value) -> Self {
+        let request = serde_json::from_value(message).unwrap_or_else(|e| panic!("a sample: {e}"));
+        Self { request, reply_to, handle: person.get("handle").and_then(Value::as_str).map(str::to_owned) }
+    }
+
+    /// What it consists of.
+    pub(super) fn parts(&self) -> &[Part<'static>] {
+        &self.request.parts
+    }
+
     /// A plain text to an address of the provider's own scheme: its fixture `outbound/text.json`.
     pub(super) fn sample(provider: &Provider) -> Self {
         Self::of(&outbound(provider, "text"))
@@ -666,7 +678,12 @@ fn received(call: &Call) -> Request {
 }
 
 /// Plays a message to the twin; the verdict and what it emitted.
-fn played(provider: &Provider, pair: &mut Pair, rendered: &Rendered, name: &str) -> (Vec<Verdict>, Vec<crate::contract::twin::Emit>) {
+pub(super) fn played(
+    provider: &Provider,
+    pair: &mut Pair,
+    rendered: &Rendered,
+    name: &str,
+) -> (Vec<Verdict>, Vec<crate::contract::twin::Emit>) {
     let mut verdicts = Vec::new();
     let mut emits = Vec::new();
     for call in &rendered.calls {

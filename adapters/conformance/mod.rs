@@ -16,13 +16,21 @@
 //! - `fixtures/replies/table.json`: `{"cases": [{"name"?: "what a failure calls it", ...as above}, ...]}`, a line for each row of
 //!   the provider's tables of errors and limits. Any fixture may be such a table.
 //!
+//! - `fixtures/golden.json`: one message of every kind, and what a person sees of it: [`golden`].
+//!
 //! `UPDATE_FIXTURES=1 cargo test -p fairway-adapters` rewrites the expected halves; read the difference before you keep it.
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod laws;
+#[cfg(test)]
+mod samples;
 #[cfg(test)]
 mod sessions;
 pub mod stage;
+#[cfg(test)]
+pub(crate) use golden::*;
 #[cfg(test)]
 pub(crate) use laws::*;
 #[cfg(test)]
