@@ -167,14 +167,17 @@ impl Writer<'_> {
             self.linked(index, &Part::Image(Default::default()), media, "")?;
         }
         let (answers, others): (Vec<&ChoiceOption<'_>>, Vec<&ChoiceOption<'_>>) = asked.options.iter().partition(|o| words::answers(o));
-        if answers.len() < 2 {
-            self.note(index, "choices", "text", "a picker has at least two answers; links and numbers stand in the words");
+        if answers.is_empty() {
+            self.note(index, "choices", "text", "pickers hold answers alone: links and numbers stand in the words");
             return self.text(index, &listed::numbered(&Choices { media: None, ..asked.clone() }));
         }
         if !others.is_empty() {
             self.note(index, "option", "text", "pickers hold answers alone: links and numbers stand before them");
             let lines: Vec<String> = others.iter().map(|o| format!("{}: {}", o.title, o.value.as_deref().unwrap_or_default())).collect();
             self.text(index, &lines.join("\n"))?;
+        }
+        if answers.iter().any(|o| words::asks(o)) {
+            self.note(index, "ask", "answer", "a picker cannot ask for this; what is picked comes back as a choice");
         }
         let described = answers.iter().any(|o| o.description.is_some() || o.section.is_some());
         let list = asked.layout == Some(part::Layout::List) || described || !QUICK.contains(&answers.len());
@@ -183,8 +186,7 @@ impl Writer<'_> {
             self.note(index, "choices", "text", "so many options do not fit into one message");
             return self.text(index, &listed::numbered(&Choices { media: None, ..asked.clone() }));
         }
-        let titles: Vec<&str> = answers.iter().map(|o| &*o.title).collect();
-        self.out.shown.push(format!("{}\n[{}]", asked.text, titles.join("] [")));
+        self.out.shown.push(listed::shown(&words::question(asked), answers.iter().map(|o| &*o.title)));
         self.send(json!({ "type": "interactive", "interactiveData": data }))
     }
 
@@ -247,7 +249,7 @@ impl Writer<'_> {
     }
 
     fn note(&mut self, part: usize, from: &str, into: &str, why: &str) {
-        self.out.downgrades.push(Downgrade { part, from: from.into(), into: into.into(), why: why.into() });
+        self.out.note(part, from, into, why);
     }
 
     fn send(&mut self, mut content: Value) -> Result<(), RenderError> {

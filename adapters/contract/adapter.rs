@@ -307,9 +307,12 @@ pub struct Rendered {
 }
 
 impl Rendered {
-    /// Notes one thing the person will not see as it was meant.
+    /// Notes one thing the person will not see as it was meant; what was said of the part already is not said again.
     pub fn note(&mut self, part: usize, from: &str, into: &str, why: &str) {
-        self.downgrades.push(Downgrade { part, from: from.into(), into: into.into(), why: why.into() });
+        let downgrade = Downgrade { part, from: from.into(), into: into.into(), why: why.into() };
+        if !self.downgrades.contains(&downgrade) {
+            self.downgrades.push(downgrade);
+        }
     }
 }
 

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use super::place::{self, Place};
 use super::{Channel, components, markup};
-use crate::contract::part::{Card, Carousel, Choices, Format, Notification, Poll, ReactionPart};
+use crate::contract::part::{Card, Carousel, Choices, Format, Notification, OptionKind, Poll, ReactionPart};
 use crate::contract::*;
-use crate::kit::{crypto, spoken, text};
+use crate::kit::{choices, crypto, spoken, text};
 
 /// discord.com/developers/docs/resources/message and poll, read 2026-11-20.
 const TEXT: usize = 2000;
@@ -167,11 +167,16 @@ impl Writer<'_> {
             // Written already: nothing is escaped twice.
             body["content"] = self.before(&laid.words, Format::Markdown).into();
         }
+        let numbered = laid.rows.is_empty() && asked.options.iter().any(|o| spoken::acting(o).is_none());
         if !laid.rows.is_empty() {
             body["components"] = laid.rows.into();
         }
-        let titles: Vec<&str> = asked.options.iter().map(|o| &*o.title).collect();
-        self.out.shown.push(format!("{}\n[{}]", asked.text, titles.join("] [")));
+        let embedded = body["embeds"][0]["title"].as_str().map(|title| {
+            let more = body["embeds"][0]["description"].as_str();
+            spoken::lines([Some(title), more])
+        });
+        let words = if numbered { choices::numbered(asked) } else { spoken::shown(asked, |o| !matches!(o.kind, OptionKind::Call | OptionKind::Copy)) };
+        self.out.shown.push(spoken::lines([embedded.as_deref(), Some(words.trim_start())]));
         self.send(body, &[]);
         Ok(())
     }

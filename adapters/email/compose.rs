@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{Channel, FACTS};
-use crate::contract::part::{Card, Choices, Format, OptionKind};
+use crate::contract::part::{Card, ChoiceOption, Choices, Format, OptionKind};
 use crate::contract::*;
 use crate::kit::{address, choices as listed, markup, text, words};
 
@@ -81,7 +81,10 @@ pub(super) fn letter(channel: &Channel, message: &Outbound<'_>, cx: &Context<'_>
         letter.html = paragraph(&escape(&letter.text));
     }
     if letter.subject.is_empty() {
-        let first = letter.text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+        // A link says little as a subject: words come first, then what the link leads to.
+        let lines = || letter.text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let linked = || lines().next().and_then(|link| link.split(['?', '#']).next()?.rsplit('/').find(|name| !name.is_empty()));
+        let first = lines().find(|line| !words::is_link(line)).or_else(linked).unwrap_or_default();
         letter.subject = channel.settings.subject.clone().unwrap_or_else(|| text::shorten(first, 78, Unit::Chars));
     }
     if FACTS.text.unit.count(&letter.text) > FACTS.text.max {
@@ -191,7 +194,14 @@ impl Body<'_> {
                 if let (Some(title), true) = (&push.title, self.letter.subject.is_empty()) {
                     self.letter.subject = title.to_string();
                 }
-                self.spoken(index, "notification", "a mail is its own notification", &words::notification(push))
+                self.out.note(index, "notification", "text", "a mail is its own notification");
+                if let Some(image) = &push.image {
+                    let media = Media { url: Some(image.clone()), ..Media::default() };
+                    self.file(index, "notification", true, &media, "")?;
+                }
+                let words = words::notification(push);
+                self.push(&words, &paragraph(&escape(&words)));
+                Ok(())
             }
             other => Err(RenderError::unsupported(index, other.kind(), "e-mail")),
         }
@@ -230,8 +240,10 @@ impl Body<'_> {
             return Err(RenderError::new(at, "media_missing", "a file needs the `id` of an upload, or an http(s) `url`"));
         };
         let label = name.unwrap_or(url);
+        // Instead of a picture that is not loaded, people read its caption or its name.
+        let instead = escape(if caption.is_empty() { name.unwrap_or_default() } else { caption });
         let (href, label, below) = (escape(url), escape(label), escape(caption));
-        let html = if shown { format!("<img src=\"{href}\" alt=\"{label}\">") } else { format!("<a href=\"{href}\">{label}</a>") };
+        let html = if shown { format!("<img src=\"{href}\" alt=\"{instead}\">") } else { format!("<a href=\"{href}\">{label}</a>") };
         let lines: Vec<&str> = [caption, name.unwrap_or_default(), url].into_iter().filter(|l| !l.is_empty()).collect();
         if !shown {
             self.out.note(index, kind, "text", "the file is not attached: the link stands in");
@@ -261,34 +273,44 @@ impl Body<'_> {
         if let Some(media) = &asked.media {
             self.file(index, "choices", true, media, "")?;
         }
-        let mut html = String::new();
-        let mut number = 0;
+        let head = [asked.header.as_deref(), Some(&*asked.text)].into_iter().flatten().filter(|t| !t.trim().is_empty());
+        let mut html: String = head.map(|words| paragraph(&escape(words))).collect();
+        let (mut number, mut under) = (0, "");
         for option in &asked.options {
-            let title = escape(&option.title);
-            let scheme = match option.kind {
-                OptionKind::Url | OptionKind::Webview => "",
-                OptionKind::Call => "tel:",
-                _ => {
-                    number += 1;
-                    html.push_str(&match (option.kind, &option.value) {
-                        (OptionKind::Copy, Some(value)) => format!("<p>{title}: <code>{}</code></p>", escape(value)),
-                        _ => format!("<p>{number}. {title}</p>"),
-                    });
-                    continue;
-                }
-            };
-            let value = option.value.as_deref().unwrap_or_default();
-            if scheme.is_empty() && !words::is_link(value) {
-                return Err(RenderError::new(format!("#/parts/{index}/options"), "option_invalid", "a link needs an http(s) `value`"));
+            let section = option.section.as_deref().unwrap_or_default();
+            if section != under && !section.is_empty() {
+                html.push_str(&format!("<p><b>{}</b></p>", escape(section)));
             }
-            html.push_str(&format!("<p><a href=\"{scheme}{}\">{title}</a></p>", escape(value)));
+            under = section;
+            html.push_str(&format!("<p>{}</p>", self.option(index, option, &mut number)?));
         }
+        html.extend(asked.footer.as_deref().filter(|f| !f.is_empty()).map(|footer| paragraph(&escape(footer))));
         if number > 0 {
             self.out.note(index, "choices", "text", "nothing in a mail can be picked: a numbered list stands in");
         }
-        let question = paragraph(&escape(&words::question(asked)));
-        self.push(&listed::numbered(&Choices { media: None, ..asked.clone() }), &format!("{question}{html}"));
+        self.push(&listed::numbered(&Choices { media: None, ..asked.clone() }), &html);
         Ok(())
+    }
+
+    /// An option in HTML; `number` counts those that are answered.
+    fn option(&mut self, index: usize, option: &ChoiceOption<'_>, number: &mut usize) -> Result<String, RenderError> {
+        let title = escape(&option.title);
+        let value = option.value.as_deref().filter(|v| !v.is_empty());
+        let shown = match (option.kind, value) {
+            (OptionKind::Url | OptionKind::Webview, Some(url)) if words::is_link(url) => format!("<a href=\"{}\">{title}</a>", escape(url)),
+            (OptionKind::Url | OptionKind::Webview, _) => {
+                let at = format!("#/parts/{index}/options");
+                return Err(RenderError::new(at, "option_invalid", "a link needs an http(s) `value`"));
+            }
+            (OptionKind::Call, Some(number)) => format!("<a href=\"tel:{}\">{title}</a>", escape(number)),
+            (OptionKind::Copy, Some(words)) => format!("{title}: <code>{}</code>", escape(words)),
+            _ => {
+                *number += 1;
+                format!("{number}. {title}")
+            }
+        };
+        let more = option.description.as_deref().filter(|d| !d.is_empty()).map(|d| format!(" - {}", escape(d)));
+        Ok(shown + &more.unwrap_or_default())
     }
 }
 

@@ -236,6 +236,9 @@ impl Writer<'_> {
             Some(rule) if answered > rule.max => "there are more options than the provider has buttons for",
             Some(_) if limit.unit.count(&question) > limit.max => "the question is too long to have buttons",
             Some(rule) => {
+                if asked.options.iter().any(words::asks) {
+                    self.note(index, "ask", "button", "the settings describe no such button; the press comes back as a choice");
+                }
                 if !spoken.is_empty() {
                     self.note(index, "option", "text", "only options that are answered become buttons: the others stand in the text");
                 }

@@ -141,8 +141,7 @@ impl Writer<'_> {
         if let Some(footer) = asked.footer.as_deref().filter(|f| !f.is_empty()) {
             widgets.push(cards::words(footer));
         }
-        let titles: Vec<&str> = asked.options.iter().map(|o| &*o.title).collect();
-        self.out.shown.push(format!("{}\n[{}]", asked.text, titles.join("] [")));
+        self.out.shown.push(spoken::shown(asked, |o| o.kind != part::OptionKind::Copy));
         self.send(index, json!({ "cardsV2": cards::card(asked.header.as_deref(), widgets) }))
     }
 

@@ -80,7 +80,7 @@ impl<'w> Writer<'w> {
     }
 
     fn note(&mut self, part: usize, from: &str, into: &str, why: &str) {
-        self.out.downgrades.push(Downgrade { part, from: from.into(), into: into.into(), why: why.into() });
+        self.out.note(part, from, into, why);
     }
 
     /// Quick replies stand under the whole answer, so nothing may follow them in it.
@@ -116,9 +116,13 @@ impl<'w> Writer<'w> {
     fn image(&mut self, index: usize, file: &Media<'_>, caption: &str) -> Result<(), RenderError> {
         let url = https(file, &format!("#/parts/{index}/media"))?;
         let alt = if caption.is_empty() { file.filename.as_deref().unwrap_or("image") } else { caption };
-        self.out.shown.push(format!("[image] {caption}").trim().to_owned());
+        self.out.shown.push("[image]".into());
         self.add(json!({ "simpleImage": { "imageUrl": url, "altText": text::shorten(alt, TEXT, Unit::Chars) } }));
-        if caption.is_empty() { Ok(()) } else { self.text(index, caption) }
+        if caption.is_empty() {
+            return Ok(());
+        }
+        self.note(index, "caption", "text", "a picture has no caption: the words follow");
+        self.text(index, caption)
     }
 
     fn linked(&mut self, index: usize, kind: &str, file: &Media<'_>, caption: &str) -> Result<(), RenderError> {
@@ -164,7 +168,10 @@ impl<'w> Writer<'w> {
         if asked.options.is_empty() || asked.options.iter().any(|o| o.title.trim().is_empty()) {
             return Err(RenderError::new(at, "option_invalid", "choices need options, and each a title"));
         }
-        let question = words::question(asked);
+        let question = words::question_on(asked, LABEL);
+        if asked.options.iter().any(words::asks) {
+            self.note(index, "ask", "button", "a chatbot cannot ask for this here; the press comes back as a choice");
+        }
         let pressed = asked.options.iter().all(|o| words::answers(o));
         let known = asked.options.iter().all(has_button);
         let count = asked.options.len();
@@ -185,7 +192,8 @@ impl<'w> Writer<'w> {
             return Ok(());
         }
         let rows = list || described && !quick;
-        if known && rows && count <= LIST && fits(&asked.text, TITLE) {
+        let dials = asked.options.iter().any(|o| o.kind == OptionKind::Call);
+        if known && rows && !dials && count <= LIST && fits(&asked.text, TITLE) {
             return self.list(asked, &at);
         }
         if pressed && count <= QUICK && !self.room && !question.trim().is_empty() {
@@ -216,10 +224,6 @@ impl<'w> Writer<'w> {
             }
             match option.kind {
                 OptionKind::Url | OptionKind::Webview => item["link"] = json!({ "web": link(option, &format!("{at}/{number}/value"))? }),
-                OptionKind::Call => {
-                    let problem = "rows of a list answer or open a link";
-                    return Err(RenderError::new(format!("{at}/{number}/kind"), "option_invalid", problem));
-                }
                 _ => words::merge(&mut item, &self.back(option)),
             }
             items.push(item);
@@ -292,13 +296,20 @@ impl<'w> Writer<'w> {
         if card.media.is_some() {
             return self.basic(index, card, at);
         }
+        if !buttoned(card) {
+            return self.choices(index, &words::card(card));
+        }
         let body = self.card_body(index, card, at, TEXT_CARD - TITLE)?;
-        self.shown(&card.title, &card.options);
+        self.shown(&words::card(card).text, &card.options);
         self.add(json!({ "textCard": body }));
         Ok(())
     }
 
     fn basic(&mut self, index: usize, card: &Card<'_>, at: &str) -> Result<(), RenderError> {
+        if !buttoned(card) {
+            self.note(index, "card", "picture and choices", "a card has at most 3 buttons, each a reply, a link or a number to call");
+            return self.choices(index, &Choices { media: card.media.clone(), ..words::card(card) });
+        }
         let body = self.card_body(index, card, at, BASIC_CARD)?;
         let words = if card.title.is_empty() { card.text.as_deref().unwrap_or_default() } else { &card.title };
         self.shown(words, &card.options);
@@ -307,10 +318,6 @@ impl<'w> Writer<'w> {
     }
 
     fn card_body(&mut self, index: usize, card: &Card<'_>, at: &str, most: usize) -> Result<Value, RenderError> {
-        if card.options.len() > BUTTONS || !card.options.iter().all(has_button) {
-            let problem = "a card has at most 3 buttons, each a reply, a link or a number to call";
-            return Err(RenderError::new(format!("{at}/options"), "options_too_many", problem));
-        }
         let mut body = json!({});
         let words = card.text.as_deref().filter(|t| !t.is_empty());
         if !fits(&card.title, TITLE) || words.is_some_and(|w| !fits(w, most)) {
@@ -340,8 +347,10 @@ impl<'w> Writer<'w> {
             self.text(index, words)?;
         }
         let at = |number: usize| format!("#/parts/{index}/cards/{number}");
-        if self.room {
-            self.note(index, "carousel", "cards", "rooms have no carousel: the cards stand one below the other");
+        let buttoned = carousel.cards.iter().all(buttoned);
+        if self.room || !buttoned {
+            let why = if buttoned { "rooms have no carousel" } else { "a card beside others has at most 3 buttons" };
+            self.note(index, "carousel", "cards", &format!("{why}: the cards stand one below the other"));
             return carousel.cards.iter().enumerate().try_for_each(|(number, card)| self.card(index, card, &at(number)));
         }
         if carousel.cards.len() > CARDS {
@@ -369,6 +378,11 @@ impl<'w> Writer<'w> {
 
 fn fits(text: &str, most: usize) -> bool {
     Unit::Chars.count(text) <= most
+}
+
+/// Whether all that the card offers has a button on it.
+fn buttoned(card: &Card<'_>) -> bool {
+    card.options.len() <= BUTTONS && card.options.iter().all(has_button)
 }
 
 fn has_button(option: &ChoiceOption<'_>) -> bool {

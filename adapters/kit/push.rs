@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::markup::{self, Dialect};
 use super::{address, choices, crypto, words};
 use crate::contract::part::{Card, Choices, Notification, OptionKind};
-use crate::contract::{Device, Downgrade, Facts, MediaPart, Outbound, Part, Registered, RenderError, Rendered, Time};
+use crate::contract::{Device, Facts, MediaPart, Outbound, Part, Registered, RenderError, Rendered, Time};
 
 /// Under this name the app finds our message's id among its data.
 pub const OUR_ID: &str = "fairway_message_id";
@@ -115,7 +115,8 @@ pub fn note(message: &Outbound<'_>, facts: &Facts, out: &mut Rendered) -> Result
         return Err(RenderError::new(at, "text_too_long", format!("the words of a notification have at most {} bytes", facts.text.max)));
     }
     let shown: Vec<&str> = [&note.title, &note.body].into_iter().flatten().map(String::as_str).collect();
-    out.shown.push(if note.is_silent() { "[silent]".into() } else { shown.join("\n") });
+    let picture = if note.image.is_some() { "\n[image]" } else { "" };
+    out.shown.push(if note.is_silent() { "[silent]".into() } else { format!("{}{picture}", shown.join("\n")).trim_start().to_owned() });
     out.cost = 1;
     Ok(note)
 }
@@ -155,8 +156,9 @@ impl Writer<'_> {
             Part::Poll(poll) => self.choices(index, "poll", &words::poll(poll))?,
             Part::Card(card) => self.card(index, card)?,
             Part::Carousel(carousel) => {
-                self.downgrade(index, "carousel", "cards one under the other", "a notification shows one");
-                carousel.text.iter().for_each(|text| self.say(text));
+                self.downgrade(index, "carousel", "cards one under the other", "a notification has one headline and one picture");
+                // The headline is for all the cards.
+                self.note.title = self.note.title.take().or_else(|| carousel.text.as_deref().map(str::to_owned));
                 carousel.cards.iter().try_for_each(|card| self.card(index, card))?;
             }
             Part::Product(product) => {
@@ -176,7 +178,7 @@ impl Writer<'_> {
     }
 
     fn downgrade(&mut self, part: usize, from: &str, into: &str, why: &str) {
-        self.out.downgrades.push(Downgrade { part, from: from.into(), into: into.into(), why: why.into() });
+        self.out.note(part, from, into, why);
     }
 
     fn picture(&mut self, index: usize, image: &MediaPart<'_>) -> Result<(), RenderError> {
@@ -214,6 +216,9 @@ impl Writer<'_> {
             return Err(RenderError::new(format!("#/parts/{index}/options"), "options_empty", "there is nothing to pick"));
         }
         self.downgrade(index, kind, "a numbered list, and data for the app", "the system shows no options that we can name in a message");
+        if let Some(media) = &asked.media {
+            self.picture(index, &MediaPart { media: media.clone(), caption: None })?;
+        }
         self.say(choices::numbered(asked).trim_start());
         for option in &asked.options {
             match (option.kind, option.value.as_deref()) {

@@ -26,6 +26,18 @@ pub fn contacts(cards: &[ContactCard<'_>]) -> String {
     cards.iter().map(one).filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n\n")
 }
 
+/// An address-book entry as vCard 3.0 (RFC 2426), the oldest that all readers know.
+pub fn vcard(card: &ContactCard<'_>) -> String {
+    let safe = |text: &str| text.replace('\\', "\\\\").replace('\n', "\\n").replace(',', "\\,").replace(';', "\\;");
+    let name = safe(card.name.as_deref().or(card.organization.as_deref()).unwrap_or_default());
+    let mut out = format!("BEGIN:VCARD\r\nVERSION:3.0\r\nN:{name};;;;\r\nFN:{name}\r\n");
+    let lines = [("ORG", card.organization.as_slice()), ("TEL", &card.phones[..]), ("EMAIL", &card.emails[..])];
+    for (field, values) in lines {
+        values.iter().for_each(|value| out.push_str(&format!("{field}:{}\r\n", safe(value))));
+    }
+    out + "END:VCARD\r\n"
+}
+
 /// A push notification: headline, words, link.
 pub fn notification(push: &Notification<'_>) -> String {
     lines([push.title.as_deref(), push.body.as_deref(), push.url.as_deref()])
@@ -33,7 +45,7 @@ pub fn notification(push: &Notification<'_>) -> String {
 
 /// Products by their numbers, under the words that came with them.
 pub fn product(product: &Product<'_>) -> String {
-    let skus = product.skus.iter().map(|sku| format!("• {sku}")).collect::<Vec<_>>();
+    let skus = product.skus.iter().map(|sku| format!("- {sku}")).collect::<Vec<_>>();
     lines([product.text.as_deref()].into_iter().chain(skus.iter().map(|sku| Some(sku.as_str()))))
 }
 
@@ -49,16 +61,31 @@ pub fn card<'a>(card: &Card<'a>) -> Choices<'a> {
     Choices { text: text.into(), options: card.options.clone(), media: card.media.clone(), ..Choices::default() }
 }
 
-/// What stands above the options: header, question, and the second lines of those options that have one.
+/// What stands above the options: header, question, and where `descriptions` the headings and second lines of the options.
 pub fn question(asked: &Choices<'_>, descriptions: bool) -> String {
+    let options = if descriptions { &asked.options[..] } else { &[] };
+    above(asked, options, usize::MAX)
+}
+
+/// The same, with the whole of each title that is too long for a button of `longest` characters.
+pub fn question_on(asked: &Choices<'_>, longest: usize) -> String {
+    above(asked, &asked.options, longest)
+}
+
+fn above(asked: &Choices<'_>, options: &[ChoiceOption<'_>], longest: usize) -> String {
     let mut out =
         [asked.header.as_deref(), Some(&*asked.text)].into_iter().flatten().filter(|t| !t.is_empty()).collect::<Vec<_>>().join("\n\n");
-    for option in asked.options.iter().filter(|_| descriptions) {
-        if let Some(description) = option.description.as_deref().filter(|d| !d.is_empty()) {
-            out.push_str(&format!("\n• {}: {description}", option.title));
-        }
-    }
+    out.push_str(&super::choices::unsaid(options, longest));
     out
+}
+
+/// What a person sees of a question: all its words, and the options that are buttons.
+pub fn shown(asked: &Choices<'_>, button: impl Fn(&ChoiceOption<'_>) -> bool) -> String {
+    let spoken: Vec<String> = asked.options.iter().filter(|o| !button(o)).filter_map(acting).collect();
+    let above = question(asked, true);
+    let words = lines([Some(above.as_str())].into_iter().chain(spoken.iter().map(|line| Some(line.as_str()))));
+    let buttons = asked.options.iter().filter(|o| button(o) || acting(o).is_none()).map(|o| &*o.title);
+    lines([Some(super::choices::shown(&words, buttons).as_str()), asked.footer.as_deref()])
 }
 
 /// A line for an option that acts on a value: a link, a number, a text to copy. `None` for one that is answered.
@@ -66,6 +93,12 @@ pub fn acting(option: &ChoiceOption<'_>) -> Option<String> {
     let acts = matches!(option.kind, OptionKind::Url | OptionKind::Webview | OptionKind::Call | OptionKind::Copy);
     let value = option.value.as_deref().filter(|v| acts && !v.is_empty())?;
     Some(if option.title.trim().is_empty() { value.to_owned() } else { format!("{}: {value}", option.title) })
+}
+
+/// Cards in rows of at most `most`, as even as can be, so that none stands alone.
+pub fn rows<T>(cards: &[T], most: usize) -> std::slice::Chunks<'_, T> {
+    let rows = cards.len().div_ceil(most).max(1);
+    cards.chunks(cards.len().div_ceil(rows).max(1))
 }
 
 /// What comes back when an option is picked: its id, or its title where it has none.
@@ -125,7 +158,9 @@ mod tests {
         let office = Location { latitude: 40.41, longitude: -3.7, name: Some("Office".into()), ..Location::default() };
         assert_eq!(place(&office), "Office\nhttps://maps.google.com/?q=40.41,-3.7");
         let ana = ContactCard { name: Some("Ana".into()), phones: vec!["+15550100200".into()], ..ContactCard::default() };
-        assert_eq!(contacts(&[ana, ContactCard::default()]), "Ana\n+15550100200");
+        let ana = ContactCard { organization: Some("A, Inc".into()), ..ana };
+        assert_eq!(vcard(&ana), "BEGIN:VCARD\r\nVERSION:3.0\r\nN:Ana;;;;\r\nFN:Ana\r\nORG:A\\, Inc\r\nTEL:+15550100200\r\nEND:VCARD\r\n");
+        assert_eq!(contacts(&[ana, ContactCard::default()]), "Ana\nA, Inc\n+15550100200");
         let call =
             ChoiceOption { title: "Call".into(), kind: OptionKind::Call, value: Some("+15550100".into()), ..ChoiceOption::default() };
         assert_eq!((acting(&call).as_deref(), payload(&call)), (Some("Call: +15550100"), "Call"));

@@ -42,19 +42,19 @@ pub fn card<'a>(card: &Card<'a>) -> Choices<'a> {
     Choices { text, options: card.options.clone(), ..Choices::default() }
 }
 
-/// Products by their numbers.
+/// Products by their numbers. The dashes stand in the alphabet of SMS, as a bullet would not.
 pub fn product(product: &Product<'_>) -> String {
     let words = product.text.iter().map(|t| t.to_string());
-    words.chain(product.skus.iter().map(|sku| format!("• {sku}"))).collect::<Vec<_>>().join("\n")
+    words.chain(product.skus.iter().map(|sku| format!("- {sku}"))).collect::<Vec<_>>().join("\n")
 }
 
 /// A shopping cart, one line an item.
 pub fn order(order: &Order<'_>) -> String {
     let words = order.text.iter().map(|t| t.to_string());
     let item = |item: &crate::contract::part::OrderItem<'_>| {
-        let count = item.quantity.map(|n| format!("{n} × ")).unwrap_or_default();
+        let count = item.quantity.map(|n| format!("{n} x ")).unwrap_or_default();
         let price = item.price.as_ref().map(|p| format!(", {} {}", p.amount, p.currency)).unwrap_or_default();
-        format!("• {count}{}{price}", item.sku)
+        format!("- {count}{}{price}", item.sku)
     };
     words.chain(order.items.iter().map(item)).collect::<Vec<_>>().join("\n")
 }
@@ -64,9 +64,14 @@ pub fn payload<'o>(option: &'o ChoiceOption<'_>) -> &'o str {
     option.id.as_deref().filter(|id| !id.is_empty()).unwrap_or(&option.title)
 }
 
-/// Whether picking it comes back to us.
+/// Whether picking it comes back to us, on a channel that cannot ask for a place, a number or a date.
 pub fn answers(option: &ChoiceOption<'_>) -> bool {
-    matches!(option.kind, OptionKind::Reply | OptionKind::Postback)
+    matches!(option.kind, OptionKind::Reply | OptionKind::Postback) || asks(option)
+}
+
+/// Whether it asks for something. Where a channel cannot, the press of a button is the nearest thing.
+pub fn asks(option: &ChoiceOption<'_>) -> bool {
+    matches!(option.kind, OptionKind::Location | OptionKind::Contact | OptionKind::Date)
 }
 
 /// A link that people can open.
@@ -74,15 +79,16 @@ pub fn is_link(url: &str) -> bool {
     url.starts_with("https://") || url.starts_with("http://")
 }
 
-/// Header, question, second lines of the options, footer.
+/// Header, question, headings and second lines of the options, footer.
 pub fn question(asked: &Choices<'_>) -> String {
+    question_on(asked, usize::MAX)
+}
+
+/// The same, with the whole of each title that is too long for a button of `longest` characters.
+pub fn question_on(asked: &Choices<'_>, longest: usize) -> String {
     let mut out = asked.header.as_deref().filter(|h| !h.is_empty()).map(|h| format!("{h}\n\n")).unwrap_or_default();
     out.push_str(&asked.text);
-    for option in &asked.options {
-        if let Some(description) = option.description.as_deref().filter(|d| !d.is_empty()) {
-            out.push_str(&format!("\n• {}: {description}", option.title));
-        }
-    }
+    out.push_str(&super::choices::unsaid(&asked.options, longest));
     if let Some(footer) = asked.footer.as_deref().filter(|f| !f.is_empty()) {
         out.push_str(&format!("\n\n{footer}"));
     }

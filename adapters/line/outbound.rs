@@ -197,6 +197,10 @@ impl Writer<'_> {
         let preview = self.channel.settings.video_preview_url.as_deref();
         let (object, why) = match part {
             _ if !url.starts_with("https://") => (None, "LINE shows files from https alone: the link stands in"),
+            Part::Image(_) | Part::Sticker(_) if !shows(file, &["image/jpeg", "image/png"], &["jpg", "jpeg", "png"]) => {
+                (None, "LINE shows pictures as JPEG or PNG: the link stands in")
+            }
+            Part::Audio(_) | Part::Voice(_) if !shows(file, SOUND, &["mp3", "m4a"]) => (None, "LINE plays MP3 and M4A: the link stands in"),
             Part::Image(_) | Part::Sticker(_) if size <= IMAGE => {
                 (Some(json!({ "type": "image", "originalContentUrl": url, "previewImageUrl": url })), "")
             }
@@ -255,10 +259,9 @@ impl Writer<'_> {
         if asked.text.trim().is_empty() {
             return Err(RenderError::new(format!("#/parts/{index}/text"), "text_empty", "the question needs at least one character"));
         }
+        let fitted = listed::fitted(asked, |o| o.kind != OptionKind::Contact, "LINE", index, &mut self.out);
+        let asked = &fitted;
         let options = &asked.options;
-        if options.iter().any(|o| o.kind == OptionKind::Contact) {
-            return self.numbered(index, asked, "LINE cannot ask for a number");
-        }
         let place = options.iter().any(|o| o.kind == OptionKind::Location);
         let list = asked.layout == Some(Layout::List);
         let quick = place || asked.layout == Some(Layout::QuickReplies) || !list && options.len() > BUTTONS;
@@ -311,7 +314,9 @@ impl Writer<'_> {
         let most = if asked.media.is_some() || asked.header.is_some() { 60 } else { 160 };
         let described = asked.options.iter().any(|o| o.description.is_some());
         let header = asked.header.as_deref().is_none_or(|h| Unit::Utf16.count(h) <= 40);
-        asked.options.len() <= BUTTONS && Unit::Utf16.count(&asked.text) <= most && header && !described && asked.footer.is_none()
+        // The rows of a list show the whole of a title.
+        let short = asked.options.iter().all(|o| Unit::Chars.count(&o.title) <= LABEL);
+        short && asked.options.len() <= BUTTONS && Unit::Utf16.count(&asked.text) <= most && header && !described && asked.footer.is_none()
     }
 
     fn buttons(&mut self, index: usize, asked: &Choices<'_>, at: &str) -> Result<(), RenderError> {
@@ -346,10 +351,9 @@ impl Writer<'_> {
             if card.title.trim().is_empty() {
                 return Err(RenderError::new(format!("{at}/title"), "card_invalid", "a card needs a title"));
             }
-            if card.options.iter().any(|o| matches!(o.kind, OptionKind::Contact | OptionKind::Location)) {
-                let problem = "a card's buttons are replies, links, numbers to call, texts to copy or dates";
-                return Err(RenderError::new(format!("{at}/options"), "option_invalid", problem));
-            }
+            let as_asked = Choices { options: card.options.clone(), ..Choices::default() };
+            let can = |o: &ChoiceOption<'_>| !matches!(o.kind, OptionKind::Contact | OptionKind::Location);
+            let card = &Card { options: listed::fitted(&as_asked, can, "a card on LINE", index, &mut self.out).options, ..card.clone() };
             let hero = self.hero(index, card.media.as_ref())?;
             let actions = self.actions(index, &card.options, &format!("{at}/options"))?;
             bubbles.push(flex::card(card, hero.as_deref(), &actions));
@@ -376,7 +380,7 @@ impl Writer<'_> {
     }
 
     fn note(&mut self, part: usize, from: &str, into: &str, why: &str) {
-        self.out.downgrades.push(Downgrade { part, from: from.into(), into: into.into(), why: why.into() });
+        self.out.note(part, from, into, why);
     }
 
     /// Quick replies show under the last message of a call alone, so nothing may follow them there.
@@ -424,6 +428,19 @@ impl Writer<'_> {
 /// Braces mark names in a text that has some.
 fn braced(letters: &[char]) -> String {
     letters.iter().collect::<String>().replace('{', "{{").replace('}', "}}")
+}
+
+/// Media types of the sound that LINE plays.
+const SOUND: &[&str] = &["audio/mpeg", "audio/mp3", "audio/mp4", "audio/m4a", "audio/x-m4a", "audio/aac"];
+
+/// Whether a file is of a kind that is shown, by its type, else by its ending; what says neither is tried.
+fn shows(file: &Media<'_>, types: &[&str], endings: &[&str]) -> bool {
+    if let Some(mime) = file.mime_type.as_deref().and_then(|m| m.split(';').next()) {
+        return types.contains(&mime.trim());
+    }
+    let name = file.filename.as_deref().or(file.url.as_deref()).unwrap_or_default();
+    let name = name.split(['?', '#']).next().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
+    name.rsplit_once('.').is_none_or(|(_, ending)| endings.contains(&ending.to_ascii_lowercase().as_str()))
 }
 
 /// `PACKAGE/STICKER` of LINE's own.

@@ -9,6 +9,8 @@ use crate::kit::address::{id, is_e164};
 use crate::kit::markup::{self, Dialect};
 use crate::kit::{choices, spoken, text};
 
+/// In a carousel.
+const CARDS: usize = 10;
 const TEXT: usize = 3072;
 /// RBM API reference, read 2026-11-20: the whole payload, and how long a message may wait.
 const BYTES: usize = 250_000;
@@ -98,7 +100,8 @@ impl Writer<'_> {
             if number == last && !suggestions.is_empty() {
                 content["suggestions"] = std::mem::take(&mut suggestions).into();
             }
-            self.send(index, piece, content)?;
+            let shown = choices::shown(piece, content["suggestions"].as_array().into_iter().flatten().filter_map(rich::label));
+            self.send(index, &shown, content)?;
         }
         Ok(())
     }
@@ -128,8 +131,6 @@ impl Writer<'_> {
             return Err(RenderError::new(options, "option_invalid", "choices need at least one option"));
         }
         rich::check(&asked.options, &options)?;
-        let titles: Vec<&str> = asked.options.iter().map(|o| &*o.title).collect();
-        let shown = format!("{}\n[{}]", asked.text, titles.join("] ["));
         if asked.options.len() > rich::MOST {
             self.out.note(index, "choices", "numbered list", "a message has at most 11 suggestions");
             if let Some(media) = &asked.media {
@@ -137,14 +138,12 @@ impl Writer<'_> {
             }
             return self.text(index, &choices::numbered(asked), Format::Plain);
         }
-        if asked.options.iter().any(|option| option.section.is_some()) {
-            self.out.note(index, "section", "suggestions", "suggestions have no headings");
-        }
         let (suggestions, lines) = rich::suggestions(&asked.options, index, &mut self.out);
-        let question = spoken::question(asked, true);
+        let question = spoken::question_on(asked, rich::LABEL);
         let words = spoken::lines([Some(question.as_str())].into_iter().chain(lines.iter().map(|line| Some(line.as_str()))).chain([asked.footer.as_deref()]));
         let Some(media) = &asked.media else { return self.with(index, &words, suggestions) };
         if rich::shows(media) && suggestions.len() <= rich::ON_CARD && Unit::Chars.count(&words) <= rich::DESCRIPTION {
+            let shown = choices::shown(&words, suggestions.iter().filter_map(rich::label));
             return self.send(index, &shown, rich::standalone(rich::content(None, &words, Some(media), suggestions)));
         }
         self.out.note(index, "media", "message", "a card has at most 4 suggestions and a picture or a film: the file goes before");
@@ -180,13 +179,18 @@ impl Writer<'_> {
         }
         let noted = self.out.downgrades.len();
         let made: Option<Vec<Value>> = carousel.cards.iter().map(|card| rich::card(card, index, &mut self.out)).collect();
-        if let Some(cards) = made.filter(|cards| (2..=10).contains(&cards.len())) {
-            let titles: Vec<&str> = carousel.cards.iter().map(|card| &*card.title).collect();
-            let content = json!({ "richCard": { "carouselCard": { "cardWidth": "MEDIUM", "cardContents": cards } } });
-            return self.send(index, &format!("[cards] {}", titles.join(", ")), content);
+        if let Some(cards) = made.filter(|cards| cards.len() > 1) {
+            if cards.len() > CARDS {
+                self.out.note(index, "carousel", "several carousels", "a carousel has at most 10 cards");
+            }
+            return spoken::rows(&cards, CARDS).try_for_each(|row| {
+                let titles: Vec<&str> = row.iter().filter_map(|card| card["title"].as_str()).collect();
+                let content = json!({ "richCard": { "carouselCard": { "cardWidth": "MEDIUM", "cardContents": row } } });
+                self.send(index, &format!("[cards] {}", titles.join(", ")), content)
+            });
         }
         self.out.downgrades.truncate(noted);
-        self.out.note(index, "carousel", "messages", "2 to 10 cards that fit stand side by side");
+        self.out.note(index, "carousel", "messages", "2 or more cards that fit stand side by side");
         carousel.cards.iter().enumerate().try_for_each(|(number, card)| self.card(index, card, &format!("{at}/{number}")))
     }
 

@@ -8,7 +8,7 @@ use crate::kit::address::is_e164;
 use crate::kit::{spoken, text};
 
 /// RBM API reference, read 2026-11-20. Characters.
-const LABEL: usize = 25;
+pub(super) const LABEL: usize = 25;
 const POSTBACK: usize = 2048;
 const TITLE: usize = 200;
 pub(super) const DESCRIPTION: usize = 2000;
@@ -70,6 +70,11 @@ fn suggestion(option: &ChoiceOption<'_>) -> Value {
         _ => return json!({ "reply": made }),
     }
     json!({ "action": made })
+}
+
+/// What a suggestion says.
+pub(super) fn label(made: &Value) -> Option<&str> {
+    made.pointer("/reply/text").or_else(|| made.pointer("/action/text")).and_then(Value::as_str)
 }
 
 /// A chip that opens a place on the map.

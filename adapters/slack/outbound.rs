@@ -206,7 +206,7 @@ impl Writer<'_> {
         }
         let titles: Vec<&str> = asked.options.iter().map(|o| &*o.title).collect();
         let summary = words.or_else(|| asked.header.as_deref().map(str::to_owned)).unwrap_or_else(|| titles.join(", "));
-        self.out.shown.push(format!("{summary}\n[{}]", titles.join("] [")));
+        self.out.shown.push(spoken::shown(asked, |o| !matches!(o.kind, part::OptionKind::Call | part::OptionKind::Copy)));
         self.send(json!({ "text": markup::escape(&summary), "blocks": list }))
     }
 
@@ -245,8 +245,13 @@ impl Writer<'_> {
         for (number, row) in cards.chunks(CARDS).enumerate() {
             let mut list: Vec<Value> = words.iter().filter(|_| number == 0).map(|words| blocks::section(&markup::escape(words))).collect();
             list.push(json!({ "type": "carousel", "elements": row }));
-            self.out.shown.push(format!("[cards] {}", titles.join(", ")));
-            self.send(json!({ "text": markup::escape(&summary), "blocks": list }))?;
+            let titles = titles.chunks(CARDS).nth(number).unwrap_or_default().join(", ");
+            let above = words.as_deref().filter(|_| number == 0);
+            let cards = format!("[cards] {titles}");
+            self.out.shown.push(spoken::lines([above, Some(cards.as_str())]));
+            // What notifications show; the words above are told once.
+            let summary = if number == 0 { &summary } else { &titles };
+            self.send(json!({ "text": markup::escape(summary), "blocks": list }))?;
         }
         Ok(())
     }

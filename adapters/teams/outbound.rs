@@ -117,7 +117,7 @@ impl Writer<'_> {
         };
         let name = media.filename.as_deref().filter(|n| !n.is_empty()).unwrap_or("image");
         let mime = media.mime_type.as_deref().filter(|mime| mime.starts_with("image/")).unwrap_or("image/png");
-        self.out.shown.push(format!("[image] {}", if caption.is_empty() { name } else { caption }));
+        self.out.shown.push(format!("[image] {name}"));
         self.send(index, json!({ "type": "message", "attachments": [{ "contentType": mime, "contentUrl": url, "name": name }] }))?;
         if caption.trim().is_empty() {
             return Ok(());
@@ -150,13 +150,14 @@ impl Writer<'_> {
             block["isSubtle"] = true.into();
             body.push(block);
         }
-        let titles: Vec<&str> = asked.options.iter().map(|o| &*o.title).collect();
-        self.out.shown.push(format!("{}\n[{}]", asked.text, titles.join("] [")));
+        self.out.shown.push(spoken::shown(asked, |o| o.kind != part::OptionKind::Copy));
         self.send(index, json!({ "type": "message", "attachments": [cards::card(body, laid.actions)] }))
     }
 
     fn shown_card(&mut self, card: &Card<'_>) {
-        self.out.shown.push(format!("[card] {}", card.title));
+        let asked = spoken::card(card);
+        let picture = if card.media.is_some() { "[image] " } else { "" };
+        self.out.shown.push(format!("{picture}{}", spoken::shown(&asked, |o| o.kind != part::OptionKind::Copy)));
     }
 
     fn carousel(&mut self, index: usize, carousel: &Carousel<'_>) -> Result<(), RenderError> {

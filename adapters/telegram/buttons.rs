@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::address::Chat;
 use crate::contract::part::{ChoiceOption, Choices, Layout, OptionKind};
-use crate::contract::{Downgrade, RenderError, Unit};
+use crate::contract::{RenderError, Rendered, Unit};
 use crate::kit::choices;
 
 /// core.telegram.org/bots/api#inlinekeyboardbutton, read 2026-11-20; the number of buttons is not documented.
@@ -17,6 +17,8 @@ const ROW: usize = 8;
 pub(super) struct Keyboard {
     pub text: String,
     pub markup: Option<Value>,
+    /// What the keys say.
+    pub titles: Vec<String>,
 }
 
 /// Lays options out. `at` is the pointer of the options, `part` the part's index.
@@ -25,12 +27,12 @@ pub(super) fn keyboard(
     chat: &Chat,
     part: usize,
     at: &str,
-    downgrades: &mut Vec<Downgrade>,
+    out: &mut Rendered,
 ) -> Result<Keyboard, RenderError> {
     check(&choices.options, at)?;
     let mut text = [choices.header.as_deref(), Some(&*choices.text)].into_iter().flatten().filter(|t| !t.is_empty()).collect::<Vec<_>>().join("\n\n");
     let mut note = |from: &str, into: &str, why: &str| {
-        downgrades.push(Downgrade { part, from: from.into(), into: into.into(), why: why.into() });
+        out.note(part, from, into, why);
     };
     let asks = |kind| matches!(kind, OptionKind::Location | OptionKind::Contact);
     let plain = |o: &ChoiceOption<'_>| matches!(o.kind, OptionKind::Reply | OptionKind::Postback) || asks(o.kind);
@@ -43,7 +45,7 @@ pub(super) fn keyboard(
             Some(button) => buttons.push((option, button)),
             None if option.kind == OptionKind::Reply || option.kind == OptionKind::Postback => {
                 note("choices", "text", "a button's id is at most 64 bytes, and there are at most 100 buttons");
-                return Ok(Keyboard { text: choices::numbered(choices), markup: None });
+                return Ok(Keyboard { text: choices::numbered(choices), markup: None, titles: Vec::new() });
             }
             None => {
                 text.push_str(&format!("\n{}: {}", option.title, option.value.as_deref().unwrap_or_default()));
@@ -53,25 +55,25 @@ pub(super) fn keyboard(
     }
     if buttons.len() > BUTTONS {
         note("choices", "text", "a message has at most 100 buttons");
-        return Ok(Keyboard { text: choices::numbered(choices), markup: None });
+        return Ok(Keyboard { text: choices::numbered(choices), markup: None, titles: Vec::new() });
     }
-    if choices.options.iter().any(|o| o.description.is_some()) {
-        note("description", "text", "a button has no second line");
-    }
-    for option in choices.options.iter().filter(|o| o.description.is_some()) {
-        text.push_str(&format!("\n{}: {}", option.title, option.description.as_deref().unwrap_or_default()));
+    let unsaid = choices::unsaid(&choices.options, usize::MAX);
+    if !unsaid.is_empty() {
+        note("description", "text", "a button has no second line and stands under no heading");
+        text.push_str(&unsaid);
     }
     if let Some(footer) = choices.footer.as_deref().filter(|f| !f.is_empty()) {
         text.push_str("\n\n");
         text.push_str(footer);
     }
+    let titles = buttons.iter().map(|(option, _)| option.title.to_string()).collect();
     let rows = rows(buttons, choices.layout);
     let markup = match (rows.is_empty(), replaces) {
         (true, _) => None,
         (_, true) => Some(json!({ "keyboard": rows, "resize_keyboard": true, "one_time_keyboard": true })),
         (_, false) => Some(json!({ "inline_keyboard": rows })),
     };
-    Ok(Keyboard { text, markup })
+    Ok(Keyboard { text, markup, titles })
 }
 
 fn check(options: &[ChoiceOption<'_>], at: &str) -> Result<(), RenderError> {

@@ -8,7 +8,7 @@ use super::media::{self, Kind, Source, Way};
 use super::{Channel, markup};
 use crate::contract::part::{Card, Choices, ContactCard, Format, Location, Notification, Poll};
 use crate::contract::*;
-use crate::kit::text;
+use crate::kit::{choices as listed, spoken, text};
 
 /// core.telegram.org/bots/api, read 2026-11-20: sendMessage, sendPhoto, sendContact, sendPoll, sendMediaGroup.
 const TEXT: usize = 4096;
@@ -101,6 +101,10 @@ impl Writer<'_> {
                 let emoji = reaction.emoji.as_deref().filter(|e| !e.is_empty());
                 let list: Vec<Value> = emoji.map(|emoji| json!({ "type": "emoji", "emoji": emoji })).into_iter().collect();
                 return self.action("setMessageReaction", json!({ "message_id": number, "reaction": list }));
+            }
+            Part::Product(product) if !product.skus.is_empty() || product.text.is_some() => {
+                self.note(index, "product", "text", "Telegram has no catalogues");
+                return self.text(index, &spoken::product(product), Format::Plain, None);
             }
             other => return Err(RenderError::unsupported(index, other.kind(), "Telegram")),
         };
@@ -229,7 +233,8 @@ impl Writer<'_> {
 
     fn location(&mut self, place: &Location<'_>) -> Result<(), RenderError> {
         let mut body = fields(json!({ "latitude": place.latitude, "longitude": place.longitude }));
-        self.out.shown.push(format!("[location] {}", place.name.as_deref().unwrap_or_default()).trim().to_owned());
+        let point = format!("{}, {}", place.latitude, place.longitude);
+        self.out.shown.push(format!("[location] {}", place.name.as_deref().or(place.address.as_deref()).unwrap_or(&point)));
         if let Some(until) = place.live_until {
             let seconds = until.since(self.now) / 1000;
             if seconds >= 60 {
@@ -237,9 +242,8 @@ impl Writer<'_> {
             }
         } else if place.name.is_some() || place.address.is_some() {
             // A venue needs both; what is missing is said by the other, or by the numbers.
-            let numbers = || format!("{}, {}", place.latitude, place.longitude);
             let title = place.name.as_deref().or(place.address.as_deref()).unwrap_or_default();
-            let address = place.address.as_deref().map_or_else(numbers, str::to_owned);
+            let address = place.address.as_deref().unwrap_or(&point);
             body.insert("title".into(), title.into());
             body.insert("address".into(), address.into());
             self.send("sendVenue", body, 1);
@@ -258,31 +262,38 @@ impl Writer<'_> {
         };
         let name = card.name.as_deref().filter(|n| !n.trim().is_empty()).unwrap_or(phone);
         let mut body = fields(json!({ "phone_number": phone, "first_name": name }));
-        if let Some(vcard) = card.vcard.as_deref().filter(|v| v.len() <= VCARD_BYTES) {
+        let more = card.organization.is_some() || card.phones.len() > 1 || !card.emails.is_empty();
+        let vcard = card.vcard.as_deref().map(str::to_owned).or_else(|| more.then(|| spoken::vcard(card)));
+        if let Some(vcard) = vcard.filter(|v| v.len() <= VCARD_BYTES) {
             body.insert("vcard".into(), vcard.into());
         }
-        self.out.shown.push(format!("[contact] {name}"));
+        self.out.shown.push(format!("[contact] {name}, {phone}"));
         self.send("sendContact", body, 1);
         Ok(())
     }
 
     fn choices(&mut self, index: usize, choices: &Choices<'_>) -> Result<(), RenderError> {
         let at = format!("#/parts/{index}/options");
-        let Keyboard { text, markup } = buttons::keyboard(choices, &self.chat, index, &at, &mut self.out.downgrades)?;
-        match &choices.media {
-            Some(media) => self.file(index, media::by_type(media), media, &text, markup, &format!("#/parts/{index}/media")),
-            None => self.text(index, &text, Format::Plain, markup),
-        }
+        self.ask(index, choices, &at, &format!("#/parts/{index}/media"))
     }
 
     fn card(&mut self, index: usize, card: &Card<'_>, at: &str) -> Result<(), RenderError> {
         let words = [Some(&*card.title), card.text.as_deref()].into_iter().flatten().filter(|t| !t.is_empty()).collect::<Vec<_>>().join("\n\n");
-        let as_choices = Choices { text: words.into(), options: card.options.clone(), ..Choices::default() };
-        let Keyboard { text, markup } = buttons::keyboard(&as_choices, &self.chat, index, &format!("{at}/options"), &mut self.out.downgrades)?;
-        match &card.media {
-            Some(media) => self.file(index, media::by_type(media), media, &text, markup, &format!("{at}/media")),
-            None => self.text(index, &text, Format::Plain, markup),
+        let asked = Choices { text: words.into(), options: card.options.clone(), media: card.media.clone(), ..Choices::default() };
+        self.ask(index, &asked, &format!("{at}/options"), &format!("{at}/media"))
+    }
+
+    /// Words with their keyboard, under the picture where there is one.
+    fn ask(&mut self, index: usize, asked: &Choices<'_>, options: &str, media: &str) -> Result<(), RenderError> {
+        let Keyboard { text, markup, titles } = buttons::keyboard(asked, &self.chat, index, options, &mut self.out)?;
+        match &asked.media {
+            Some(file) => self.file(index, media::by_type(file), file, &text, markup, media)?,
+            None => self.text(index, &text, Format::Plain, markup)?,
         }
+        if let Some(last) = self.out.shown.last_mut() {
+            *last = listed::shown(last, titles.iter().map(String::as_str));
+        }
+        Ok(())
     }
 
     fn notification(&mut self, index: usize, push: &Notification<'_>) -> Result<(), RenderError> {
@@ -315,7 +326,7 @@ impl Writer<'_> {
         if poll.multiple == Some(true) {
             body.insert("allows_multiple_answers".into(), true.into());
         }
-        self.out.shown.push(format!("[poll] {}", poll.question));
+        self.out.shown.push(listed::shown(&format!("[poll] {}", poll.question), poll.options.iter().map(|o| &**o)));
         self.send("sendPoll", body, 1);
         Ok(())
     }
@@ -366,7 +377,7 @@ impl Writer<'_> {
     }
 
     fn note(&mut self, part: usize, from: &str, into: &str, why: &str) {
-        self.out.downgrades.push(Downgrade { part, from: from.into(), into: into.into(), why: why.into() });
+        self.out.note(part, from, into, why);
     }
 }
 

@@ -6,7 +6,7 @@ use super::Channel;
 use crate::contract::part::{Card, Choices, Contacts, Format, Layout, Location, Notification, OptionKind, Poll};
 use crate::contract::*;
 use crate::kit::address::{is_e164, unescape};
-use crate::kit::{choices, gsm, text};
+use crate::kit::{choices, gsm, spoken, text};
 
 /// twilio.com/docs/messaging/api/message-resource and twilio.com/docs/content, read 2026-11-20.
 const TEXT: usize = 1600;
@@ -110,6 +110,10 @@ impl Writer<'_> {
             }
             Part::Poll(poll) => self.poll(index, poll),
             Part::Notification(push) => self.notification(index, push),
+            Part::Product(product) if !product.skus.is_empty() || product.text.is_some() => {
+                self.note(index, "product", "text", "products of a catalogue need an approved template");
+                self.text(index, &spoken::product(product))
+            }
             Part::Typing(_) if self.medium == Medium::Whatsapp && self.message.reply_to.is_some() => {
                 self.out.calls.push(self.channel.typing(self.message.reply_to.unwrap_or_default()));
                 Ok(())
@@ -338,6 +342,6 @@ impl Writer<'_> {
     }
 
     fn note(&mut self, part: usize, from: &str, into: &str, why: &str) {
-        self.out.downgrades.push(Downgrade { part, from: from.into(), into: into.into(), why: why.into() });
+        self.out.note(part, from, into, why);
     }
 }

@@ -22,7 +22,12 @@ pub(super) const CARD_BUTTONS: usize = 3;
 
 /// Whether there is a button that does this.
 pub(super) fn has_button(option: &ChoiceOption<'_>) -> bool {
-    !matches!(option.kind, OptionKind::Call | OptionKind::Copy | OptionKind::Date)
+    !matches!(option.kind, OptionKind::Call | OptionKind::Copy)
+}
+
+/// Whether a card has room for all its buttons.
+pub(super) fn holds(card: &Card<'_>) -> bool {
+    card.options.len() <= CARD_BUTTONS - usize::from(card.media.is_some()) && card.options.iter().all(has_button)
 }
 
 /// The oldest client that understands these options.
@@ -30,7 +35,7 @@ pub(super) fn level(options: &[ChoiceOption<'_>]) -> u8 {
     let one = |option: &ChoiceOption<'_>| match option.kind {
         OptionKind::Contact | OptionKind::Location => 3,
         OptionKind::Postback => 2,
-        OptionKind::Reply if words::payload(option) != option.title => 2,
+        OptionKind::Reply | OptionKind::Date if words::payload(option) != option.title => 2,
         _ => 1,
     };
     options.iter().map(one).max().unwrap_or(1)

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Channel, FACTS, keyboard};
-use crate::contract::part::{Card, ChoiceOption, Choices, ContactCard, Location};
+use crate::contract::part::{Card, ChoiceOption, Choices, ContactCard, Location, OptionKind};
 use crate::contract::*;
 use crate::kit::{address, choices as listed, markup, text, words};
 
@@ -188,22 +188,32 @@ impl Writer<'_> {
         }
         self.out.shown.push("[video]".into());
         self.send(body, 1)?;
-        if caption.is_empty() { Ok(()) } else { self.text(index, caption) }
+        self.after(index, caption)
     }
 
     fn file(&mut self, index: usize, file: &Media<'_>, caption: &str) -> Result<(), RenderError> {
         let url = self.link(index, file)?;
-        let name = file.filename.as_deref().filter(|name| name.contains('.') && Unit::Chars.count(name) <= 256);
+        let linked = url.split(['?', '#']).next().and_then(|path| path.rsplit('/').next());
+        let name = file.filename.as_deref().or(linked).filter(|name| name.contains('.') && Unit::Chars.count(name) <= 256);
         let (Some(size), Some(name)) = (file.size.filter(|size| *size <= FILE), name) else {
             let why = match file.size {
                 Some(size) if size > FILE => "a file is at most 50 MB",
-                _ => "Viber wants the exact `size` of a file and a `filename` with its extension",
+                _ => "Viber wants the exact `size` of a file, and its extension in `filename` or the link",
             };
             return self.as_link(index, "file", url, caption, why);
         };
         self.out.shown.push(format!("[file] {name}"));
         self.send(json!({ "type": "file", "media": url, "size": size, "file_name": name }), 1)?;
-        if caption.is_empty() { Ok(()) } else { self.text(index, caption) }
+        self.after(index, caption)
+    }
+
+    /// The words to a file that has no place for them.
+    fn after(&mut self, index: usize, caption: &str) -> Result<(), RenderError> {
+        if caption.is_empty() {
+            return Ok(());
+        }
+        self.note(index, "caption", "text", "only pictures have captions on Viber: the words follow");
+        self.text(index, caption)
     }
 
     fn location(&mut self, index: usize, place: &Location<'_>) -> Result<(), RenderError> {
@@ -251,7 +261,10 @@ impl Writer<'_> {
             question.push_str(&format!("\n{}: {value}", option.title));
         }
         if !spoken.is_empty() {
-            self.note(index, "option", "text", "Viber has no buttons that dial, copy or ask for a date: they stand in the text");
+            self.note(index, "option", "text", "Viber has no buttons that dial or copy: they stand in the text");
+        }
+        if asked.options.iter().any(|o| o.kind == OptionKind::Date) {
+            self.note(index, "date", "button", "Viber cannot ask for a date; the press comes back as a choice");
         }
         let keys = keyboard::keyboard(&buttons, &at)?;
         let level = keyboard::level(&asked.options);
@@ -275,14 +288,20 @@ impl Writer<'_> {
             if card.title.trim().is_empty() {
                 return Err(RenderError::new(format!("{at}/title"), "card_invalid", "a card needs a title"));
             }
-            let many = card.options.len() > keyboard::CARD_BUTTONS - usize::from(card.media.is_some());
-            if many || card.options.iter().any(|o| !keyboard::has_button(o)) {
-                let problem = "a card has 2 buttons under a picture and 3 without, each a reply or a link";
-                return Err(RenderError::new(format!("{at}/options"), "options_too_many", problem));
-            }
             if card.media.as_ref().is_some_and(|m| !m.url.as_deref().is_some_and(words::is_link)) {
                 return Err(RenderError::new(format!("{at}/media"), "media_missing", "a card's picture needs an http(s) `url`"));
             }
+        }
+        if !cards.iter().all(keyboard::holds) {
+            let why = "a card has 2 buttons under a picture and 3 without, each a reply or a link: a keyboard stands in";
+            self.note(index, "card", "message", why);
+            return cards.iter().try_for_each(|card| match card.options.is_empty() {
+                false => self.choices(index, &Choices { media: card.media.clone(), ..words::card(card) }),
+                true => match &card.media {
+                    Some(media) => self.picture(index, media, &words::card(card).text, None),
+                    None => self.text(index, &words::card(card).text),
+                },
+            });
         }
         if cards.len() > keyboard::CARDS {
             self.note(index, "carousel", "several carousels", "a carousel has at most 6 cards");
@@ -298,7 +317,7 @@ impl Writer<'_> {
     }
 
     fn note(&mut self, part: usize, from: &str, into: &str, why: &str) {
-        self.out.downgrades.push(Downgrade { part, from: from.into(), into: into.into(), why: why.into() });
+        self.out.note(part, from, into, why);
     }
 
     /// One message; `level` is the oldest client that can show it.

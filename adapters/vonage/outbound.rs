@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Channel, Product, rich};
-use crate::contract::part::{Card, Choices, Contacts, Format, Location, Notification, ReactionPart};
+use crate::contract::part::{Card, ChoiceOption, Choices, Contacts, Format, Location, Notification, OptionKind, ReactionPart};
 use crate::contract::*;
 use crate::kit::address::{is_e164, unescape};
 use crate::kit::markup::{self, Dialect};
@@ -129,13 +129,17 @@ impl Writer<'_> {
                 if let Some(words) = carousel.text.as_deref().filter(|t| !t.trim().is_empty()) {
                     self.text(index, words)?;
                 }
-                if let Some(content) = rich::carousel(&carousel.cards).filter(|_| self.medium == Medium::Rcs) {
-                    let titles: Vec<&str> = carousel.cards.iter().map(|card| &*card.title).collect();
-                    self.out.shown.push(format!("[cards] {}", titles.join(", ")));
-                    self.send("carousel", content, 1);
+                if let Some(rows) = rich::carousels(&carousel.cards).filter(|_| self.medium == Medium::Rcs) {
+                    if rows.len() > 1 {
+                        self.out.note(index, "carousel", "several carousels", "a carousel has at most 10 cards");
+                    }
+                    for (titles, content) in rows {
+                        self.out.shown.push(format!("[cards] {titles}"));
+                        self.send("carousel", content, 1);
+                    }
                     return Ok(());
                 }
-                self.out.note(index, "carousel", "messages", "2 to 10 cards stand side by side on RCS alone");
+                self.out.note(index, "carousel", "messages", "cards that fit stand side by side on RCS alone, 2 or more");
                 let at = |number: usize| format!("#/parts/{index}/cards/{number}");
                 carousel.cards.iter().enumerate().try_for_each(|(number, card)| self.card(index, card, &at(number)))
             }
@@ -231,6 +235,7 @@ impl Writer<'_> {
             self.out.note(index, kind, "image", "only WhatsApp has stickers");
         }
         let under = captions && !caption.is_empty() && Unit::Chars.count(caption) <= 1000;
+        let beside = if under { caption } else { media.filename.as_deref().unwrap_or_default() };
         let mut file = json!({ "url": link });
         if under {
             file["caption"] = caption.into();
@@ -238,7 +243,7 @@ impl Writer<'_> {
         if let Some(name) = media.filename.as_deref().filter(|name| word == "file" && !name.is_empty()) {
             file["name"] = name.into();
         }
-        self.out.shown.push(format!("[{word}] {caption}").trim().to_owned());
+        self.out.shown.push(format!("[{word}] {beside}").trim().to_owned());
         self.send(word, json!({ word: file }), 1);
         if caption.is_empty() || under {
             return Ok(());
@@ -284,7 +289,8 @@ impl Writer<'_> {
 
     fn contacts(&mut self, index: usize, contacts: &Contacts<'_>) -> Result<(), RenderError> {
         if self.medium == Medium::Whatsapp && contacts.contacts.iter().any(|card| card.name.is_some() || !card.phones.is_empty()) {
-            self.out.shown.push("[contacts]".into());
+            let names: Vec<&str> = contacts.contacts.iter().filter_map(|card| card.name.as_deref()).collect();
+            self.out.shown.push(format!("[contacts] {}", names.join(", ")).trim().to_owned());
             self.custom(rich::contacts(&contacts.contacts));
             return Ok(());
         }
@@ -294,14 +300,25 @@ impl Writer<'_> {
 
     fn choices(&mut self, index: usize, asked: &Choices<'_>, at: &str) -> Result<(), RenderError> {
         rich::check(&asked.options, &format!("{at}/options"))?;
-        let titles: Vec<&str> = asked.options.iter().map(|o| &*o.title).collect();
         match self.medium {
             Medium::Whatsapp => {
                 if let Some(content) = rich::interactive(asked) {
-                    self.out.shown.push(format!("{}\n[{}]", asked.text, titles.join("] [")));
-                    self.custom(content);
-                    return Ok(());
+                    return self.asked(asked, content);
                 }
+                // Links, numbers and what cannot be asked stand beside answers as words and as one more answer.
+                let noted = self.out.downgrades.len();
+                let answers = |o: &ChoiceOption<'_>| matches!(o.kind, OptionKind::Reply | OptionKind::Postback);
+                let apart = choices::fitted(&Choices { media: None, ..asked.clone() }, answers, "WhatsApp", index, &mut self.out);
+                if !apart.options.is_empty()
+                    && let Some(content) = rich::interactive(&apart)
+                {
+                    if let Some(media) = &asked.media {
+                        self.out.note(index, "media", "message", "these options have no picture beside them: it goes before");
+                        self.file(index, spoken::looks(media), media, "", &format!("{at}/media"))?;
+                    }
+                    return self.asked(&apart, content);
+                }
+                self.out.downgrades.truncate(noted);
             }
             Medium::Rcs => {
                 if let Some(media) = &asked.media {
@@ -309,15 +326,25 @@ impl Writer<'_> {
                     self.file(index, spoken::looks(media), media, "", &format!("{at}/media"))?;
                 }
                 if let Some((suggestions, lines)) = rich::suggestions(&asked.options, 11, index, &mut self.out) {
-                    let words = spoken::question(asked, true);
+                    let words = spoken::question_on(asked, rich::LABEL);
                     let more = lines.iter().map(|line| Some(line.as_str()));
                     let words = spoken::lines([Some(words.as_str())].into_iter().chain(more).chain([asked.footer.as_deref()]));
-                    return self.suggesting(index, &words, Some(json!({ "suggestions": suggestions })));
+                    let under = (!suggestions.is_empty()).then(|| json!({ "suggestions": suggestions }));
+                    self.suggesting(index, &words, under)?;
+                    let buttons: Vec<&str> = suggestions.iter().filter_map(|made| made["text"].as_str()).collect();
+                    if let Some(last) = self.out.shown.last_mut() {
+                        *last = choices::shown(last, buttons);
+                    }
+                    return Ok(());
                 }
             }
             Medium::Viber => {
                 if let Some((words, button)) = rich::viber(asked) {
-                    return self.suggesting(index, &words, Some(button));
+                    self.suggesting(index, &words, Some(button))?;
+                    if let Some(last) = self.out.shown.last_mut() {
+                        *last = choices::shown(last, asked.options.iter().map(|o| &*o.title));
+                    }
+                    return Ok(());
                 }
             }
             Medium::Sms | Medium::Messenger => {}
@@ -327,6 +354,15 @@ impl Writer<'_> {
         }
         self.out.note(index, "choices", "text", "these options do not fit the channel's buttons; they are numbered");
         self.text(index, &choices::numbered(&Choices { media: None, ..asked.clone() }))
+    }
+
+    /// A question in WhatsApp's own form.
+    fn asked(&mut self, asked: &Choices<'_>, content: Value) -> Result<(), RenderError> {
+        let words = spoken::question(asked, false);
+        let shown = choices::shown(&words, asked.options.iter().map(|o| &*o.title));
+        self.out.shown.push(spoken::lines([Some(shown.as_str()), asked.footer.as_deref()]));
+        self.custom(content);
+        Ok(())
     }
 
     fn card(&mut self, index: usize, card: &Card<'_>, at: &str) -> Result<(), RenderError> {

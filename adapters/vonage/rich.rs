@@ -13,7 +13,7 @@ const ROW: usize = 24;
 const ROW_TEXT: usize = 72;
 const BODY: usize = 1024;
 const LINE: usize = 60;
-const LABEL: usize = 25;
+pub(super) const LABEL: usize = 25;
 const POSTBACK: usize = 2048;
 const CARD_TITLE: usize = 200;
 const CARD_TEXT: usize = 2000;
@@ -219,11 +219,15 @@ pub(super) fn card(card: &Card<'_>) -> Option<Value> {
     fits.then_some(made)
 }
 
-/// RCS cards side by side.
-pub(super) fn carousel(cards: &[Card<'_>]) -> Option<Value> {
+/// RCS cards side by side, at most ten in a row, each row with its titles.
+pub(super) fn carousels(cards: &[Card<'_>]) -> Option<Vec<(String, Value)>> {
     let made: Option<Vec<Value>> = cards.iter().map(card).collect();
-    let made = made.filter(|cards| (2..=10).contains(&cards.len()))?;
-    Some(json!({ "carousel": { "cards": made }, "rcs": { "card_width": "MEDIUM" } }))
+    let made = made.filter(|cards| cards.len() > 1)?;
+    let row = |row: &[Value]| {
+        let titles: Vec<&str> = row.iter().filter_map(|card| card["title"].as_str()).collect();
+        (titles.join(", "), json!({ "carousel": { "cards": row }, "rcs": { "card_width": "MEDIUM" } }))
+    };
+    Some(spoken::rows(&made, 10).map(row).collect())
 }
 
 /// Viber's one button, which opens a link, with the words above it.

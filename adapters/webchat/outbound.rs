@@ -7,7 +7,7 @@ use super::{Channel, FACTS, channel_of};
 use crate::contract::part::{Format, OptionKind};
 use crate::contract::*;
 use crate::kit::markup::{self, Dialect};
-use crate::kit::{address, revise};
+use crate::kit::{address, revise, spoken, words};
 
 /// A frame larger than this would not pass a socket.
 const MAX_FRAME: usize = 60 << 10;
@@ -138,13 +138,13 @@ fn shown_part(index: usize, part: &Part<'static>, rendered: &mut Rendered) -> Re
                     why: "the widget has no such picker".into(),
                 });
             }
-            let titles: Vec<String> = choices.options.iter().map(|o| format!("( {} )", o.title)).collect();
-            rendered.shown.push(format!("{}\n{}", choices.text, titles.join(" ")));
+            rendered.shown.push(spoken::shown(choices, |_| true));
             plain(part)
         }
         Part::Card(card) => {
             links(&card.options, &at("options"))?;
-            rendered.shown.push(format!("[card] {}", card.title));
+            let picture = if card.media.is_some() { "[image] " } else { "" };
+            rendered.shown.push(format!("{picture}{}", spoken::shown(&spoken::card(card), |_| true)));
             plain(part)
         }
         Part::Carousel(carousel) => {
@@ -155,7 +155,8 @@ fn shown_part(index: usize, part: &Part<'static>, rendered: &mut Rendered) -> Re
                 links(&card.options, &at(&format!("cards/{number}/options")))?;
             }
             let titles: Vec<&str> = carousel.cards.iter().map(|c| &*c.title).collect();
-            rendered.shown.push(format!("[cards] {}", titles.join(" | ")));
+            let cards = format!("[cards] {}", titles.join(", "));
+            rendered.shown.push(spoken::lines([carousel.text.as_deref(), Some(cards.as_str())]));
             plain(part)
         }
         Part::Form(form) => {
@@ -173,12 +174,12 @@ fn shown_part(index: usize, part: &Part<'static>, rendered: &mut Rendered) -> Re
                 into: "buttons".into(),
                 why: "the widget has no polls; the answer comes back as a choice".into(),
             });
-            rendered.shown.push(poll.question.to_string());
+            rendered.shown.push(spoken::shown(&spoken::poll(poll), |_| true));
             let options: Vec<Value> = poll.options.iter().map(|o| json!({ "id": o, "title": o })).collect();
             json!({ "type": "choices", "text": poll.question, "options": options })
         }
         Part::Notification(note) => {
-            let words: Vec<&str> = [&note.title, &note.body].into_iter().flatten().map(|t| &**t).collect();
+            let words: Vec<&str> = [&note.title, &note.body, &note.url].into_iter().flatten().map(|t| &**t).collect();
             if words.is_empty() {
                 return Err(RenderError::new(at("body"), "text_empty", "there are no words in it"));
             }
@@ -189,12 +190,34 @@ fn shown_part(index: usize, part: &Part<'static>, rendered: &mut Rendered) -> Re
                 why: "an open chat shows it as a message".into(),
             });
             rendered.shown.push(words.join("\n"));
-            json!({ "type": "text", "text": words.join("\n") })
+            match &note.image {
+                Some(image) if words::is_link(image) => pictured(note, image),
+                _ => json!({ "type": "text", "text": words.join("\n") }),
+            }
+        }
+        Part::Product(product) if !product.skus.is_empty() || product.text.is_some() => {
+            rendered.note(index, "product", "text", "the widget has no catalogue");
+            let words = spoken::product(product);
+            rendered.shown.push(words.clone());
+            json!({ "type": "text", "text": words })
         }
         Part::Typing(_) => json!({ "type": "typing" }),
         other => return Err(RenderError::unsupported(index, other.kind(), FACTS.name)),
     };
     Ok(value)
+}
+
+/// A notification with its picture, as a card.
+fn pictured(note: &part::Notification<'_>, image: &str) -> Value {
+    let title = note.title.as_deref().or(note.body.as_deref()).or(note.url.as_deref()).unwrap_or_default();
+    let mut card = json!({ "type": "card", "title": title, "media": { "url": image } });
+    if let Some(body) = note.body.as_deref().filter(|body| *body != title) {
+        card["text"] = body.into();
+    }
+    if let Some(url) = note.url.as_deref().filter(|url| words::is_link(url)) {
+        card["options"] = json!([{ "title": url, "kind": "url", "value": url }]);
+    }
+    card
 }
 
 fn has_source(media: &Media<'_>) -> bool {

@@ -7,6 +7,9 @@ use crate::contract::part::{Card, ChoiceOption, Choices, OptionKind};
 use crate::contract::*;
 use crate::kit::{address, choices as listed, markup, text, words};
 
+/// An article's headline is shown as a line or two; the reference names no limit.
+const TITLE: usize = 64;
+
 /// The calls that bring a message to WeChat.
 pub(super) fn render(channel: &Channel, message: &Outbound<'_>, cx: &Context<'_>) -> Result<Rendered, RenderError> {
     let openid = address::id(message.to, "wechat").filter(|id| !id.contains(char::is_whitespace) && !id.starts_with('+'));
@@ -142,10 +145,15 @@ impl Writer<'_> {
             }
             (Some("image"), None, Some(url)) => {
                 self.note(index, part.kind(), "article", "a picture that is not in the gateway goes as an article with its link");
-                let title = if caption.is_empty() { file.filename.as_deref().unwrap_or("…") } else { caption };
+                let fits = Unit::Chars.count(caption) <= TITLE && !caption.contains('\n');
+                let title = if caption.is_empty() || !fits { file.filename.as_deref().unwrap_or("…") } else { caption };
                 let article = article(title, None, url, Some(url));
                 self.news(title, article);
-                Ok(())
+                if fits {
+                    return Ok(());
+                }
+                self.note(index, "caption", "text", "an article's headline is short: the words follow");
+                self.text(index, caption)
             }
             (_, _, Some(url)) => {
                 let why = match part {
@@ -198,11 +206,15 @@ impl Writer<'_> {
         if !others.is_empty() {
             self.note(index, "option", "text", "WeChat's menus hold answers alone: links and numbers stand under them");
         }
+        if answers.iter().any(|o| words::asks(o)) {
+            self.note(index, "ask", "answer", "a menu cannot ask for this; what is picked comes back as a choice");
+        }
         tail.extend(asked.footer.as_deref().filter(|f| !f.is_empty()).map(str::to_owned));
         let list: Vec<Value> = answers.iter().map(|o| json!({ "id": words::payload(o), "content": o.title })).collect();
-        let titles: Vec<&str> = answers.iter().map(|o| &*o.title).collect();
-        self.out.shown.push(format!("{head}\n[{}]", titles.join("] [")));
-        let menu = json!({ "head_content": head, "list": list, "tail_content": tail.join("\n") });
+        let tail = tail.join("\n");
+        let shown = listed::shown(&head, answers.iter().map(|o| &*o.title));
+        self.out.shown.push(format!("{shown}\n{tail}").trim_end().to_owned());
+        let menu = json!({ "head_content": head, "list": list, "tail_content": tail });
         self.send(json!({ "msgtype": "msgmenu", "msgmenu": menu }));
         Ok(())
     }
@@ -260,7 +272,7 @@ impl Writer<'_> {
     }
 
     fn note(&mut self, part: usize, from: &str, into: &str, why: &str) {
-        self.out.downgrades.push(Downgrade { part, from: from.into(), into: into.into(), why: why.into() });
+        self.out.note(part, from, into, why);
     }
 
     fn body(&self, content: Value) -> Value {

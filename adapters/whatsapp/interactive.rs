@@ -6,7 +6,7 @@ use super::media::{self, Kind, Source};
 use super::outbound::{CAPTION, Writer, kind_of};
 use crate::contract::part::{Card, Carousel, ChoiceOption, Choices, Layout, OptionKind, Product};
 use crate::contract::*;
-use crate::kit::text;
+use crate::kit::{choices as listed, text, words};
 
 const BUTTONS: usize = 3;
 const BUTTON_TITLE: usize = 20;
@@ -37,7 +37,7 @@ enum Shape<'c, 'a> {
 }
 
 fn shape<'c, 'a>(asked: &'c Choices<'a>) -> Shape<'c, 'a> {
-    let replies: Vec<_> = asked.options.iter().filter(|o| matches!(o.kind, OptionKind::Reply | OptionKind::Postback)).collect();
+    let replies: Vec<_> = asked.options.iter().filter(|o| words::answers(o)).collect();
     let only = asked.options.first().filter(|_| asked.options.len() == 1);
     match only.map(|o| (o.kind, o)) {
         Some((OptionKind::Url | OptionKind::Webview, link)) if link.value.is_some() => return Shape::Link(link),
@@ -155,7 +155,10 @@ fn ask(writer: &mut Writer<'_>, index: usize, asked: &Choices<'_>, kind: &str, a
         }
     }
     body.push_str(&asked.text);
-    let links = asked.options.iter().filter(|o| o.value.is_some() && !matches!(o.kind, OptionKind::Reply | OptionKind::Postback));
+    if matches!(kind, "button" | "list") && asked.options.iter().any(words::asks) {
+        writer.note(index, "ask", "button", "WhatsApp asks for one thing alone, and never for a date; the press comes back as a choice");
+    }
+    let links = asked.options.iter().filter(|o| o.value.is_some() && !words::answers(o));
     if kind != "cta_url" {
         for option in links {
             writer.note(index, "option", "text", "links and numbers cannot stand beside reply buttons");
@@ -198,6 +201,10 @@ fn ask(writer: &mut Writer<'_>, index: usize, asked: &Choices<'_>, kind: &str, a
     for piece in before {
         writer.text(index, piece)?;
     }
+    let above = header.as_ref().and_then(|h| h["text"].as_str()).map(|words| format!("{words}\n\n")).unwrap_or_default();
+    let below = footer.filter(|_| fits).map(|words| format!("\n{words}")).unwrap_or_default();
+    let buttons = asked.options.iter().filter(|o| kind == "cta_url" || words::answers(o)).map(|o| &*o.title);
+    writer.out.shown.push(format!("{above}{}{below}", listed::shown(last, buttons)));
     let mut content = json!({ "type": kind, "body": { "text": last }, "action": action });
     if let Some(header) = header {
         content["header"] = header;
@@ -205,8 +212,6 @@ fn ask(writer: &mut Writer<'_>, index: usize, asked: &Choices<'_>, kind: &str, a
     if let Some(footer) = footer.filter(|_| fits) {
         content["footer"] = json!({ "text": footer });
     }
-    let titles: Vec<&str> = asked.options.iter().map(|o| &*o.title).collect();
-    writer.out.shown.push(format!("{last}\n[{}]", titles.join("] [")));
     match upload {
         None => writer.send("interactive", content),
         Some((field, pointer)) => {
@@ -321,12 +326,13 @@ pub(super) fn product(writer: &mut Writer<'_>, index: usize, product: &Product<'
         content
     } else {
         let items: Vec<Value> = product.skus.iter().map(|sku| json!({ "product_retailer_id": sku })).collect();
-        // Header, body and a section's title are all required; the words are the body.
+        // Header and body are required, a section's title only where there are several: the first line heads the others.
         let words = words.unwrap_or("…");
-        let title = text::shorten(words.lines().next().unwrap_or(words), LINE, Unit::Chars);
-        let section = text::shorten(&title, ROW_TITLE, Unit::Chars);
-        json!({ "type": "product_list", "header": { "type": "text", "text": title }, "body": { "text": words },
-            "action": { "catalog_id": catalog, "sections": [{ "title": section, "product_items": items }] } })
+        let (first, rest) = words.split_once('\n').unwrap_or((words, ""));
+        let title = text::shorten(first, LINE, Unit::Chars);
+        let body = if title == first && !rest.trim().is_empty() { rest.trim() } else { words };
+        json!({ "type": "product_list", "header": { "type": "text", "text": title }, "body": { "text": body },
+            "action": { "catalog_id": catalog, "sections": [{ "product_items": items }] } })
     };
     writer.out.shown.push(format!("{}\n[{} products]", words.unwrap_or_default(), product.skus.len()).trim().to_owned());
     writer.send("interactive", content);

@@ -242,7 +242,7 @@ impl Writer<'_> {
     }
 
     pub(super) fn note(&mut self, part: usize, from: &str, into: &str, why: &str) {
-        self.out.downgrades.push(Downgrade { part, from: from.into(), into: into.into(), why: why.into() });
+        self.out.note(part, from, into, why);
     }
 
     /// One message.

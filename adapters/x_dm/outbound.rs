@@ -78,7 +78,9 @@ impl Writer<'_> {
             }
             Part::Product(product) => self.spoken(index, "product", "X has no catalogues here", &words::product(product)),
             Part::Notification(push) => {
-                self.spoken(index, "notification", "X shows its own notification of each message", &words::notification(push))
+                self.note(index, "notification", "text", "X shows its own notification of each message");
+                let image = push.image.as_ref().map(|image| Media { url: Some(image.clone()), ..Media::default() });
+                self.pictured(index, image.as_ref(), &words::notification(push))
             }
             Part::Poll(poll) => {
                 self.note(index, "poll", "text", "a message cannot hold a poll");
@@ -89,7 +91,7 @@ impl Writer<'_> {
     }
 
     fn note(&mut self, part: usize, from: &str, into: &str, why: &str) {
-        self.out.downgrades.push(Downgrade { part, from: from.into(), into: into.into(), why: why.into() });
+        self.out.note(part, from, into, why);
     }
 
     fn spoken(&mut self, index: usize, from: &str, why: &str, words: &str) -> Result<(), RenderError> {
@@ -168,17 +170,21 @@ impl Writer<'_> {
             let at = format!("#/parts/{index}/options");
             return Err(RenderError::new(at, "option_invalid", "choices need options, and each a title"));
         }
-        if let Some(media) = &asked.media {
-            self.file(index, &Part::Image(Default::default()), media, "")?;
+        self.note(index, "choices", "text", "the API has no buttons: a numbered list stands in");
+        self.pictured(index, asked.media.as_ref(), &listed::numbered(asked))
+    }
+
+    /// Words with their picture: one message, whether it is uploaded or a link.
+    fn pictured(&mut self, index: usize, media: Option<&Media<'_>>, words: &str) -> Result<(), RenderError> {
+        match media {
+            Some(media) => self.file(index, &Part::Image(Default::default()), media, words),
+            None => self.text(index, words),
         }
-        self.spoken(index, "choices", "the API has no buttons: a numbered list stands in", &listed::numbered(&Choices { media: None, ..asked.clone() }))
     }
 
     fn card(&mut self, index: usize, card: &Card<'_>) -> Result<(), RenderError> {
-        if let Some(media) = &card.media {
-            self.file(index, &Part::Image(Default::default()), media, "")?;
-        }
-        self.spoken(index, "card", "X has no cards: their words stand in", &listed::numbered(&words::card(card)))
+        self.note(index, "card", "text", "X has no cards: their words stand in");
+        self.pictured(index, card.media.as_ref(), &listed::numbered(&words::card(card)))
     }
 
     fn send(&mut self, mut content: Value) {

@@ -231,15 +231,20 @@ impl Writer<'_> {
             self.note(index, "media", "message", "a question has no picture on {name}: it goes before");
             self.file(index, kind, media, "")?;
         }
-        let answers = asked.options.iter().filter(|o| matches!(o.kind, OptionKind::Reply | OptionKind::Postback)).count();
         let full = self.sender.full;
+        let can = |o: &ChoiceOption<'_>| button_kind(full, o).is_some() || full && o.kind == OptionKind::Contact;
+        let asked = &listed::fitted(&Choices { media: None, ..asked.clone() }, can, self.sender.kind.name, index, &mut self.out);
+        if asked.options.is_empty() {
+            return self.text(index, &words::question(asked));
+        }
+        let answers = asked.options.iter().filter(|o| matches!(o.kind, OptionKind::Reply | OptionKind::Postback)).count();
         let quick =
             |o: &ChoiceOption<'_>| full && o.kind == OptionKind::Contact || matches!(o.kind, OptionKind::Reply | OptionKind::Postback);
         let quick_only = asked.options.iter().all(quick);
         let buttons_only = asked.options.iter().all(|o| self.button_kind(o).is_some());
         let short = asked.options.iter().all(|o| Unit::Chars.count(&o.title) <= TITLE);
         let few = asked.options.len() <= BUTTONS;
-        let words = words::question(asked);
+        let words = words::question_on(asked, TITLE);
         let fits = Unit::Chars.count(&words) <= BUTTON_TEXT;
         let quick = asked.layout == Some(Layout::QuickReplies) || !(few && fits && short);
         if buttons_only && few && !(quick && quick_only) {
@@ -250,7 +255,7 @@ impl Writer<'_> {
         }
         let why = if answers > QUICK { "at most 13 quick replies fit" } else { "these options do not fit into one message" };
         self.note(index, "choices", "text", why);
-        self.text(index, &listed::numbered(&Choices { media: None, ..asked.clone() }))
+        self.text(index, &listed::numbered(asked))
     }
 
     fn buttons(&mut self, index: usize, asked: &Choices<'_>, words: &str) -> Result<(), RenderError> {
@@ -344,6 +349,11 @@ impl Writer<'_> {
     }
 
     fn cards(&mut self, index: usize, cards: &[Card<'_>], kind: &str) -> Result<(), RenderError> {
+        let holds = |card: &Card<'_>| card.options.len() <= BUTTONS && card.options.iter().all(|o| self.button_kind(o).is_some());
+        if !cards.iter().all(holds) {
+            self.note(index, kind, "messages", "a card has at most 3 buttons, each a reply, a link or a number to call");
+            return cards.iter().try_for_each(|card| self.apart(index, card));
+        }
         let mut elements = Vec::new();
         let mut titles = Vec::new();
         for (number, card) in cards.iter().enumerate() {
@@ -362,13 +372,21 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// A card as a question of its own.
+    fn apart(&mut self, index: usize, card: &Card<'_>) -> Result<(), RenderError> {
+        let asked = words::card(card);
+        if asked.options.is_empty() {
+            return match &card.media {
+                Some(media) => self.file(index, "image", media, &asked.text),
+                None => self.text(index, &asked.text),
+            };
+        }
+        self.choices(index, &Choices { media: card.media.clone(), ..asked })
+    }
+
     fn element(&mut self, index: usize, card: &Card<'_>, at: &str, words: Option<&str>, bare: bool) -> Result<Value, RenderError> {
         if card.title.trim().is_empty() {
             return Err(RenderError::new(format!("{at}/title"), "card_invalid", "a card needs a title"));
-        }
-        if card.options.len() > BUTTONS || card.options.iter().any(|o| self.button_kind(o).is_none()) {
-            let problem = "a card has at most 3 buttons, each a reply, a link or a number to call";
-            return Err(RenderError::new(format!("{at}/options"), "options_too_many", problem));
         }
         let long = [Some(&*card.title), words].into_iter().flatten().any(|w| Unit::Chars.count(w) > CARD_LINE);
         if long {
@@ -426,12 +444,7 @@ impl Writer<'_> {
     }
 
     fn button_kind(&self, option: &ChoiceOption<'_>) -> Option<&'static str> {
-        match (option.kind, option.value.is_some()) {
-            (OptionKind::Reply | OptionKind::Postback, _) => Some("postback"),
-            (OptionKind::Url | OptionKind::Webview, true) => Some("web_url"),
-            (OptionKind::Call, true) if self.sender.full => Some("phone_number"),
-            _ => None,
-        }
+        button_kind(self.sender.full, option)
     }
 
     fn shown(&mut self, words: &str, options: &[ChoiceOption<'_>]) {
@@ -440,12 +453,7 @@ impl Writer<'_> {
     }
 
     fn note(&mut self, part: usize, from: &str, into: &str, why: &str) {
-        self.out.downgrades.push(Downgrade {
-            part,
-            from: from.into(),
-            into: into.into(),
-            why: why.replace("{name}", self.sender.kind.name),
-        });
+        self.out.note(part, from, into, &why.replace("{name}", self.sender.kind.name));
     }
 
     /// A call without a message: nothing of ours comes back.
@@ -495,6 +503,16 @@ impl Writer<'_> {
         }
         words::merge(&mut body, self.message.native);
         body
+    }
+}
+
+/// The kind of button that does this; `full` ones can dial.
+fn button_kind(full: bool, option: &ChoiceOption<'_>) -> Option<&'static str> {
+    match (option.kind, option.value.is_some()) {
+        (OptionKind::Reply | OptionKind::Postback, _) => Some("postback"),
+        (OptionKind::Url | OptionKind::Webview, true) => Some("web_url"),
+        (OptionKind::Call, true) if full => Some("phone_number"),
+        _ => None,
     }
 }
 
