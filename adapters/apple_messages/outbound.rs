@@ -107,6 +107,10 @@ impl Writer<'_> {
                 let at = |number| format!("#/parts/{index}/cards/{number}");
                 carousel.cards.iter().enumerate().try_for_each(|(number, card)| self.card(index, card, &at(number)))
             }
+            Part::Order(order) if !order.items.is_empty() || order.text.is_some() => {
+                self.note(index, "order", "text", words::ORDER);
+                self.text(index, &words::order(order))
+            }
             Part::Product(product) => {
                 self.note(index, "product", "text", "there are no catalogues");
                 self.text(index, &words::product(product))

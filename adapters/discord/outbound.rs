@@ -7,7 +7,7 @@ use super::place::{self, Place};
 use super::{Channel, components, markup};
 use crate::contract::part::{Card, Carousel, Choices, Format, Notification, OptionKind, Poll, ReactionPart};
 use crate::contract::*;
-use crate::kit::{choices, crypto, spoken, text};
+use crate::kit::{choices, crypto, spoken, text, words};
 
 /// discord.com/developers/docs/resources/message and poll, read 2026-11-20.
 const TEXT: usize = 2000;
@@ -69,6 +69,10 @@ impl Writer<'_> {
             Part::Choices(choices) => self.choices(index, choices, None, &format!("#/parts/{index}")),
             Part::Card(card) => self.card(index, card, &format!("#/parts/{index}")),
             Part::Carousel(carousel) => self.carousel(index, carousel),
+            Part::Order(order) if !order.items.is_empty() || order.text.is_some() => {
+                self.out.note(index, "order", "text", words::ORDER);
+                self.text(index, &words::order(order), Format::Plain)
+            }
             Part::Product(product) if !product.skus.is_empty() || product.text.is_some() => {
                 self.out.note(index, "product", "text", "Discord has no catalogues");
                 self.text(index, &spoken::product(product), Format::Plain)

@@ -183,6 +183,7 @@ impl Body<'_> {
                 self.out.note(index, "carousel", "text", "cards stand under each other in a mail");
                 carousel.cards.iter().try_for_each(|card| self.card(index, card))
             }
+            Part::Order(order) if !order.items.is_empty() || order.text.is_some() => self.spoken(index, "order", words::ORDER, &words::order(order)),
             Part::Product(product) => self.spoken(index, "product", "a mail has no catalogue", &words::product(product)),
             Part::Poll(poll) => {
                 self.out.note(index, "poll", "text", "a mail cannot hold a poll: a numbered list stands in");

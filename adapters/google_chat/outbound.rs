@@ -8,7 +8,7 @@ use crate::contract::part::{Card, Carousel, Choices, Format, Notification};
 use crate::contract::*;
 use crate::kit::address::unescape;
 use crate::kit::markup::{self, Dialect};
-use crate::kit::{crypto, spoken, text};
+use crate::kit::{crypto, spoken, text, words};
 
 const TEXT: usize = 4096;
 /// The whole message: developers.google.com/workspace/chat/api/reference/rest/v1/spaces.messages, read 2026-11-20.
@@ -68,6 +68,10 @@ impl Writer<'_> {
             Part::Choices(choices) => self.choices(index, choices, &format!("#/parts/{index}")),
             Part::Card(card) => self.card(index, card, &format!("#/parts/{index}")),
             Part::Carousel(carousel) => self.carousel(index, carousel),
+            Part::Order(order) if !order.items.is_empty() || order.text.is_some() => {
+                self.out.note(index, "order", "text", words::ORDER);
+                self.text(index, &words::order(order), Format::Plain)
+            }
             Part::Product(product) if !product.skus.is_empty() || product.text.is_some() => {
                 self.out.note(index, "product", "text", "Google Chat has no catalogues");
                 self.text(index, &spoken::product(product), Format::Plain)

@@ -172,6 +172,7 @@ impl Bubble {
             }
             Part::Location(place) => self.spoken(index, "location", words::location(place)),
             Part::Contacts(list) => self.spoken(index, "contacts", words::contacts(&list.contacts)),
+            Part::Order(order) if !order.items.is_empty() || order.text.is_some() => self.spoken(index, "order", words::order(order)),
             Part::Product(product) => self.spoken(index, "product", words::product(product)),
             Part::Notification(push) => self.spoken(index, "notification", words::notification(push)),
             Part::Carousel(carousel) => {

@@ -66,6 +66,10 @@ impl<'w> Writer<'w> {
             Part::Choices(choices) => self.choices(index, choices),
             Part::Card(card) => self.card(index, card, &format!("#/parts/{index}")),
             Part::Carousel(carousel) => self.carousel(index, carousel),
+            Part::Order(order) if !order.items.is_empty() || order.text.is_some() => {
+                self.note(index, "order", "text", words::ORDER);
+                self.text(index, &words::order(order))
+            }
             Part::Product(product) => {
                 self.note(index, "product", "text", "a chatbot has no catalogues");
                 self.text(index, &words::product(product))
@@ -192,8 +196,10 @@ impl<'w> Writer<'w> {
             return Ok(());
         }
         let rows = list || described && !quick;
+        // Rows have no headings; the question above quick replies names them.
+        let headed = asked.options.iter().any(|o| o.section.as_deref().is_some_and(|s| !s.is_empty()));
         let dials = asked.options.iter().any(|o| o.kind == OptionKind::Call);
-        if known && rows && !dials && count <= LIST && fits(&asked.text, TITLE) {
+        if known && rows && !dials && !headed && count <= LIST && fits(&asked.text, TITLE) {
             return self.list(asked, &at);
         }
         if pressed && count <= QUICK && !self.room && !question.trim().is_empty() {

@@ -105,6 +105,7 @@ pub fn note(message: &Outbound<'_>, facts: &Facts, out: &mut Rendered) -> Result
     if message.parts.is_empty() {
         return Err(RenderError::new("#/parts", "message_empty", "a message needs at least one part"));
     }
+    words::unquoted(message, "a notification", out);
     let mut writer = Writer { facts, out, note: Note::default(), words: Vec::new() };
     message.parts.iter().enumerate().try_for_each(|(index, part)| writer.part(index, part))?;
     let Writer { mut note, words, .. } = writer;
@@ -160,6 +161,10 @@ impl Writer<'_> {
                 // The headline is for all the cards.
                 self.note.title = self.note.title.take().or_else(|| carousel.text.as_deref().map(str::to_owned));
                 carousel.cards.iter().try_for_each(|card| self.card(index, card))?;
+            }
+            Part::Order(order) if !order.items.is_empty() || order.text.is_some() => {
+                self.downgrade(index, "order", "text", words::ORDER);
+                self.say(&words::order(order));
             }
             Part::Product(product) => {
                 self.downgrade(index, "product", "text", why);

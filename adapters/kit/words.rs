@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::contract::part::{Card, ChoiceOption, Choices, ContactCard, Location, Notification, OptionKind, Order, Poll, Product};
+use crate::contract::{Outbound, Part, Rendered};
 
 /// A place: its name, its address, and a link to the map.
 pub fn location(place: &Location<'_>) -> String {
@@ -46,6 +47,19 @@ pub fn card<'a>(card: &Card<'a>) -> Choices<'a> {
 pub fn product(product: &Product<'_>) -> String {
     let words = product.text.iter().map(|t| t.to_string());
     words.chain(product.skus.iter().map(|sku| format!("- {sku}"))).collect::<Vec<_>>().join("\n")
+}
+
+/// Why an order goes out as words.
+pub const ORDER: &str = "an order is what people send: its lines stand in";
+
+/// Tells that the channel cannot quote the message that is answered.
+pub fn unquoted(message: &Outbound<'_>, name: &str, out: &mut Rendered) {
+    let signal = |part: &Part<'_>| matches!(part, Part::Typing(_) | Part::Reaction(_));
+    if message.reply_to.is_some()
+        && let Some(part) = message.parts.iter().position(|part| !signal(part))
+    {
+        out.note(part, "quote", "message", &format!("{name} cannot quote"));
+    }
 }
 
 /// A shopping cart, one line an item.

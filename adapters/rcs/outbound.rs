@@ -7,7 +7,7 @@ use crate::contract::part::{Card, Carousel, Choices, Format, Location, Notificat
 use crate::contract::*;
 use crate::kit::address::{id, is_e164};
 use crate::kit::markup::{self, Dialect};
-use crate::kit::{choices, spoken, text};
+use crate::kit::{choices, spoken, text, words};
 
 /// In a carousel.
 const CARDS: usize = 10;
@@ -33,6 +33,7 @@ pub(super) fn render(channel: &Channel, message: &Outbound<'_>, cx: &Context<'_>
         });
     }
     let mut writer = Writer { channel, message, cx, number, out: Rendered::default() };
+    words::unquoted(message, "RCS", &mut writer.out);
     message.parts.iter().enumerate().try_for_each(|(index, part)| writer.part(index, part))?;
     writer.out.cost = u32::try_from(writer.out.calls.len()).unwrap_or(u32::MAX).max(1);
     Ok(writer.out)
@@ -65,6 +66,10 @@ impl Writer<'_> {
             Part::Choices(asked) => self.choices(index, asked, &format!("#/parts/{index}")),
             Part::Card(card) => self.card(index, card, &format!("#/parts/{index}")),
             Part::Carousel(carousel) => self.carousel(index, carousel),
+            Part::Order(order) if !order.items.is_empty() || order.text.is_some() => {
+                self.out.note(index, "order", "text", words::ORDER);
+                self.text(index, &words::order(order), Format::Plain)
+            }
             Part::Product(product) if !product.skus.is_empty() || product.text.is_some() => {
                 self.out.note(index, "product", "text", "RCS has no catalogues");
                 self.text(index, &spoken::product(product), Format::Plain)

@@ -7,7 +7,7 @@ use super::{Channel, rich};
 use crate::contract::part::{Card, Choices, Contacts, Format, Notification};
 use crate::contract::*;
 use crate::kit::markup::{self, Dialect};
-use crate::kit::{choices, gsm, spoken, text};
+use crate::kit::{choices, gsm, spoken, text, words};
 
 /// An SMS plan keeps a message for at most three days.
 const VALIDITY_MS: i64 = 3 * 86_400_000;
@@ -27,6 +27,7 @@ pub(super) fn render(channel: &Channel, message: &Outbound<'_>, cx: &Context<'_>
         return Err(RenderError::new(format!("#/native/{name}"), "native_not_allowed", "`to` says who gets the message"));
     }
     let mut writer = Writer { channel, message, cx, person, out: Rendered::default() };
+    words::unquoted(message, "Sinch", &mut writer.out);
     match message.template {
         Some(template) if message.parts.is_empty() => writer.template(template)?,
         _ if message.parts.is_empty() => return Err(RenderError::new("#/parts", "message_empty", "a message needs at least one part")),
@@ -86,14 +87,22 @@ impl Writer<'_> {
                 if let Some(words) = carousel.text.as_deref().filter(|t| !t.trim().is_empty()) {
                     self.text(index, words)?;
                 }
-                if let Some(content) = rich::carousel(&carousel.cards, self.person.channel) {
-                    let titles: Vec<&str> = carousel.cards.iter().map(|card| &*card.title).collect();
-                    self.out.shown.push(format!("[cards] {}", titles.join(", ")));
-                    return self.send(content, 1);
+                if let Some(rows) = rich::carousels(&carousel.cards, self.person.channel) {
+                    if rows.len() > 1 {
+                        self.out.note(index, "carousel", "several carousels", "a carousel has at most 10 cards");
+                    }
+                    return rows.into_iter().try_for_each(|(titles, content)| {
+                        self.out.shown.push(format!("[cards] {titles}"));
+                        self.send(content, 1)
+                    });
                 }
                 self.out.note(index, "carousel", "messages", "this channel shows no such cards side by side");
                 let at = |number: usize| format!("#/parts/{index}/cards/{number}");
                 carousel.cards.iter().enumerate().try_for_each(|(number, card)| self.card(index, card, &at(number)))
+            }
+            Part::Order(order) if !order.items.is_empty() || order.text.is_some() => {
+                self.out.note(index, "order", "text", words::ORDER);
+                self.text(index, &words::order(order))
             }
             Part::Product(product) if !product.skus.is_empty() || product.text.is_some() => match rich::products(product, self.person.channel) {
                 Some(content) => {
@@ -178,7 +187,8 @@ impl Writer<'_> {
             self.out.note(index, kind, "text", why);
             return self.text(index, &spoken::lines([Some(caption), Some(link)]));
         }
-        self.out.shown.push(format!("[{kind}] {caption}").trim().to_owned());
+        let beside = if self.channel.is_sms() { caption } else { media.filename.as_deref().unwrap_or_default() };
+        self.out.shown.push(format!("[{kind}] {beside}").trim().to_owned());
         if self.channel.is_sms() {
             let mut body = json!({ "url": link });
             if !caption.is_empty() {
@@ -230,9 +240,17 @@ impl Writer<'_> {
             self.file(index, spoken::looks(&media), &media, "", &format!("{at}/media"))?;
         }
         if let Some(content) = rich::question(&asked, self.person.channel) {
-            let titles: Vec<&str> = asked.options.iter().map(|o| &*o.title).collect();
-            self.out.shown.push(format!("{}\n[{}]", asked.text, titles.join("] [")));
+            self.out.shown.push(spoken::shown(&asked, |_| true));
             return self.send(content, 1);
+        }
+        if let Some(able) = rich::ability(self.person.channel) {
+            let noted = self.out.downgrades.len();
+            let fitted = choices::fitted(&asked, |o| able.shows(o), "this channel", index, &mut self.out);
+            if let Some(content) = rich::question(&fitted, self.person.channel).filter(|_| !fitted.options.is_empty()) {
+                self.out.shown.push(spoken::shown(&fitted, |_| true));
+                return self.send(content, 1);
+            }
+            self.out.downgrades.truncate(noted);
         }
         if let Some(media) = asked.media.take() {
             self.file(index, spoken::looks(&media), &media, "", &format!("{at}/media"))?;

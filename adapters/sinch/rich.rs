@@ -24,6 +24,13 @@ pub(super) struct Ability {
     pub lists: bool,
 }
 
+impl Ability {
+    /// Whether an option can be a button beside replies.
+    pub fn shows(self, option: &ChoiceOption<'_>) -> bool {
+        replies(option) || self.mixed && matches!(option.kind, OptionKind::Url | OptionKind::Webview | OptionKind::Call)
+    }
+}
+
 /// What a channel shows natively; `None` where options are words.
 pub(super) fn ability(channel: &str) -> Option<Ability> {
     Some(match channel {
@@ -119,7 +126,11 @@ fn list(asked: &Choices<'_>) -> Option<Value> {
             None => sections.push((heading, vec![row])),
         }
     }
-    let sections: Vec<Value> = sections.into_iter().map(|(name, items)| json!({ "title": text::shorten(name, 24, Unit::Chars), "items": items })).collect();
+    let made = |(name, items): (&str, Vec<Value>)| match name {
+        "" => json!({ "items": items }),
+        name => json!({ "title": text::shorten(name, 24, Unit::Chars), "items": items }),
+    };
+    let sections: Vec<Value> = sections.into_iter().map(made).collect();
     let title = asked.header.as_deref().filter(|h| !h.is_empty()).unwrap_or(&asked.text);
     let menu = text::shorten(asked.menu_label.as_deref().unwrap_or("Options"), 20, Unit::Chars);
     let mut made = json!({ "title": text::shorten(title, 60, Unit::Chars), "sections": sections, "message_properties": { "menu": menu } });
@@ -150,12 +161,16 @@ pub(super) fn card(card: &Card<'_>, channel: &str) -> Option<Value> {
     fits.then_some(made)
 }
 
-/// Cards side by side, on the channels that have that.
-pub(super) fn carousel(cards: &[Card<'_>], channel: &str) -> Option<Value> {
+/// Cards side by side, on the channels that have that, at most ten in a row, each row with its titles.
+pub(super) fn carousels(cards: &[Card<'_>], channel: &str) -> Option<Vec<(String, Value)>> {
     let has = matches!(channel, "RCS" | "MESSENGER" | "INSTAGRAM" | "LINE");
     let made: Option<Vec<Value>> = cards.iter().map(|one| card(one, channel)).collect();
-    let made = made.filter(|cards| has && (2..=10).contains(&cards.len()))?;
-    Some(json!({ "carousel_message": { "cards": made } }))
+    let made = made.filter(|cards| has && cards.len() > 1)?;
+    let row = |row: &[Value]| {
+        let titles: Vec<&str> = row.iter().filter_map(|card| card["title"].as_str()).collect();
+        (titles.join(", "), json!({ "carousel_message": { "cards": row } }))
+    };
+    Some(spoken::rows(&made, 10).map(row).collect())
 }
 
 /// Products of a catalogue, on WhatsApp.
@@ -163,8 +178,12 @@ pub(super) fn products(product: &Product<'_>, channel: &str) -> Option<Value> {
     let catalog = product.catalog_id.as_deref().filter(|_| channel == "WHATSAPP" && !product.skus.is_empty() && product.skus.len() <= 30)?;
     let items: Vec<Value> = product.skus.iter().map(|sku| json!({ "product": { "id": sku, "marketplace": "FACEBOOK" } })).collect();
     let words = product.text.as_deref().filter(|t| !t.is_empty()).unwrap_or("…");
-    Some(json!({ "list_message": { "title": text::shorten(words, 60, Unit::Chars), "description": words,
-        "sections": [{ "title": text::shorten(words, 24, Unit::Chars), "items": items }], "message_properties": { "catalog_id": catalog } } }))
+    // WhatsApp wants words above and in the list: the first line heads the others.
+    let (first, rest) = words.split_once('\n').unwrap_or((words, ""));
+    let title = text::shorten(first, 60, Unit::Chars);
+    let body = if title == first && !rest.trim().is_empty() { rest.trim() } else { words };
+    Some(json!({ "list_message": { "title": title, "description": body, "sections": [{ "items": items }],
+        "message_properties": { "catalog_id": catalog } } }))
 }
 
 /// A contact card.

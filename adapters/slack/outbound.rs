@@ -7,7 +7,7 @@ use super::{Channel, emoji, errors, is_id, markup, upload};
 use crate::contract::part::{Card, Carousel, Choices, Format, Notification, ReactionPart};
 use crate::contract::*;
 use crate::kit::address::unescape;
-use crate::kit::{spoken, text};
+use crate::kit::{spoken, text, words};
 
 /// What we attach to a message so that it can be known again.
 pub(super) const LABEL: &str = "gateway_message";
@@ -77,6 +77,10 @@ impl Writer<'_> {
             Part::Choices(choices) => self.choices(index, choices, &format!("#/parts/{index}")),
             Part::Card(card) => self.card(index, card, &format!("#/parts/{index}")),
             Part::Carousel(carousel) => self.carousel(index, carousel),
+            Part::Order(order) if !order.items.is_empty() || order.text.is_some() => {
+                self.out.note(index, "order", "text", words::ORDER);
+                self.text(index, &words::order(order), Format::Plain)
+            }
             Part::Product(product) if !product.skus.is_empty() || product.text.is_some() => {
                 self.out.note(index, "product", "text", "Slack has no catalogues");
                 self.text(index, &spoken::product(product), Format::Plain)

@@ -4,7 +4,7 @@ use super::{Bound, submit};
 use crate::contract::part::{Card, Choices, Format, Notification};
 use crate::contract::*;
 use crate::kit::markup::{self, Dialect};
-use crate::kit::{choices, gsm, spoken, text};
+use crate::kit::{choices, gsm, spoken, text, words};
 
 /// Phones put together at most 255 parts; longer texts go as several messages well before that.
 const LONGEST: usize = super::FACTS.text.max;
@@ -13,6 +13,7 @@ const LONGEST: usize = super::FACTS.text.max;
 pub(super) fn render(bound: &Bound, message: &Outbound<'_>) -> Result<Rendered, RenderError> {
     let to = submit::number(message.to)?;
     let mut writer = Writer { bound, texts: Vec::new(), out: Rendered::default() };
+    words::unquoted(message, "an SMS", &mut writer.out);
     match message.template {
         Some(_) if message.parts.is_empty() => {
             return Err(RenderError::new("#/template", "template_not_supported", "an SMS has no templates; use `parts`"));
@@ -64,6 +65,10 @@ impl Writer<'_> {
                 self.out.note(index, "carousel", "messages", "an SMS shows no cards side by side");
                 let at = |number: usize| format!("#/parts/{index}/cards/{number}");
                 carousel.cards.iter().enumerate().try_for_each(|(number, card)| self.card(index, card, &at(number)))
+            }
+            Part::Order(order) if !order.items.is_empty() || order.text.is_some() => {
+                self.out.note(index, "order", "text", words::ORDER);
+                self.text(index, &words::order(order))
             }
             Part::Product(product) if !product.skus.is_empty() || product.text.is_some() => {
                 self.out.note(index, "product", "text", "an SMS shows no products");

@@ -9,7 +9,7 @@ use super::{Channel, cards};
 use crate::contract::part::{Card, Carousel, Choices, Format, Notification, ReactionPart};
 use crate::contract::*;
 use crate::kit::markup::{self, Dialect};
-use crate::kit::{spoken, text};
+use crate::kit::{spoken, text, words};
 
 const TEXT: usize = 20_000;
 const CARDS: usize = 10;
@@ -69,6 +69,10 @@ impl Writer<'_> {
                 self.send(index, json!({ "type": "message", "attachments": [made] }))
             }
             Part::Carousel(carousel) => self.carousel(index, carousel),
+            Part::Order(order) if !order.items.is_empty() || order.text.is_some() => {
+                self.out.note(index, "order", "text", words::ORDER);
+                self.text(index, &words::order(order), Format::Plain)
+            }
             Part::Product(product) if !product.skus.is_empty() || product.text.is_some() => {
                 self.out.note(index, "product", "text", "Teams has no catalogues");
                 self.text(index, &spoken::product(product), Format::Plain)

@@ -8,7 +8,7 @@ use super::media::{self, Kind, Source, Way};
 use super::{Channel, markup};
 use crate::contract::part::{Card, Choices, ContactCard, Format, Location, Notification, Poll};
 use crate::contract::*;
-use crate::kit::{choices as listed, spoken, text};
+use crate::kit::{choices as listed, spoken, text, words};
 
 /// core.telegram.org/bots/api, read 2026-11-20: sendMessage, sendPhoto, sendContact, sendPoll, sendMediaGroup.
 const TEXT: usize = 4096;
@@ -101,6 +101,10 @@ impl Writer<'_> {
                 let emoji = reaction.emoji.as_deref().filter(|e| !e.is_empty());
                 let list: Vec<Value> = emoji.map(|emoji| json!({ "type": "emoji", "emoji": emoji })).into_iter().collect();
                 return self.action("setMessageReaction", json!({ "message_id": number, "reaction": list }));
+            }
+            Part::Order(order) if !order.items.is_empty() || order.text.is_some() => {
+                self.note(index, "order", "text", words::ORDER);
+                return self.text(index, &words::order(order), Format::Plain, None);
             }
             Part::Product(product) if !product.skus.is_empty() || product.text.is_some() => {
                 self.note(index, "product", "text", "Telegram has no catalogues");

@@ -6,7 +6,7 @@ use super::Channel;
 use crate::contract::part::{Card, Choices, Contacts, Format, Layout, Location, Notification, OptionKind, Poll};
 use crate::contract::*;
 use crate::kit::address::{is_e164, unescape};
-use crate::kit::{choices, gsm, spoken, text};
+use crate::kit::{choices, gsm, spoken, text, words};
 
 /// twilio.com/docs/messaging/api/message-resource and twilio.com/docs/content, read 2026-11-20.
 const TEXT: usize = 1600;
@@ -30,6 +30,7 @@ pub(super) fn render(channel: &Channel, message: &Outbound<'_>, cx: &Context<'_>
         return Err(RenderError::new("#/native/To", "native_not_allowed", "`to` says who gets the message"));
     }
     let mut writer = Writer { channel, message, cx, to, from, medium, out: Rendered::default() };
+    words::unquoted(message, "Twilio", &mut writer.out);
     match message.template {
         Some(template) if message.parts.is_empty() => writer.template(template)?,
         _ if message.parts.is_empty() => {
@@ -110,6 +111,10 @@ impl Writer<'_> {
             }
             Part::Poll(poll) => self.poll(index, poll),
             Part::Notification(push) => self.notification(index, push),
+            Part::Order(order) if !order.items.is_empty() || order.text.is_some() => {
+                self.out.note(index, "order", "text", words::ORDER);
+                self.text(index, &words::order(order))
+            }
             Part::Product(product) if !product.skus.is_empty() || product.text.is_some() => {
                 self.note(index, "product", "text", "products of a catalogue need an approved template");
                 self.text(index, &spoken::product(product))

@@ -84,6 +84,10 @@ impl Writer<'_> {
                 }
                 self.cards(index, &carousel.cards, &|card| format!("#/parts/{index}/cards/{card}"))
             }
+            Part::Order(order) if !order.items.is_empty() || order.text.is_some() => {
+                self.note(index, "order", "text", words::ORDER);
+                self.text(index, &words::order(order))
+            }
             Part::Product(product) => {
                 self.note(index, "product", "text", "Viber bots have no catalogues");
                 self.text(index, &words::product(product))

@@ -7,7 +7,7 @@ use crate::contract::part::{Card, ChoiceOption, Choices, Contacts, Format, Locat
 use crate::contract::*;
 use crate::kit::address::{is_e164, unescape};
 use crate::kit::markup::{self, Dialect};
-use crate::kit::{choices, gsm, spoken, text};
+use crate::kit::{choices, gsm, spoken, text, words};
 
 /// developer.vonage.com/en/api/messages, read 2026-11-20. Bytes.
 const MMS: u64 = 600_000;
@@ -67,6 +67,9 @@ pub(super) fn render(channel: &Channel, message: &Outbound<'_>, cx: &Context<'_>
         return Err(RenderError::new(format!("#/native/{name}"), "native_not_allowed", "`to` says who gets the message"));
     }
     let mut writer = Writer { channel, message, cx, medium, to, quoted: false, out: Rendered::default() };
+    if medium != Medium::Whatsapp {
+        words::unquoted(message, "this channel", &mut writer.out);
+    }
     match message.template {
         Some(template) if message.parts.is_empty() => writer.template(template)?,
         _ if message.parts.is_empty() => return Err(RenderError::new("#/parts", "message_empty", "a message needs at least one part")),
@@ -142,6 +145,10 @@ impl Writer<'_> {
                 self.out.note(index, "carousel", "messages", "cards that fit stand side by side on RCS alone, 2 or more");
                 let at = |number: usize| format!("#/parts/{index}/cards/{number}");
                 carousel.cards.iter().enumerate().try_for_each(|(number, card)| self.card(index, card, &at(number)))
+            }
+            Part::Order(order) if !order.items.is_empty() || order.text.is_some() => {
+                self.out.note(index, "order", "text", words::ORDER);
+                self.text(index, &words::order(order))
             }
             Part::Product(product) if !product.skus.is_empty() || product.text.is_some() => {
                 match rich::product(product).filter(|_| self.medium == Medium::Whatsapp) {

@@ -195,6 +195,12 @@ fn shown_part(index: usize, part: &Part<'static>, rendered: &mut Rendered) -> Re
                 _ => json!({ "type": "text", "text": words.join("\n") }),
             }
         }
+        Part::Order(order) if !order.items.is_empty() || order.text.is_some() => {
+            rendered.note(index, "order", "text", words::ORDER);
+            let words = words::order(order);
+            rendered.shown.push(words.clone());
+            json!({ "type": "text", "text": words })
+        }
         Part::Product(product) if !product.skus.is_empty() || product.text.is_some() => {
             rendered.note(index, "product", "text", "the widget has no catalogue");
             let words = spoken::product(product);

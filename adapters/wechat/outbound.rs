@@ -75,6 +75,10 @@ impl Writer<'_> {
                 let at = |card| format!("#/parts/{index}/cards/{card}");
                 carousel.cards.iter().enumerate().try_for_each(|(number, card)| self.card(index, card, &at(number)))
             }
+            Part::Order(order) if !order.items.is_empty() || order.text.is_some() => {
+                self.note(index, "order", "text", words::ORDER);
+                self.text(index, &words::order(order))
+            }
             Part::Product(product) => {
                 self.note(index, "product", "text", "official accounts have no catalogues here");
                 self.text(index, &words::product(product))

@@ -7,7 +7,7 @@ use super::media::{self, Kind, Source};
 use super::{Channel, interactive, templates};
 use crate::contract::part::{Card, ContactCard, Format, Location, Notification, Poll, ReactionPart};
 use crate::contract::*;
-use crate::kit::{choices, markup, text};
+use crate::kit::{choices, markup, text, words};
 
 const TEXT: usize = 4096;
 pub(super) const CAPTION: usize = 1024;
@@ -66,6 +66,10 @@ impl Writer<'_> {
             Part::Choices(choices) => return interactive::choices(self, index, choices),
             Part::Card(card) => return self.card(index, card),
             Part::Carousel(carousel) => return interactive::carousel(self, index, carousel),
+            Part::Order(order) if !order.items.is_empty() || order.text.is_some() => {
+                self.note(index, "order", "text", words::ORDER);
+                return self.text(index, &words::order(order));
+            }
             Part::Product(product) => return interactive::product(self, index, product),
             Part::Notification(push) => return self.notification(index, push),
             Part::Poll(poll) => return self.poll(index, poll),

@@ -76,6 +76,7 @@ impl Writer<'_> {
                 }
                 carousel.cards.iter().try_for_each(|card| self.card(index, card))
             }
+            Part::Order(order) if !order.items.is_empty() || order.text.is_some() => self.spoken(index, "order", words::ORDER, &words::order(order)),
             Part::Product(product) => self.spoken(index, "product", "X has no catalogues here", &words::product(product)),
             Part::Notification(push) => {
                 self.note(index, "notification", "text", "X shows its own notification of each message");

@@ -101,6 +101,10 @@ impl Writer<'_> {
             Part::Choices(choices) => self.choices(index, choices),
             Part::Card(card) => self.cards(index, std::slice::from_ref(card), "card"),
             Part::Carousel(carousel) => self.carousel(index, carousel),
+            Part::Order(order) if !order.items.is_empty() || order.text.is_some() => {
+                self.note(index, "order", "text", words::ORDER);
+                self.text(index, &words::order(order))
+            }
             Part::Product(product) => self.product(index, &product.skus, product.text.as_deref()),
             Part::Notification(push) => self.notification(index, push),
             Part::Poll(poll) => self.poll(index, poll),
