@@ -117,6 +117,10 @@ impl Writer<'_> {
             }
             Part::Notification(push) => {
                 self.note(index, "notification", "message", "Messages shows its own notification of each message");
+                if let Some(image) = &push.image {
+                    let media = Media { url: Some(image.clone()), ..Media::default() };
+                    self.linked(index, &Part::Image(Default::default()), &media, "")?;
+                }
                 self.text(index, &words::notification(push))
             }
             Part::Poll(poll) => {
@@ -237,8 +241,8 @@ impl Writer<'_> {
         let is_link = |o: &ChoiceOption<'_>| matches!(o.kind, OptionKind::Url | OptionKind::Webview);
         let link = card.options.iter().find(|o| is_link(o)).and_then(|o| o.value.as_deref()).filter(|url| words::is_link(url));
         let rest: Vec<ChoiceOption<'_>> = card.options.iter().filter(|o| o.value.as_deref() != link || link.is_none()).cloned().collect();
-        if card.media.is_some() {
-            self.note(index, "card", "text", "a card's picture cannot be sent from here");
+        if let Some(media) = &card.media {
+            self.linked(index, &Part::Image(Default::default()), media, "")?;
         }
         if !rest.is_empty() {
             return self.choices(index, &Choices { media: None, ..words::card(card) });

@@ -128,10 +128,6 @@ fn in_short(call: Value) -> Value {
 /// What of the message's words stands nowhere in the calls. Where these cannot be read (sealed, encoded), what is shown
 /// speaks for them.
 fn lost(asked: &Asked, rendered: &Rendered) -> Vec<String> {
-    let mut said = Vec::new();
-    for part in asked.parts() {
-        words(&serde_json::to_value(part).expect("plain data"), "", &mut said);
-    }
     let mut sent = rendered.shown.join("\n");
     for call in &rendered.calls {
         let legible = match &call.body {
@@ -142,6 +138,11 @@ fn lost(asked: &Asked, rendered: &Rendered) -> Vec<String> {
         if legible {
             sent.clear();
         }
+    }
+    let seen = if sent.is_empty() { &[WORDS, LINKS].concat() } else { WORDS };
+    let mut said = Vec::new();
+    for part in asked.parts() {
+        words(&serde_json::to_value(part).expect("plain data"), "", seen, &mut said);
     }
     for call in &rendered.calls {
         texts(&shown(call), &mut sent);
@@ -155,18 +156,24 @@ fn lost(asked: &Asked, rendered: &Rendered) -> Vec<String> {
     said.into_iter().filter(|word| !there(word)).map(|word| short(&word)).collect()
 }
 
-/// The words of a part that a person is to see.
-fn words(value: &Value, name: &str, out: &mut Vec<String>) {
-    const SEEN: &[&str] = &[
-        "text", "title", "description", "section", "header", "footer", "caption", "name", "address", "phones", "emails", "organization",
-        "question", "options", "value", "body", "filename", "skus",
-    ];
+/// Where the words of a part stand that a person is to see.
+const WORDS: &[&str] = &[
+    "text", "title", "description", "section", "header", "footer", "caption", "name", "address", "phones", "emails", "organization",
+    "question", "options", "value", "body", "filename", "skus",
+];
+/// Where its files and links stand; no word of what is shown speaks for these.
+const LINKS: &[&str] = &["url", "image"];
+
+/// What stands at these places of a part.
+fn words(value: &Value, name: &str, seen: &[&str], out: &mut Vec<String>) {
     match value {
-        Value::String(text) if SEEN.contains(&name) => out.push(text.clone()),
-        Value::Array(items) => items.iter().for_each(|item| words(item, name, out)),
+        Value::String(text) if seen.contains(&name) => out.push(text.clone()),
+        Value::Array(items) => items.iter().for_each(|item| words(item, name, seen, out)),
         // Markup becomes the channel's own.
         Value::Object(fields) if fields.contains_key("format") => {}
-        Value::Object(fields) => fields.iter().for_each(|(name, value)| words(value, name, out)),
+        // A file of the gateway's goes by its link or is uploaded.
+        Value::Object(fields) if fields.contains_key("id") && fields.contains_key("url") => {}
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| words(value, name, seen, out)),
         _ => {}
     }
 }

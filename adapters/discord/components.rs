@@ -39,9 +39,9 @@ pub(super) fn lay(asked: &Choices<'_>, part: usize, at: &str, out: &mut Rendered
         let first = [title.as_deref(), Some(question.as_str())];
         spoken::lines(first.into_iter().chain(lines.iter().map(|line| Some(line.as_str()))).chain([footer.as_deref()]))
     };
-    let rows = links.len().div_ceil(ROW) + if menu { 1 } else { answers.len().div_ceil(ROW) };
-    if rows > ROWS || menu && answers.len() > MENU {
-        out.note(part, "choices", "text", "a message has at most 25 buttons, a menu 25 options; they are numbered");
+    let rows = links.len().div_ceil(ROW) + answers.len().div_ceil(if menu { MENU } else { ROW });
+    if rows > ROWS {
+        out.note(part, "choices", "text", "a message has at most 25 buttons, or 5 menus of 25 options; they are numbered");
         return Ok(Laid { rows: Vec::new(), words: markup::escape(&choices::numbered(&Choices { media: None, ..asked.clone() })) });
     }
     for option in &asked.options {
@@ -57,7 +57,8 @@ pub(super) fn lay(asked: &Choices<'_>, part: usize, at: &str, out: &mut Rendered
     }
     let mut made: Vec<Value> = Vec::new();
     if menu {
-        made.push(json!({ "type": 1, "components": [select(asked, &answers)] }));
+        let menus = answers.chunks(MENU).enumerate();
+        made.extend(menus.map(|(number, answers)| json!({ "type": 1, "components": [select(asked, answers, number)] })));
     } else {
         let buttons: Vec<Value> = answers.iter().map(|o| json!({ "type": 2, "style": 1, "label": short(&o.title, LABEL), "custom_id": spoken::payload(o) })).collect();
         made.extend(buttons.chunks(ROW).map(|row| json!({ "type": 1, "components": row })));
@@ -71,7 +72,8 @@ fn short(words: &str, most: usize) -> String {
     text::shorten(words, most, Unit::Chars)
 }
 
-fn select(asked: &Choices<'_>, answers: &[&ChoiceOption<'_>]) -> Value {
+/// A menu of these answers; `number` tells the menus of a message apart.
+fn select(asked: &Choices<'_>, answers: &[&ChoiceOption<'_>], number: usize) -> Value {
     let option = |o: &&ChoiceOption<'_>| {
         let mut made = json!({ "label": short(&o.title, OPTION), "value": spoken::payload(o) });
         let words = [o.section.as_deref(), o.description.as_deref()].into_iter().flatten().filter(|w| !w.is_empty()).collect::<Vec<_>>().join(": ");
@@ -80,7 +82,8 @@ fn select(asked: &Choices<'_>, answers: &[&ChoiceOption<'_>]) -> Value {
         }
         made
     };
-    let mut menu = json!({ "type": 3, "custom_id": "menu", "options": answers.iter().map(option).collect::<Vec<_>>() });
+    let id = if number == 0 { "menu".to_owned() } else { format!("menu_{number}") };
+    let mut menu = json!({ "type": 3, "custom_id": id, "options": answers.iter().map(option).collect::<Vec<_>>() });
     if let Some(opener) = asked.menu_label.as_deref().filter(|l| !l.is_empty()) {
         menu["placeholder"] = short(opener, 150).into();
     }

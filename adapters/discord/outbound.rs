@@ -149,7 +149,7 @@ impl Writer<'_> {
             return Err(RenderError::new(at, code, problem));
         };
         self.out.note(index, kind, "text", "Discord shows only pictures from an address; it makes what it can of the link");
-        let words = spoken::lines([words.as_deref(), Some(link)]);
+        let words = spoken::linked(words.as_deref().unwrap_or_default(), media, link);
         self.text(index, &words, Format::Plain)
     }
 

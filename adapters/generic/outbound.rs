@@ -142,7 +142,13 @@ impl Writer<'_> {
             Part::Location(place) => self.as_text(index, "location", &spoken::place(place)),
             Part::Contacts(list) => self.as_text(index, "contacts", &spoken::contacts(&list.contacts)),
             Part::Product(product) => self.as_text(index, "product", &spoken::product(product)),
-            Part::Notification(push) => self.as_text(index, "notification", &spoken::notification(push)),
+            Part::Notification(push) => {
+                let words = spoken::notification(push);
+                let Some(image) = &push.image else { return self.as_text(index, "notification", &words) };
+                self.note(index, "notification", "message", "the settings describe no such message");
+                let media = Media { url: Some(image.clone()), ..Media::default() };
+                self.file(index, "image", &MediaPart { media, caption: Some(words.into()) })
+            }
             Part::Order(order) => self.as_text(index, "order", &words::order(order)),
             Part::Poll(poll) => {
                 self.note(index, "poll", "choices", "there are no polls");
@@ -194,7 +200,7 @@ impl Writer<'_> {
         let tree = self.edit.and_then(|edit| edit.body.as_ref()).or(send.media.as_ref()).unwrap_or(&send.body);
         if !tree.takes("media") {
             self.note(index, kind, "link", "the settings have no place for files");
-            return self.text(index, &spoken::lines([Some(caption), Some(link)]));
+            return self.text(index, &spoken::linked(caption, &file.media, link));
         }
         let limit = self.channel.facts.text;
         let beside = tree.takes("text") && limit.unit.count(caption) <= limit.max;

@@ -29,8 +29,11 @@ pub(super) fn options(channel: &Channel, asked: &Choices<'_>, part: usize, at: &
     if menu {
         let item = |o: &&ChoiceOption<'_>| {
             let mut item = json!({ "text": o.title, "value": spoken::payload(o), "selected": false });
-            if let Some(words) = o.description.as_deref().filter(|d| !d.is_empty()) {
-                item["bottomText"] = words.into();
+            // A menu has no headings: each row names its own.
+            let under = [o.section.as_deref(), o.description.as_deref()].into_iter().flatten().filter(|w| !w.is_empty());
+            let under = under.collect::<Vec<_>>().join(": ");
+            if !under.is_empty() {
+                item["bottomText"] = under.into();
             }
             item
         };

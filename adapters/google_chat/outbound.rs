@@ -113,7 +113,7 @@ impl Writer<'_> {
         let picture = cards::picture(media).filter(|_| matches!(kind, "image" | "sticker"));
         let Some(url) = picture else {
             self.out.note(index, kind, "text", "Google Chat shows only pictures from an https address; a link stands in");
-            return self.text(index, &spoken::lines([Some(caption), Some(link)]), Format::Plain);
+            return self.text(index, &spoken::linked(caption, media, link), Format::Plain);
         };
         let label = if caption.is_empty() { media.filename.as_deref().unwrap_or_default() } else { caption };
         let mut body = json!({ "cardsV2": cards::card(None, vec![cards::image(url, label)]) });

@@ -10,7 +10,7 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 
 use super::markup::{self, Dialect};
-use super::{address, choices, crypto, words};
+use super::{address, choices, crypto, spoken, words};
 use crate::contract::part::{Card, Choices, Notification, OptionKind};
 use crate::contract::{Device, Facts, MediaPart, Outbound, Part, Registered, RenderError, Rendered, Time};
 
@@ -205,8 +205,7 @@ impl Writer<'_> {
             let problem = "name the file by `url` (http or https) or by `id`";
             return Err(RenderError::new(format!("#/parts/{index}/media"), "media_missing", problem));
         };
-        media.caption.iter().for_each(|caption| self.say(caption));
-        self.say(url);
+        self.say(&spoken::linked(media.caption.as_deref().unwrap_or_default(), &media.media, url));
         self.opens(url);
         Ok(())
     }

@@ -111,6 +111,11 @@ pub fn link<'m>(media: &'m Media<'_>) -> Option<&'m str> {
     media.url.as_deref().filter(|url| url.starts_with("https://") || url.starts_with("http://"))
 }
 
+/// A file as its link: the words to it, its name, where it lies.
+pub fn linked(caption: &str, media: &Media<'_>, link: &str) -> String {
+    lines([Some(caption), media.filename.as_deref(), Some(link)])
+}
+
 /// Whether a file is a picture, a film or sound by its type, or by the ending of its name where the type is not said.
 pub fn looks(media: &Media<'_>) -> &'static str {
     let ending = || {

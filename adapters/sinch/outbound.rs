@@ -185,7 +185,7 @@ impl Writer<'_> {
         if !reached || size > most {
             let why = if reached { "the file is larger than the channel takes" } else { "MMS reaches the United States and Canada" };
             self.out.note(index, kind, "text", why);
-            return self.text(index, &spoken::lines([Some(caption), Some(link)]));
+            return self.text(index, &spoken::linked(caption, media, link));
         }
         let beside = if self.channel.is_sms() { caption } else { media.filename.as_deref().unwrap_or_default() };
         self.out.shown.push(format!("[{kind}] {beside}").trim().to_owned());

@@ -133,9 +133,12 @@ fn list(asked: &Choices<'_>) -> Option<Value> {
     let sections: Vec<Value> = sections.into_iter().map(made).collect();
     let title = asked.header.as_deref().filter(|h| !h.is_empty()).unwrap_or(&asked.text);
     let menu = text::shorten(asked.menu_label.as_deref().unwrap_or("Options"), 20, Unit::Chars);
-    let mut made = json!({ "title": text::shorten(title, 60, Unit::Chars), "sections": sections, "message_properties": { "menu": menu } });
+    let short = text::shorten(title, 60, Unit::Chars);
     let words = spoken::lines([Some(&*asked.text), asked.footer.as_deref()]);
-    if asked.header.is_some() || words != title {
+    // What the title has no room for stands below it.
+    let whole = asked.header.is_none() && short == words;
+    let mut made = json!({ "title": short, "sections": sections, "message_properties": { "menu": menu } });
+    if !whole {
         made["description"] = words.into();
     }
     Some(json!({ "list_message": made }))

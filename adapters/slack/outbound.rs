@@ -159,10 +159,11 @@ impl Writer<'_> {
             return Err(RenderError::new(at, "media_missing", "a file needs `url` (http or https) or `id`"));
         };
         self.out.note(index, kind, "text", "Slack shows only pictures from an address; a link stands in");
-        self.out.shown.push(spoken::lines([Some(caption), Some(link)]));
+        let caption = self.before(index, caption)?.unwrap_or_default();
+        self.out.shown.push(spoken::linked(&caption, media, link));
         let label = markup::escape(name).replace('|', " ");
         let linked = format!("<{}|{label}>", markup::escape(link));
-        let caption = markup::escape(&text::shorten(caption, TEXT - 500, Unit::Chars));
+        let caption = markup::escape(&caption);
         self.send(json!({ "text": spoken::lines([Some(caption.as_str()), Some(linked.as_str())]), "unfurl_media": true }))
     }
 

@@ -108,7 +108,7 @@ impl Writer<'_> {
             return Err(RenderError::new(format!("{at}/url"), "media_missing", "an SMS carries no files; a link needs a public `url`"));
         };
         self.out.note(index, kind, "text", "an SMS carries no files: a link stands in");
-        self.text(index, &spoken::lines([Some(caption), Some(link)]))
+        self.text(index, &spoken::linked(caption, media, link))
     }
 
     fn choices(&mut self, index: usize, asked: &Choices<'_>, at: &str) -> Result<(), RenderError> {

@@ -25,8 +25,11 @@ pub(super) fn lay(asked: &Choices<'_>, part: usize, at: &str, out: &mut Rendered
     let mut laid = Laid { body: Vec::new(), actions: Vec::new() };
     if menu {
         let choice = |o: &&ChoiceOption<'_>| {
-            let words = o.description.as_deref().filter(|d| !d.is_empty()).map(|d| format!("{} - {d}", o.title));
-            json!({ "title": words.unwrap_or_else(|| o.title.to_string()), "value": spoken::payload(o) })
+            // A menu has neither headings nor second lines: each row has all its words.
+            let section = o.section.as_deref().filter(|s| !s.is_empty());
+            let title = section.map_or_else(|| o.title.to_string(), |section| format!("{section}: {}", o.title));
+            let words = o.description.as_deref().filter(|d| !d.is_empty()).map(|d| format!("{title} - {d}"));
+            json!({ "title": words.unwrap_or(title), "value": spoken::payload(o) })
         };
         let mut set = json!({ "type": "Input.ChoiceSet", "id": CHOICE, "style": "compact", "isRequired": true, "errorMessage": "…",
             "choices": answers.iter().map(choice).collect::<Vec<_>>() });

@@ -117,7 +117,7 @@ impl Writer<'_> {
         let small = media.size.unwrap_or_default() <= 1 << 20;
         let Some(url) = cards::picture(media).filter(|_| matches!(kind, "image" | "sticker") && small) else {
             self.out.note(index, kind, "text", "Teams shows only pictures to 1 MB from an https address; a link stands in");
-            return self.text(index, &spoken::lines([Some(caption), Some(link)]), Format::Plain);
+            return self.text(index, &spoken::linked(caption, media, link), Format::Plain);
         };
         let name = media.filename.as_deref().filter(|n| !n.is_empty()).unwrap_or("image");
         let mime = media.mime_type.as_deref().filter(|mime| mime.starts_with("image/")).unwrap_or("image/png");

@@ -153,8 +153,7 @@ impl Writer<'_> {
             Way::File(kind, source, why) => (kind, source, why),
             Way::Words(link, why) => {
                 self.note(index, self.message.parts[index].kind(), "text", why);
-                let words = if caption.is_empty() { link } else { format!("{caption}\n{link}") };
-                return self.text(index, &words, Format::Plain, keyboard);
+                return self.text(index, &spoken::linked(caption, media, &link), Format::Plain, keyboard);
             }
         };
         if let Some(why) = why {

@@ -166,15 +166,15 @@ impl Writer<'_> {
             let at = format!("#/parts/{index}/media/url");
             return Err(RenderError::new(at, "media_missing", "Twilio takes no uploads; a file needs a public `url`"));
         };
-        let kind = self.message.parts[index].kind();
+        let part = &self.message.parts[index];
+        let kind = part.kind();
         let max = if self.medium == Medium::Whatsapp { 16 << 20 } else { 5 << 20 };
         let reached = self.medium != Medium::Sms || self.to.starts_with("+1");
         let large = media.size.is_some_and(|size| size > max);
         if !reached || large {
             let why = if large { "the file is larger than the channel takes" } else { "MMS reaches the United States and Canada" };
             self.note(index, kind, "text", why);
-            let words = if caption.is_empty() { link.to_owned() } else { format!("{caption}\n{link}") };
-            return self.text(index, &words);
+            return self.text(index, &spoken::linked(caption, media, link));
         }
         let under = captions && !caption.is_empty() && Unit::Chars.count(caption) <= TEXT;
         let mut form = Vec::new();
@@ -182,7 +182,9 @@ impl Writer<'_> {
             form.push(("Body".to_owned(), self.encoded(caption)));
         }
         form.push(("MediaUrl".to_owned(), link.to_owned()));
-        self.out.shown.push(format!("[{kind}] {caption}").trim().to_owned());
+        let beside = if under { caption } else { media.filename.as_deref().unwrap_or_default() };
+        let word = if part.media().is_some() { kind } else { spoken::looks(media) };
+        self.out.shown.push(format!("[{word}] {beside}").trim().to_owned());
         self.send(form, 1);
         if caption.is_empty() || under {
             return Ok(());
@@ -276,9 +278,8 @@ impl Writer<'_> {
     }
 
     fn poll(&mut self, index: usize, poll: &Poll<'_>) -> Result<(), RenderError> {
-        self.note(index, "poll", "text", "Twilio has no polls");
-        let options = poll.options.iter().map(|title| part::ChoiceOption { title: title.clone(), ..Default::default() }).collect();
-        self.text(index, &choices::numbered(&Choices { text: poll.question.clone(), options, ..Choices::default() }))
+        self.note(index, "poll", "choices", "Twilio has no polls");
+        self.choices(index, &spoken::poll(poll))
     }
 
     fn notification(&mut self, index: usize, push: &Notification<'_>) -> Result<(), RenderError> {

@@ -236,7 +236,7 @@ impl Writer<'_> {
                 _ => "this channel cannot carry such a file; a link stands in",
             };
             self.out.note(index, kind, "text", why);
-            return self.text(index, &spoken::lines([Some(caption), Some(link)]));
+            return self.text(index, &spoken::linked(caption, media, link));
         };
         if kind == "sticker" && word != "sticker" {
             self.out.note(index, kind, "image", "only WhatsApp has stickers");

@@ -103,7 +103,7 @@ fn shown_part(index: usize, part: &Part<'static>, rendered: &mut Rendered) -> Re
                 let problem = format!("a text has at most {} characters", FACTS.text.max);
                 return Err(RenderError::new(at("text"), "text_too_long", problem));
             }
-            rendered.shown.push(text.text.to_string());
+            rendered.shown.push(markup::from_any(&text.text, text.format, Dialect::Plain).into_owned());
             // The widget knows eight tags and nothing else; both kinds of markup are brought down to them here.
             match text.format {
                 Format::Plain => json!({ "type": "text", "text": text.text }),
@@ -122,7 +122,7 @@ fn shown_part(index: usize, part: &Part<'static>, rendered: &mut Rendered) -> Re
             plain(part)
         }
         Part::Location(place) => {
-            rendered.shown.push(format!("[map] {}", place.name.as_deref().unwrap_or("a place")));
+            rendered.shown.push(format!("[location] {}", place.name.as_deref().or(place.address.as_deref()).unwrap_or_default()).trim_end().to_owned());
             plain(part)
         }
         Part::Choices(choices) => {
@@ -163,8 +163,8 @@ fn shown_part(index: usize, part: &Part<'static>, rendered: &mut Rendered) -> Re
             rendered.shown.push(format!("[form] {}", form.name.as_deref().unwrap_or_default()));
             plain(part)
         }
-        Part::Contacts(_) => {
-            rendered.shown.push("[contact]".into());
+        Part::Contacts(list) => {
+            rendered.shown.push(format!("[contacts] {}", spoken::contacts(&list.contacts).replace('\n', ", ")));
             plain(part)
         }
         Part::Poll(poll) => {
