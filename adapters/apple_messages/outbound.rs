@@ -80,7 +80,10 @@ struct Writer<'w> {
 impl Writer<'_> {
     fn part(&mut self, index: usize, part: &Part<'_>) -> Result<(), RenderError> {
         match part {
-            Part::Text(words) => self.text(index, &markup::from_any(&words.text, words.format, markup::Dialect::Plain)),
+            Part::Text(words) => {
+                let plain = markup::told(words, markup::Dialect::Plain, "Apple Messages", index, &mut self.out);
+                self.text(index, &plain)
+            }
             Part::Image(m) | Part::Sticker(m) | Part::Audio(m) | Part::Voice(m) | Part::File(m) | Part::Video(m) => {
                 self.linked(index, part, &m.media, m.caption.as_deref().unwrap_or_default())
             }

@@ -98,6 +98,9 @@ fn sample(provider: &Provider, pair: &Pair, stage: &mut Pair, asked: &Asked, nam
         out.insert("downgrades".into(), rendered.downgrades.iter().map(told).collect());
     }
     let lost = lost(asked, &rendered);
+    // A link may name the file; all else that a person misses is told.
+    let untold = rendered.downgrades.is_empty() && asked.parts().iter().all(|part| part.media().is_none());
+    assert!(lost.is_empty() || !untold, "{} {name}: lost without a word: {lost:?}", provider.facts.id);
     if !lost.is_empty() {
         out.insert("lost".into(), lost.into());
     }
@@ -149,17 +152,52 @@ fn lost(asked: &Asked, rendered: &Rendered) -> Vec<String> {
         // The message that waits for an upload goes out when that is done.
         call.then.iter().for_each(|then| texts(&Value::from(String::from_utf8_lossy(then)), &mut sent));
     }
-    let plain = |text: &str| text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&").split_whitespace().collect::<String>();
-    let sent = plain(&sent);
+    let squeezed = |text: &str| text.split_whitespace().collect::<String>();
+    let sent = squeezed(&sent);
+    let meant = [entities(&sent), slashes(&sent), sent];
     // Long words may be cut into several messages, between sentences where it can be.
-    let there = |word: &str| word.split_inclusive(". ").all(|sentence| sent.contains(&plain(sentence)));
+    let there = |word: &str| word.split_inclusive(". ").map(squeezed).all(|sentence| meant.iter().any(|sent| sent.contains(&sentence)));
     said.into_iter().filter(|word| !there(word)).map(|word| short(&word)).collect()
+}
+
+/// Words with their entities read.
+fn entities(text: &str) -> String {
+    text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&")
+}
+
+/// Words with the signs that stand behind a backslash.
+fn slashes(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letters.peek() {
+            Some(next) if letter == '\\' && next.is_ascii_punctuation() => out.extend(letters.next()),
+            _ => out.push(letter),
+        }
+    }
+    out
 }
 
 /// Where the words of a part stand that a person is to see.
 const WORDS: &[&str] = &[
-    "text", "title", "description", "section", "header", "footer", "caption", "name", "address", "phones", "emails", "organization",
-    "question", "options", "value", "body", "filename", "skus",
+    "text",
+    "title",
+    "description",
+    "section",
+    "header",
+    "footer",
+    "caption",
+    "name",
+    "address",
+    "phones",
+    "emails",
+    "organization",
+    "question",
+    "options",
+    "value",
+    "body",
+    "filename",
+    "skus",
 ];
 /// Where its files and links stand; no word of what is shown speaks for these.
 const LINKS: &[&str] = &["url", "image"];

@@ -52,7 +52,8 @@ fn long(facts: &Facts) -> String {
 }
 
 fn files() -> Group {
-    let media = |url: &str, mime: &str, size: u64| json!({ "url": format!("https://media.example/{url}"), "mime_type": mime, "size": size });
+    let media =
+        |url: &str, mime: &str, size: u64| json!({ "url": format!("https://media.example/{url}"), "mime_type": mime, "size": size });
     // The engine links what lies in its store before it asks an adapter.
     let stored = json!({ "id": "med_1", "url": "https://gw.example.org/media/med_1/table.jpg", "mime_type": "image/jpeg", "size": 90_000, "filename": "table.jpg" });
     let named = json!({ "url": "https://media.example/menu.pdf", "mime_type": "application/pdf", "size": 200_000, "filename": "Menu.pdf" });
@@ -64,7 +65,10 @@ fn files() -> Group {
         ("image", json!({ "type": "image", "media": media("table.jpg", "image/jpeg", 90_000) })),
         ("image_caption", json!({ "type": "image", "media": media("table.jpg", "image/jpeg", 90_000), "caption": "Your table <3" })),
         ("image_stored", json!({ "type": "image", "media": stored, "caption": "Your table" })),
-        ("image_caption_long", json!({ "type": "image", "media": media("table.jpg", "image/jpeg", 90_000), "caption": "A long caption. ".repeat(90).trim_end() })),
+        (
+            "image_caption_long",
+            json!({ "type": "image", "media": media("table.jpg", "image/jpeg", 90_000), "caption": "A long caption. ".repeat(90).trim_end() }),
+        ),
         ("audio", json!({ "type": "audio", "media": media("song.mp3", "audio/mpeg", 300_000) })),
         ("voice", json!({ "type": "voice", "media": note })),
         ("video", json!({ "type": "video", "media": film, "caption": "The tour" })),
@@ -85,8 +89,11 @@ fn things() -> Group {
         ("poll_long", json!({ "type": "poll", "question": "Which hours?", "multiple": true, "options": hours(12) })),
         ("product", json!({ "type": "product", "catalog_id": "cat-1", "skus": ["TEA-1"], "text": "Our tea" })),
         ("products", json!({ "type": "product", "catalog_id": "cat-1", "skus": ["TEA-1", "CUP-2"], "text": "Tea time" })),
-        ("notification", json!({ "type": "notification", "title": "Table ready", "body": "Come in", "image": "https://media.example/table.jpg",
-            "url": "https://shop.example/t/7", "badge": 3, "sound": "bell", "collapse_key": "table", "data": { "table": "7" } })),
+        (
+            "notification",
+            json!({ "type": "notification", "title": "Table ready", "body": "Come in", "image": "https://media.example/table.jpg",
+            "url": "https://shop.example/t/7", "badge": 3, "sound": "bell", "collapse_key": "table", "data": { "table": "7" } }),
+        ),
     ])
 }
 
@@ -96,7 +103,9 @@ fn hours(count: usize) -> Vec<String> {
 
 /// Options to answer with: so many, in each lay-out, and with all that stands around them.
 fn questions() -> Group {
-    let options = |count: usize| -> Vec<Value> { hours(count).iter().enumerate().map(|(n, t)| json!({ "id": format!("s{}", n + 1), "title": t })).collect() };
+    let options = |count: usize| -> Vec<Value> {
+        hours(count).iter().enumerate().map(|(n, t)| json!({ "id": format!("s{}", n + 1), "title": t })).collect()
+    };
     let mut all = Vec::new();
     for layout in ["", "buttons", "list", "quick_replies"] {
         for count in [2, 3, 10, 30] {
@@ -116,8 +125,10 @@ fn questions() -> Group {
         { "id": "a", "title": "The large round table beside the window" },
         { "id": "b", "title": "The small one in the corner, where it is quiet even at noon" }]);
     let picture = json!({ "url": "https://media.example/room.jpg", "mime_type": "image/jpeg", "size": 90_000 });
-    let framed = |layout: &str| json!({ "type": "choices", "header": "Seats", "text": "Where would you sit?", "footer": "Until noon",
-        "menu_label": "Show seats", "layout": layout, "options": described });
+    let framed = |layout: &str| {
+        json!({ "type": "choices", "header": "Seats", "text": "Where would you sit?", "footer": "Until noon",
+        "menu_label": "Show seats", "layout": layout, "options": described })
+    };
     all.extend(group([
         ("choices_framed_buttons", framed("buttons")),
         ("choices_framed_list", framed("list")),
@@ -163,8 +174,10 @@ fn kinds() -> Group {
 
 fn cards() -> Group {
     let picture = |name: &str| json!({ "url": format!("https://media.example/{name}.jpg"), "mime_type": "image/jpeg", "size": 90_000 });
-    let card = |n: usize| json!({ "title": format!("Room {n}"), "text": format!("For {n} people"), "media": picture("room"),
-        "options": [{ "id": format!("r{n}"), "title": format!("Take {n}") }, option("url")] });
+    let card = |n: usize| {
+        json!({ "title": format!("Room {n}"), "text": format!("For {n} people"), "media": picture("room"),
+        "options": [{ "id": format!("r{n}"), "title": format!("Take {n}") }, option("url")] })
+    };
     let bare = |n: usize| json!({ "title": format!("Room {n}"), "text": format!("For {n} people") });
     let carousel = |count: usize, card: &dyn Fn(usize) -> Value| json!({ "type": "carousel", "text": "Our rooms", "cards": (1..=count).map(card).collect::<Vec<_>>() });
     let typed = |mut card: Value| {
@@ -200,7 +213,10 @@ fn not_for_people() -> Group {
     group([
         ("choice", json!({ "type": "choice", "kind": "button", "id": "a", "title": "Terrace" })),
         ("form", json!({ "type": "form", "name": "visit", "fields": { "day": "Monday" } })),
-        ("order", json!({ "type": "order", "items": [{ "sku": "TEA-1", "quantity": 2, "price": { "amount": "9.50", "currency": "EUR" } }], "text": "Your order" })),
+        (
+            "order",
+            json!({ "type": "order", "items": [{ "sku": "TEA-1", "quantity": 2, "price": { "amount": "9.50", "currency": "EUR" } }], "text": "Your order" }),
+        ),
         ("payment", json!({ "type": "payment", "state": "paid", "amount": { "amount": "9.50", "currency": "EUR" } })),
         ("story", json!({ "type": "story", "kind": "mention" })),
         ("call", json!({ "type": "call", "state": "missed" })),

@@ -51,7 +51,12 @@ struct Writer<'w> {
 impl Writer<'_> {
     fn part(&mut self, index: usize, part: &Part<'_>) -> Result<(), RenderError> {
         match part {
-            Part::Text(words) => self.text(index, &words.text, words.format),
+            Part::Text(words) => {
+                if words.format == Format::Html {
+                    self.out.note(index, "html", "text", "Discord has markdown and no HTML: the words stand alone");
+                }
+                self.text(index, &words.text, words.format)
+            }
             Part::Image(m) | Part::Audio(m) | Part::Voice(m) | Part::Video(m) | Part::File(m) | Part::Sticker(m) => {
                 if matches!(part, Part::Sticker(_)) {
                     self.out.note(index, "sticker", "image", "only stickers of Discord's own can be sent as such");

@@ -130,7 +130,10 @@ struct Writer<'w> {
 impl Writer<'_> {
     fn part(&mut self, index: usize, part: &Part<'_>) -> Result<(), RenderError> {
         match part {
-            Part::Text(words) => self.text(index, &markup::from_any(&words.text, words.format, self.dialect())),
+            Part::Text(words) => {
+                let marked = markup::told(words, self.dialect(), "the channel", index, &mut self.out);
+                self.text(index, &marked)
+            }
             Part::Image(file) => self.file(index, "image", file),
             Part::Video(file) => self.file(index, "video", file),
             Part::Audio(file) | Part::Voice(file) => self.file(index, "audio", file),

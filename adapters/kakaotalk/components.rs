@@ -47,7 +47,10 @@ impl<'w> Writer<'w> {
 
     pub(super) fn part(&mut self, index: usize, part: &Part<'_>) -> Result<(), RenderError> {
         match part {
-            Part::Text(words) => self.text(index, &markup::from_any(&words.text, words.format, markup::Dialect::Plain)),
+            Part::Text(words) => {
+                let plain = markup::told(words, markup::Dialect::Plain, "KakaoTalk", index, &mut self.out);
+                self.text(index, &plain)
+            }
             Part::Image(m) | Part::Sticker(m) => {
                 if matches!(part, Part::Sticker(_)) {
                     self.note(index, "sticker", "image", "a chatbot cannot send stickers");

@@ -3,7 +3,8 @@
 
 use std::borrow::Cow;
 
-use crate::contract::part::Format;
+use crate::contract::Rendered;
+use crate::contract::part::{Format, TextPart};
 
 /// What the channel understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,16 @@ pub fn from_any(text: &str, format: Format, dialect: Dialect) -> Cow<'_, str> {
         Format::Markdown => Cow::Owned(from_commonmark(text, dialect)),
         Format::Html => Cow::Owned(from_html(text, dialect)),
     }
+}
+
+/// The same for a part of a message; that a channel without markup shows the words alone is told in `out`.
+pub fn told<'t>(words: &'t TextPart<'_>, dialect: Dialect, name: &str, part: usize, out: &mut Rendered) -> Cow<'t, str> {
+    let made = from_any(&words.text, words.format, dialect);
+    if dialect == Dialect::Plain && words.format != Format::Plain && made != words.text {
+        let from = if words.format == Format::Html { "html" } else { "markdown" };
+        out.note(part, from, "text", &format!("{name} has no markup: the words stand alone"));
+    }
+    made
 }
 
 /// CommonMark in a channel's own markup.

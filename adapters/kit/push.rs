@@ -134,7 +134,7 @@ impl Writer<'_> {
         let why = "a notification has words, a picture and a link";
         match part {
             Part::Text(text) => {
-                let words = markup::from_any(&text.text, text.format, Dialect::Plain);
+                let words = markup::told(text, Dialect::Plain, "a notification", index, self.out);
                 if words.trim().is_empty() {
                     return Err(RenderError::new(format!("#/parts/{index}/text"), "text_empty", "there are no words in it"));
                 }

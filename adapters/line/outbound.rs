@@ -91,7 +91,10 @@ impl Writer<'_> {
     fn part(&mut self, index: usize, part: &Part<'_>) -> Result<(), RenderError> {
         match part {
             Part::Text(words) if words.format == Format::Plain && !words.mentions.is_empty() => self.named(index, words),
-            Part::Text(words) => self.text(index, &markup::from_any(&words.text, words.format, markup::Dialect::Plain)),
+            Part::Text(words) => {
+                let plain = markup::told(words, markup::Dialect::Plain, "LINE", index, &mut self.out);
+                self.text(index, &plain)
+            }
             Part::Sticker(m) if sticker(&m.media).is_some() => {
                 self.out.shown.push("[sticker]".into());
                 self.add(sticker(&m.media).unwrap_or_default());

@@ -50,7 +50,10 @@ struct Writer<'w> {
 impl Writer<'_> {
     fn part(&mut self, index: usize, part: &Part<'_>) -> Result<(), RenderError> {
         match part {
-            Part::Text(words) => self.text(index, &words.text, words.format),
+            Part::Text(words) => {
+                let plain = markup::told(words, Dialect::Plain, "RCS", index, &mut self.out);
+                self.text(index, &plain, Format::Plain)
+            }
             Part::Image(m) | Part::Audio(m) | Part::Voice(m) | Part::Video(m) | Part::File(m) | Part::Sticker(m) => {
                 if matches!(part, Part::Sticker(_)) {
                     self.out.note(index, "sticker", "image", "RCS has no stickers");

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::identity::{self, Identity};
 use super::{Channel, rich};
-use crate::contract::part::{Card, Choices, Contacts, Format, Notification};
+use crate::contract::part::{Card, Choices, Contacts, Notification};
 use crate::contract::*;
 use crate::kit::markup::{self, Dialect};
 use crate::kit::{choices, gsm, spoken, text, words};
@@ -59,7 +59,10 @@ fn most(channel: &str) -> usize {
 impl Writer<'_> {
     fn part(&mut self, index: usize, part: &Part<'_>) -> Result<(), RenderError> {
         match part {
-            Part::Text(words) => self.text(index, &self.plain(&words.text, words.format)),
+            Part::Text(words) => {
+                let marked = markup::told(words, self.dialect(), "this channel", index, &mut self.out);
+                self.text(index, &marked)
+            }
             Part::Image(m) | Part::Video(m) | Part::Audio(m) | Part::Voice(m) | Part::File(m) | Part::Sticker(m) => {
                 if matches!(part, Part::Sticker(_)) && self.person.channel != "WHATSAPP" {
                     self.out.note(index, "sticker", "image", "only WhatsApp has stickers here");
@@ -132,9 +135,9 @@ impl Writer<'_> {
         matches!(self.person.channel, "SMS" | "MMS")
     }
 
-    fn plain(&self, words: &str, format: Format) -> String {
-        let dialect = if self.person.channel == "WHATSAPP" { Dialect::Stars } else { Dialect::Plain };
-        markup::from_any(words, format, dialect).into_owned()
+    /// The markup of the medium.
+    fn dialect(&self) -> Dialect {
+        if self.person.channel == "WHATSAPP" { Dialect::Stars } else { Dialect::Plain }
     }
 
     fn text(&mut self, index: usize, words: &str) -> Result<(), RenderError> {

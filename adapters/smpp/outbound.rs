@@ -1,7 +1,7 @@
 //! Messages as texts: SMS knows nothing else, so everything is said in words.
 
 use super::{Bound, submit};
-use crate::contract::part::{Card, Choices, Format, Notification};
+use crate::contract::part::{Card, Choices, Notification};
 use crate::contract::*;
 use crate::kit::markup::{self, Dialect};
 use crate::kit::{choices, gsm, spoken, text, words};
@@ -41,7 +41,10 @@ struct Writer<'w> {
 impl Writer<'_> {
     fn part(&mut self, index: usize, part: &Part<'_>) -> Result<(), RenderError> {
         match part {
-            Part::Text(words) => self.text(index, &plain(&words.text, words.format)),
+            Part::Text(words) => {
+                let plain = markup::told(words, Dialect::Plain, "an SMS", index, &mut self.out);
+                self.text(index, &plain)
+            }
             Part::Image(m) | Part::Video(m) | Part::Audio(m) | Part::Voice(m) | Part::File(m) | Part::Sticker(m) => {
                 self.file(index, part.kind(), &m.media, m.caption.as_deref().unwrap_or_default(), &format!("#/parts/{index}/media"))
             }
@@ -140,8 +143,4 @@ impl Writer<'_> {
         let words = spoken::notification(push);
         self.text(index, &spoken::lines([Some(&*words), push.image.as_deref()]))
     }
-}
-
-fn plain(words: &str, format: Format) -> String {
-    markup::from_any(words, format, Dialect::Plain).into_owned()
 }

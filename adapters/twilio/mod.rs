@@ -11,7 +11,6 @@
 mod errors;
 mod facts;
 mod inbound;
-mod markup;
 mod news;
 mod outbound;
 mod signature;

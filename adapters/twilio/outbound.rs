@@ -3,10 +3,10 @@
 use serde_json::{Map, Value};
 
 use super::Channel;
-use crate::contract::part::{Card, Choices, Contacts, Format, Layout, Location, Notification, OptionKind, Poll};
+use crate::contract::part::{Card, Choices, Contacts, Layout, Location, Notification, OptionKind, Poll};
 use crate::contract::*;
 use crate::kit::address::{is_e164, unescape};
-use crate::kit::{choices, gsm, spoken, text, words};
+use crate::kit::{choices, gsm, markup, spoken, text, words};
 
 /// twilio.com/docs/messaging/api/message-resource and twilio.com/docs/content, read 2026-11-20.
 const TEXT: usize = 1600;
@@ -94,7 +94,11 @@ struct Writer<'w> {
 impl Writer<'_> {
     fn part(&mut self, index: usize, part: &Part<'_>) -> Result<(), RenderError> {
         match part {
-            Part::Text(words) => self.text(index, &self.plain(&words.text, words.format)),
+            Part::Text(words) => {
+                let dialect = if self.medium == Medium::Whatsapp { markup::Dialect::Stars } else { markup::Dialect::Plain };
+                let marked = markup::told(words, dialect, "this channel", index, &mut self.out);
+                self.text(index, &marked)
+            }
             Part::Image(m) | Part::Video(m) | Part::Sticker(m) => self.file(index, &m.media, m.caption.as_deref(), true),
             // WhatsApp does not show a caption on sound and documents.
             Part::Audio(m) | Part::Voice(m) | Part::File(m) => self.file(index, &m.media, m.caption.as_deref(), self.medium != Medium::Whatsapp),
@@ -129,11 +133,6 @@ impl Writer<'_> {
             }
             other => Err(RenderError::unsupported(index, other.kind(), "Twilio")),
         }
-    }
-
-    /// Words in the markup of the medium.
-    fn plain(&self, words: &str, format: Format) -> String {
-        super::markup::words(words, format, self.medium == Medium::Whatsapp)
     }
 
     fn text(&mut self, index: usize, words: &str) -> Result<(), RenderError> {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Channel, Product, rich};
-use crate::contract::part::{Card, ChoiceOption, Choices, Contacts, Format, Location, Notification, OptionKind, ReactionPart};
+use crate::contract::part::{Card, ChoiceOption, Choices, Contacts, Location, Notification, OptionKind, ReactionPart};
 use crate::contract::*;
 use crate::kit::address::{is_e164, unescape};
 use crate::kit::markup::{self, Dialect};
@@ -117,7 +117,10 @@ pub(super) struct Writer<'w> {
 impl Writer<'_> {
     fn part(&mut self, index: usize, part: &Part<'_>) -> Result<(), RenderError> {
         match part {
-            Part::Text(words) => self.text(index, &self.plain(&words.text, words.format)),
+            Part::Text(words) => {
+                let marked = markup::told(words, self.dialect(), "this channel", index, &mut self.out);
+                self.text(index, &marked)
+            }
             Part::Image(m) | Part::Video(m) | Part::Audio(m) | Part::Voice(m) | Part::File(m) | Part::Sticker(m) => {
                 self.file(index, part.kind(), &m.media, m.caption.as_deref().unwrap_or_default(), &format!("#/parts/{index}/media"))
             }
@@ -180,10 +183,9 @@ impl Writer<'_> {
         }
     }
 
-    /// Words in the markup of the medium.
-    fn plain(&self, words: &str, format: Format) -> String {
-        let dialect = if self.medium == Medium::Whatsapp { Dialect::Stars } else { Dialect::Plain };
-        markup::from_any(words, format, dialect).into_owned()
+    /// The markup of the medium.
+    fn dialect(&self) -> Dialect {
+        if self.medium == Medium::Whatsapp { Dialect::Stars } else { Dialect::Plain }
     }
 
     pub fn text(&mut self, index: usize, words: &str) -> Result<(), RenderError> {
@@ -310,7 +312,7 @@ impl Writer<'_> {
         match self.medium {
             Medium::Whatsapp => {
                 if let Some(content) = rich::interactive(asked) {
-                    return self.asked(asked, content);
+                    return self.asked(index, asked, content);
                 }
                 // Links, numbers and what cannot be asked stand beside answers as words and as one more answer.
                 let noted = self.out.downgrades.len();
@@ -323,7 +325,7 @@ impl Writer<'_> {
                         self.out.note(index, "media", "message", "these options have no picture beside them: it goes before");
                         self.file(index, spoken::looks(media), media, "", &format!("{at}/media"))?;
                     }
-                    return self.asked(&apart, content);
+                    return self.asked(index, &apart, content);
                 }
                 self.out.downgrades.truncate(noted);
             }
@@ -364,8 +366,11 @@ impl Writer<'_> {
     }
 
     /// A question in WhatsApp's own form.
-    fn asked(&mut self, asked: &Choices<'_>, content: Value) -> Result<(), RenderError> {
+    fn asked(&mut self, index: usize, asked: &Choices<'_>, content: Value) -> Result<(), RenderError> {
         let words = spoken::question(asked, false);
+        if content["interactive"]["type"] == "location_request_message" {
+            self.out.note(index, "title", "the app's own words", "WhatsApp writes on this button itself, in the person's language");
+        }
         let shown = choices::shown(&words, asked.options.iter().map(|o| &*o.title));
         self.out.shown.push(spoken::lines([Some(shown.as_str()), asked.footer.as_deref()]));
         self.custom(content);

@@ -145,6 +145,9 @@ fn list(writer: &mut Writer<'_>, index: usize, asked: &Choices<'_>, options: &[&
 /// Sends an interactive message; what does not fit into it goes before it.
 fn ask(writer: &mut Writer<'_>, index: usize, asked: &Choices<'_>, kind: &str, action: Value, most: usize) -> Result<(), RenderError> {
     let headed = matches!(kind, "button" | "list" | "cta_url");
+    if matches!(kind, "location_request_message" | "request_contact_info") {
+        writer.note(index, "title", "the app's own words", "WhatsApp writes on this button itself, in the person's language");
+    }
     let mut body = String::new();
     let mut header = None;
     if let Some(words) = asked.header.as_deref().filter(|h| !h.is_empty()) {

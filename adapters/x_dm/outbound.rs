@@ -59,7 +59,10 @@ struct Writer<'w> {
 impl Writer<'_> {
     fn part(&mut self, index: usize, part: &Part<'_>) -> Result<(), RenderError> {
         match part {
-            Part::Text(words) => self.text(index, &markup::from_any(&words.text, words.format, markup::Dialect::Plain)),
+            Part::Text(words) => {
+                let plain = markup::told(words, markup::Dialect::Plain, "X", index, &mut self.out);
+                self.text(index, &plain)
+            }
             Part::Image(m) | Part::Sticker(m) | Part::Video(m) | Part::Audio(m) | Part::Voice(m) | Part::File(m) => {
                 self.file(index, part, &m.media, m.caption.as_deref().unwrap_or_default())
             }

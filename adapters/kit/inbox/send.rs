@@ -89,7 +89,10 @@ fn word(part: &Part<'_>) -> &'static str {
 impl Writer<'_> {
     fn part(&mut self, index: usize, part: &Part<'_>) -> Result<(), RenderError> {
         match part {
-            Part::Text(words) => self.text(index, &markup::from_any(&words.text, words.format, markup::Dialect::Plain)),
+            Part::Text(words) => {
+                let plain = markup::told(words, markup::Dialect::Plain, self.sender.kind.name, index, &mut self.out);
+                self.text(index, &plain)
+            }
             Part::Image(m) | Part::Audio(m) | Part::Voice(m) | Part::Video(m) | Part::File(m) | Part::Sticker(m) => {
                 if matches!(part, Part::Sticker(_)) {
                     self.note(index, "sticker", "image", "only stickers of {name}'s own catalogue can be sent as such");
@@ -277,6 +280,7 @@ impl Writer<'_> {
         let mut replies = Vec::new();
         for (number, option) in asked.options.iter().enumerate() {
             if option.kind == OptionKind::Contact {
+                self.note(index, "title", "the person's number", "{name} writes the number or address itself on this button");
                 let mail = option.value.as_deref().is_some_and(|v| v.contains("mail"));
                 replies.push(json!({ "content_type": if mail { "user_email" } else { "user_phone_number" } }));
                 continue;
