@@ -127,6 +127,7 @@ impl Writer<'_> {
                 self.text(index, &words::notification(push))
             }
             Part::Poll(poll) => {
+                words::one_answer(poll, index, &mut self.out);
                 self.note(index, "poll", "choices", "a business cannot start a poll");
                 self.choices(index, &words::poll(poll))
             }

@@ -16,7 +16,7 @@
 //! - `fixtures/replies/table.json`: `{"cases": [{"name"?: "what a failure calls it", ...as above}, ...]}`, a line for each row of
 //!   the provider's tables of errors and limits. Any fixture may be such a table.
 //!
-//! - `fixtures/golden.json`: one message of every kind, and what a person sees of it: [`golden`].
+//! - `fixtures/golden.json`: one message of every kind, and what a person sees of it: `golden.rs` says how.
 //!
 //! `UPDATE_FIXTURES=1 cargo test -p fairway-adapters` rewrites the expected halves; read the difference before you keep it.
 

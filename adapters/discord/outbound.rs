@@ -250,6 +250,7 @@ impl Writer<'_> {
             && (1..=POLL_ANSWERS).contains(&poll.options.len())
             && poll.options.iter().all(|o| (1..=POLL_ANSWER).contains(&Unit::Chars.count(o)));
         if !fits {
+            words::one_answer(poll, index, &mut self.out);
             self.out.note(index, "poll", "choices", "a poll has a question of 300 characters and at most 10 answers of 55");
             return self.choices(index, &spoken::poll(poll), None, &format!("#/parts/{index}"));
         }

@@ -186,6 +186,7 @@ impl Body<'_> {
             Part::Order(order) if !order.items.is_empty() || order.text.is_some() => self.spoken(index, "order", words::ORDER, &words::order(order)),
             Part::Product(product) => self.spoken(index, "product", "a mail has no catalogue", &words::product(product)),
             Part::Poll(poll) => {
+                words::one_answer(poll, index, self.out);
                 self.out.note(index, "poll", "text", "a mail cannot hold a poll: a numbered list stands in");
                 let words = listed::numbered(&words::poll(poll));
                 self.push(&words, &paragraph(&escape(&words)));

@@ -154,6 +154,7 @@ impl Writer<'_> {
             }
             Part::Order(order) => self.as_text(index, "order", &words::order(order)),
             Part::Poll(poll) => {
+                words::one_answer(poll, index, &mut self.out);
                 self.note(index, "poll", "choices", "there are no polls");
                 self.choices(index, &spoken::poll(poll))
             }

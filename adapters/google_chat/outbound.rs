@@ -78,6 +78,7 @@ impl Writer<'_> {
             }
             Part::Notification(push) => self.notification(index, push),
             Part::Poll(poll) => {
+                words::one_answer(poll, index, &mut self.out);
                 self.out.note(index, "poll", "choices", "Google Chat has no polls; each press comes back as a choice");
                 self.choices(index, &spoken::poll(poll), &format!("#/parts/{index}"))
             }

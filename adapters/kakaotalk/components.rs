@@ -79,6 +79,7 @@ impl<'w> Writer<'w> {
             }
             Part::Notification(push) => self.notification(index, push),
             Part::Poll(poll) => {
+                words::one_answer(poll, index, &mut self.out);
                 self.note(index, "poll", "choices", "a chatbot cannot start a poll");
                 self.choices(index, &words::poll(poll))
             }
@@ -220,8 +221,7 @@ impl<'w> Writer<'w> {
     }
 
     fn shown(&mut self, words: &str, options: &[ChoiceOption<'_>]) {
-        let titles: Vec<&str> = options.iter().map(|o| &*o.title).collect();
-        self.out.shown.push(format!("{words}\n[{}]", titles.join("] [")));
+        self.out.shown.push(listed::shown(words, options.iter().map(|o| &*o.title)));
     }
 
     fn list(&mut self, asked: &Choices<'_>, at: &str) -> Result<(), RenderError> {
@@ -320,8 +320,8 @@ impl<'w> Writer<'w> {
             return self.choices(index, &Choices { media: card.media.clone(), ..words::card(card) });
         }
         let body = self.card_body(index, card, at, BASIC_CARD)?;
-        let words = if card.title.is_empty() { card.text.as_deref().unwrap_or_default() } else { &card.title };
-        self.shown(words, &card.options);
+        let words = words::card(card).text;
+        self.shown(&format!("[image] {}", words.trim_start()), &card.options);
         self.add(json!({ "basicCard": body }));
         Ok(())
     }

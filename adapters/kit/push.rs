@@ -154,7 +154,10 @@ impl Writer<'_> {
                 self.say(&words::contacts(&contacts.contacts));
             }
             Part::Choices(choices) => self.choices(index, "choices", choices)?,
-            Part::Poll(poll) => self.choices(index, "poll", &words::poll(poll))?,
+            Part::Poll(poll) => {
+                words::one_answer(poll, index, self.out);
+                self.choices(index, "poll", &words::poll(poll))?;
+            }
             Part::Card(card) => self.card(index, card)?,
             Part::Carousel(carousel) => {
                 self.downgrade(index, "carousel", "cards one under the other", "a notification has one headline and one picture");

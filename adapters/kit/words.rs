@@ -34,6 +34,13 @@ pub fn poll<'a>(poll: &Poll<'a>) -> Choices<'a> {
     Choices { text: poll.question.clone(), options: poll.options.iter().map(option).collect(), ..Choices::default() }
 }
 
+/// Tells that a poll with several answers became a question with one.
+pub fn one_answer(poll: &Poll<'_>, part: usize, out: &mut Rendered) {
+    if poll.multiple == Some(true) {
+        out.note(part, "several answers", "one answer", "a question takes one answer at a time");
+    }
+}
+
 /// A card's words as a question with the card's options under it.
 pub fn card<'a>(card: &Card<'a>) -> Choices<'a> {
     let text = match &card.text {

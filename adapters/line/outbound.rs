@@ -133,6 +133,7 @@ impl Writer<'_> {
                 self.text(index, &words::notification(push))
             }
             Part::Poll(poll) => {
+                words::one_answer(poll, index, &mut self.out);
                 self.note(index, "poll", "choices", "an official account cannot start a poll");
                 self.choices(index, &words::poll(poll))
             }
@@ -382,8 +383,7 @@ impl Writer<'_> {
     }
 
     fn show(&mut self, words: &str, options: &[ChoiceOption<'_>]) {
-        let titles: Vec<&str> = options.iter().map(|o| &*o.title).collect();
-        self.out.shown.push(format!("{words}\n[{}]", titles.join("] [")));
+        self.out.shown.push(listed::shown(words, options.iter().map(|o| &*o.title)));
     }
 
     fn note(&mut self, part: usize, from: &str, into: &str, why: &str) {

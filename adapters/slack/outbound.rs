@@ -87,6 +87,7 @@ impl Writer<'_> {
             }
             Part::Notification(push) => self.notification(index, push),
             Part::Poll(poll) => {
+                words::one_answer(poll, index, &mut self.out);
                 self.out.note(index, "poll", "choices", "Slack has no polls; each press comes back as a choice");
                 self.choices(index, &spoken::poll(poll), &format!("#/parts/{index}"))
             }

@@ -78,6 +78,7 @@ impl Writer<'_> {
                 self.text(index, &spoken::product(product))
             }
             Part::Poll(poll) => {
+                words::one_answer(poll, index, &mut self.out);
                 self.out.note(index, "poll", "choices", "an SMS has no polls");
                 self.choices(index, &spoken::poll(poll), &format!("#/parts/{index}"))
             }

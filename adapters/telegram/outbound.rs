@@ -99,6 +99,7 @@ impl Writer<'_> {
                     return Err(RenderError::new(at, "message_id_invalid", "expected the id of a Telegram message, `CHAT:NUMBER`"));
                 };
                 let emoji = reaction.emoji.as_deref().filter(|e| !e.is_empty());
+                self.out.shown.push(emoji.map_or_else(|| "[reaction taken back]".to_owned(), |emoji| format!("[reaction] {emoji}")));
                 let list: Vec<Value> = emoji.map(|emoji| json!({ "type": "emoji", "emoji": emoji })).into_iter().collect();
                 return self.action("setMessageReaction", json!({ "message_id": number, "reaction": list }));
             }
@@ -313,15 +314,16 @@ impl Writer<'_> {
     }
 
     fn poll(&mut self, index: usize, poll: &Poll<'_>) -> Result<(), RenderError> {
-        let long = |what: &str, problem: &str| Err(RenderError::new(format!("#/parts/{index}/{what}"), "poll_invalid", problem));
-        if !(1..=POLL_QUESTION).contains(&Unit::Utf16.count(&poll.question)) {
-            return long("question", "a poll's question has 1 to 300 characters");
+        let fits = |words: &str, most: usize| (1..=most).contains(&Unit::Utf16.count(words));
+        let short = fits(&poll.question, POLL_QUESTION) && poll.options.iter().all(|option| fits(option, POLL_OPTION));
+        if !short || poll.options.len() > POLL_OPTIONS {
+            words::one_answer(poll, index, &mut self.out);
+            self.note(index, "poll", "choices", "a poll has a question of 300 characters and at most 12 options of 100");
+            return self.choices(index, &spoken::poll(poll));
         }
-        if !(1..=POLL_OPTIONS).contains(&poll.options.len()) {
-            return long("options", "a poll has 1 to 12 options");
-        }
-        if poll.options.iter().any(|o| !(1..=POLL_OPTION).contains(&Unit::Utf16.count(o))) {
-            return long("options", "a poll's option has 1 to 100 characters");
+        if poll.options.is_empty() {
+            let at = format!("#/parts/{index}/options");
+            return Err(RenderError::new(at, "poll_invalid", "a poll has at least one option"));
         }
         let options: Vec<Value> = poll.options.iter().map(|text| json!({ "text": text })).collect();
         // Anonymous votes would never reach us.

@@ -277,6 +277,7 @@ impl Writer<'_> {
     }
 
     fn poll(&mut self, index: usize, poll: &Poll<'_>) -> Result<(), RenderError> {
+        words::one_answer(poll, index, &mut self.out);
         self.note(index, "poll", "choices", "Twilio has no polls");
         self.choices(index, &spoken::poll(poll))
     }

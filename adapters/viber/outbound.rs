@@ -100,6 +100,7 @@ impl Writer<'_> {
                 self.text(index, &words::notification(push))
             }
             Part::Poll(poll) => {
+                words::one_answer(poll, index, &mut self.out);
                 self.note(index, "poll", "choices", "a bot cannot start a poll");
                 self.choices(index, &words::poll(poll))
             }

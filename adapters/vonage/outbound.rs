@@ -167,6 +167,7 @@ impl Writer<'_> {
                 }
             }
             Part::Poll(poll) => {
+                words::one_answer(poll, index, &mut self.out);
                 self.out.note(index, "poll", "choices", "Vonage has no polls");
                 self.choices(index, &spoken::poll(poll), &format!("#/parts/{index}"))
             }

@@ -168,6 +168,7 @@ fn shown_part(index: usize, part: &Part<'static>, rendered: &mut Rendered) -> Re
             plain(part)
         }
         Part::Poll(poll) => {
+            words::one_answer(poll, index, rendered);
             rendered.downgrades.push(Downgrade {
                 part: index,
                 from: "poll".into(),

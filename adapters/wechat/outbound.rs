@@ -98,6 +98,7 @@ impl Writer<'_> {
                 }
             }
             Part::Poll(poll) => {
+                words::one_answer(poll, index, &mut self.out);
                 self.note(index, "poll", "choices", "an official account cannot start a poll");
                 self.choices(index, &words::poll(poll))
             }

@@ -205,6 +205,7 @@ impl Writer<'_> {
     }
 
     fn poll(&mut self, index: usize, poll: &Poll<'_>) -> Result<(), RenderError> {
+        words::one_answer(poll, index, &mut self.out);
         self.note(index, "poll", "choices", "a business cannot start a poll");
         let option = |text: &Text<'_>| part::ChoiceOption { title: text.clone().into_owned().into(), ..part::ChoiceOption::default() };
         let asked = part::Choices { text: poll.question.clone(), options: poll.options.iter().map(option).collect(), ..part::Choices::default() };
@@ -227,7 +228,7 @@ impl Writer<'_> {
             return Err(RenderError::new(format!("#/parts/{index}/message_id"), "message_id_invalid", "expected the id of a WhatsApp message"));
         }
         let emoji = reaction.emoji.as_deref().unwrap_or_default();
-        self.out.shown.push(format!("[reaction] {emoji}").trim().to_owned());
+        self.out.shown.push(if emoji.is_empty() { "[reaction taken back]".into() } else { format!("[reaction] {emoji}") });
         // A reaction names its message itself and quotes nothing.
         let quoted = std::mem::replace(&mut self.quoted, true);
         self.send("reaction", json!({ "message_id": reaction.message_id, "emoji": emoji }));

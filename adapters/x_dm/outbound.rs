@@ -87,6 +87,7 @@ impl Writer<'_> {
                 self.pictured(index, image.as_ref(), &words::notification(push))
             }
             Part::Poll(poll) => {
+                words::one_answer(poll, index, &mut self.out);
                 self.note(index, "poll", "text", "a message cannot hold a poll");
                 self.text(index, &listed::numbered(&words::poll(poll)))
             }

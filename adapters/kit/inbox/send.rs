@@ -133,7 +133,10 @@ impl Writer<'_> {
                         self.out.shown.push(format!("[reaction] {emoji}"));
                         self.action("react", Some(json!({ "message_id": reaction.message_id, "reaction": feeling })));
                     }
-                    None => self.action("unreact", Some(json!({ "message_id": reaction.message_id }))),
+                    None => {
+                        self.out.shown.push("[reaction taken back]".into());
+                        self.action("unreact", Some(json!({ "message_id": reaction.message_id })));
+                    }
                 }
                 Ok(())
             }
@@ -447,6 +450,7 @@ impl Writer<'_> {
     }
 
     fn poll(&mut self, index: usize, poll: &Poll<'_>) -> Result<(), RenderError> {
+        words::one_answer(poll, index, &mut self.out);
         self.note(index, "poll", "choices", "a Page cannot start a poll");
         self.choices(index, &words::poll(poll))
     }
@@ -456,8 +460,7 @@ impl Writer<'_> {
     }
 
     fn shown(&mut self, words: &str, options: &[ChoiceOption<'_>]) {
-        let titles: Vec<&str> = options.iter().map(|o| &*o.title).collect();
-        self.out.shown.push(format!("{words}\n[{}]", titles.join("] [")));
+        self.out.shown.push(listed::shown(words, options.iter().map(|o| &*o.title)));
     }
 
     fn note(&mut self, part: usize, from: &str, into: &str, why: &str) {
