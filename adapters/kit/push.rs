@@ -162,7 +162,10 @@ impl Writer<'_> {
             Part::Carousel(carousel) => {
                 self.downgrade(index, "carousel", "cards one under the other", "a notification has one headline and one picture");
                 // The headline is for all the cards.
-                self.note.title = self.note.title.take().or_else(|| carousel.text.as_deref().map(str::to_owned));
+                match carousel.text.as_deref() {
+                    Some(words) if self.note.title.is_none() => self.note.title = Some(words.to_owned()),
+                    words => words.into_iter().for_each(|words| self.say(words)),
+                }
                 carousel.cards.iter().try_for_each(|card| self.card(index, card))?;
             }
             Part::Order(order) if !order.items.is_empty() || order.text.is_some() => {
