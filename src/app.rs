@@ -131,7 +131,10 @@ impl App {
         let board = campaigns::board::Board::open(&*proactive_db, channels.clone(), linker()).await;
         let board = board.map_err(|e| wrong(format!("the campaigns cannot be read: {e:?}")))?;
         let (fallbacks, due_fallbacks) = mpsc::unbounded_channel();
+        let worded = crate::channels::Worded::default();
+        tokio::spawn(errands::learn_worded(worded.clone(), Arc::clone(&store)));
         let parts = Arc::new(unit::Parts {
+            worded: worded.clone(),
             log: Arc::clone(&log),
             store: Arc::clone(&store),
             consent: Arc::clone(&consent),
@@ -186,6 +189,7 @@ impl App {
         tokio::spawn(errands::make_owed_calls(transport.clone(), owed_calls));
         tokio::spawn(errands::fetch_keys(transport.clone(), key_calls));
         let ingress_parts = ingress::Parts {
+            answers: ingress::answers::Answers::new(worded.clone(), Arc::clone(&store)),
             log: Arc::clone(&log),
             channels: channels.clone(),
             claims: Arc::clone(&claims),

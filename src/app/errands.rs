@@ -8,12 +8,13 @@ use std::{
 use fairway_adapters::contract::Call;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::channels::{Channel, Live};
+use crate::channels::{Channel, Live, Worded, worded};
 use crate::ids;
 use crate::ingress::Ingress;
 use crate::log::{Durability, EventLog};
 use crate::orders::Order;
 use crate::outbound::{owner::Units, unit::Ask};
+use crate::store::Store;
 use crate::transport::Transport;
 
 /// How often owners hear how much came in.
@@ -38,6 +39,21 @@ pub(super) async fn count_received(ingress: Arc<Ingress>, channels: Live, units:
             // A count that is lost is a quarter of a second's: the provider's 429 says the rest.
             let _ = log.append(orders, Durability::Log).await;
         }
+    }
+}
+
+/// How often a node asks what others have noted.
+const WORDED_EVERY: Duration = Duration::from_secs(5);
+
+/// Learns on which channels people were asked in words, before and by other nodes.
+pub(super) async fn learn_worded(worded: Worded, store: Arc<dyn Store>) {
+    loop {
+        if let Ok(known) = store.settings(worded::SETTINGS).await {
+            for channel in known.keys().filter_map(|name| name.strip_prefix(worded::SETTINGS)) {
+                worded.note(channel);
+            }
+        }
+        tokio::time::sleep(WORDED_EVERY).await;
     }
 }
 

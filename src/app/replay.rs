@@ -16,6 +16,7 @@ use crate::channels::Live;
 use crate::clock;
 use crate::envelope::{self, Writer};
 use crate::ids::{self, Fingerprint};
+use crate::ingress::answers::was_matched;
 use crate::ingress::claims::{Claim, Claims};
 use crate::ingress::record::{self, Claimed};
 use crate::log::{Durability, EventLog, Pending, Position, Record, Stored, Topic};
@@ -199,7 +200,7 @@ struct Known {
 fn corrected(old: &Stored, new: Record) -> Option<(Fingerprint, Record)> {
     let new_as_stored = Stored { headers: new.headers.clone(), value: new.value.clone()?, ..old.clone() };
     let (before, now) = (envelope::read(old)?, envelope::read(&new_as_stored)?);
-    if before.data == now.data {
+    if before.data == now.data || was_matched(before.data, now.data) {
         return None;
     }
     let id = ids::fingerprint(&[b"replaces", before.id.as_bytes(), now.data.as_bytes()]);

@@ -3,6 +3,7 @@
 //! Invariant: a [`Channels`] is never changed; a reload builds a new one and swaps it in whole.
 
 mod live;
+pub mod worded;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -15,6 +16,7 @@ use fairway_adapters::{
 };
 
 pub use live::Live;
+pub use worded::Worded;
 
 use crate::config::{self, Config};
 use crate::ids;

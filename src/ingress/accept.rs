@@ -15,6 +15,7 @@ use metrics::{Counter, Histogram};
 use parking_lot::RwLock;
 use tokio::sync::{mpsc, oneshot};
 
+use super::answers::Answers;
 use super::claims::{Claim, Claims};
 use super::once::Once;
 use super::record::{self, Claimed};
@@ -42,6 +43,8 @@ pub struct Parts {
     pub blobs: Blobs,
     /// Calls owed besides the answer, with the channel they belong to.
     pub owed: mpsc::UnboundedSender<(Arc<Channel>, Call)>,
+    /// Matches what people write to the options we offered.
+    pub answers: Answers,
     /// Fetches published keys for a channel; the answer is kept here.
     pub keys: mpsc::UnboundedSender<(Arc<Channel>, Call, oneshot::Sender<Option<bytes::Bytes>>)>,
 }
@@ -140,9 +143,10 @@ impl Ingress {
         let traceparent = trace::parent(webhook.headers);
         let mut claimed = Vec::with_capacity(parsed.events.len());
         let mut counted: Vec<(Arc<str>, &'static str)> = Vec::with_capacity(parsed.events.len());
-        for event in std::mem::take(&mut parsed.events) {
+        for mut event in std::mem::take(&mut parsed.events) {
             match hook.owner(event.account.as_deref()) {
                 Some(owner) => {
+                    self.parts.answers.take(owner, &mut event).await;
                     counted.push((Arc::clone(&owner.id), event.body.kind()));
                     claimed.push(record::event(&self.writer, owner, event, cx.now, cx.public_url, traceparent));
                 }

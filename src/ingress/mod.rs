@@ -4,6 +4,7 @@
 //! Invariant: success is answered only when everything the delivery says is durable.
 
 mod accept;
+pub mod answers;
 pub mod claims;
 pub mod listener;
 mod once;

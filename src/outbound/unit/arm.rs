@@ -94,6 +94,7 @@ impl Unit {
             let hash = match render(&self.parts, standing, &item.message, item.use_template, handle.as_deref()) {
                 Ok(Rendering::Calls(rendered)) => {
                     let hash = rendering_hash(&rendered);
+                    note_questions(&self.parts, &entry.channel, &item.message, &rendered);
                     // Each call is counted when it leaves, with its share.
                     item.entry.counted.cost = rendered.cost.max(1).div_ceil(rendered.calls.len().max(1) as u32);
                     item.rendered = Some(Arc::new(rendered));
@@ -366,6 +367,21 @@ pub(super) async fn attempt(transport: &Transport, channel: &str, adapter: &dyn 
     }
     let reason = Reason::new(ErrorClass::Content, "too_many_calls", "the provider asked for more calls than one message may need");
     Landing::Verdict(Verdict::Reject(reason))
+}
+
+/// Where options go out as words, answers come back as words: those who read them are told.
+fn note_questions(parts: &Parts, channel: &str, message: &Accepted, rendered: &Rendered) {
+    use fairway_adapters::contract::Part;
+    let asks = message.request.parts.iter().any(|p| matches!(p, Part::Choices(_) | Part::Card(_)));
+    if !asks || rendered.downgrades.is_empty() || !parts.worded.note(channel) {
+        return;
+    }
+    let (store, name) = (Arc::clone(&parts.store), format!("{}{channel}", crate::channels::worded::SETTINGS));
+    tokio::spawn(async move {
+        while store.put_setting(&name, "1".into()).await.is_err() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
 }
 
 pub(super) enum Rendering {

@@ -35,7 +35,7 @@ use super::lane::{self, Counted, Lanes, Number};
 use super::ledger;
 use super::limit::{Limit, Micros, View};
 use super::replay::Replay;
-use crate::channels::{Channel, Live};
+use crate::channels::{Channel, Live, Worded};
 use crate::clock;
 use crate::config::units::Rate;
 use crate::envelope::Writer;
@@ -59,6 +59,8 @@ pub struct Parts {
     pub channels: Live,
     /// The client.
     pub transport: Transport,
+    /// Channels on which people are asked in words.
+    pub worded: Worded,
     /// Says who may be written to, and when.
     pub consent: Arc<crate::consent::Consent>,
     /// Opens what lets us answer.
