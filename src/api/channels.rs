@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State as Extract};
-use fairway_adapters::contract::{Context, Setup, Signalled, Step, Time};
+use fairway_adapters::contract::{Context, Priority, Setup, Signalled, Step, Time};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -104,13 +104,34 @@ pub async fn show(Extract(api): Extract<Api>, caller: Caller, Path(name): Path<S
     Ok(Json(shown(&api, &channel).await))
 }
 
-/// How long to hold.
+/// What to hold, and how long.
 #[derive(Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Pause {
+    /// One lane: `urgent`, `normal` or `bulk`; all of the channel when absent.
+    #[schema(value_type = Option<String>)]
+    lane: Option<Priority>,
     /// Until then; until resumed when absent.
     #[schema(value_type = Option<String>, format = "date-time")]
     until: Option<Time>,
+}
+
+/// What to let go.
+#[derive(Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Resume {
+    /// One lane; all of the channel when absent.
+    #[schema(value_type = Option<String>)]
+    lane: Option<Priority>,
+}
+
+/// A body that may be left out.
+fn optional<T: serde::de::DeserializeOwned + 'static>(body: &[u8]) -> Result<T, Problem> {
+    let value = match body.is_empty() {
+        true => serde_json::json!({}),
+        false => serde_json::from_slice(body).map_err(|e| Problem::new(&problem::MALFORMED, e.to_string()))?,
+    };
+    super::parse(value)
 }
 
 /// Holds outbound.
@@ -124,23 +145,31 @@ pub async fn pause(
 ) -> Result<StatusCode, Problem> {
     caller.may("admin")?;
     let channel = named(&api, &caller, &name)?;
-    let value = match body.is_empty() {
-        true => serde_json::json!({}),
-        false => serde_json::from_slice(&body).map_err(|e| Problem::new(&problem::MALFORMED, e.to_string()))?,
-    };
-    let Pause { until } = super::parse(value)?;
+    let Pause { lane, until } = optional(&body)?;
     let until = until.unwrap_or(Time(253_402_300_799_000));
-    command(&api, Command::Pause { channel: name, unit: channel.unit, until: Some(until) }).await?;
+    command(&api, Command::Pause { channel: name, unit: channel.unit, lane, until: Some(until) }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Lets outbound go again, also after a suspension.
 #[utoipa::path(post, path = "/v1/channels/{name}/resume", operation_id = "resumeChannel", tag = "channels", params(("name" = String, Path)),
-    responses((status = 204), (status = 404, body = Problem)))]
-pub async fn resume(Extract(api): Extract<Api>, caller: Caller, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+    request_body = Option<Resume>, responses((status = 204), (status = 404, body = Problem)))]
+pub async fn resume(
+    Extract(api): Extract<Api>,
+    caller: Caller,
+    Path(name): Path<String>,
+    body: axum::body::Bytes,
+) -> Result<StatusCode, Problem> {
     caller.may("admin")?;
     let channel = named(&api, &caller, &name)?;
-    command(&api, Command::Pause { channel: name, unit: channel.unit, until: None }).await?;
+    let Resume { lane } = optional(&body)?;
+    let lanes = match lane {
+        Some(lane) => vec![Some(lane)],
+        None => [None].into_iter().chain(Priority::ALL.map(Some)).collect(),
+    };
+    for lane in lanes {
+        command(&api, Command::Pause { channel: name.clone(), unit: channel.unit, lane, until: None }).await?;
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -1,7 +1,7 @@
 //! Commands to a channel's owner, wherever it is: kept in the store, told to the owner here, and to the other nodes by the log.
 
 use bytes::Bytes;
-use fairway_adapters::contract::Time;
+use fairway_adapters::contract::{Priority, Time};
 use serde::{Deserialize, Serialize};
 
 use super::owner::Units;
@@ -20,6 +20,9 @@ pub enum Command {
         channel: String,
         /// Its unit.
         unit: u32,
+        /// One lane of it; all where absent.
+        #[serde(default)]
+        lane: Option<Priority>,
         /// Until when.
         until: Option<Time>,
     },
@@ -45,7 +48,7 @@ impl Command {
     /// Tells the owner, if it is on this node.
     pub fn tell(self, units: &Units) {
         match self {
-            Self::Pause { channel, unit, until } => units.ask(unit, Ask::Pause(channel, until)),
+            Self::Pause { channel, unit, lane, until } => units.ask(unit, Ask::Pause(channel, lane, until)),
             Self::Throttle { channel, unit, rate, until } => units.ask(unit, Ask::Throttle(channel, rate, until)),
         };
     }
@@ -53,7 +56,7 @@ impl Command {
     /// The setting that keeps it for a new owner, and what stands there; nothing when there is nothing to keep.
     fn setting(&self) -> (String, String) {
         match self {
-            Self::Pause { channel, until, .. } => (pause_setting(channel), until.map_or(String::new(), |t| t.0.to_string())),
+            Self::Pause { channel, lane, until, .. } => (pause_setting(channel, *lane), until.map_or(String::new(), |t| t.0.to_string())),
             Self::Throttle { channel, rate, until, .. } => {
                 let kept = rate.as_ref().map(|rate| serde_json::to_string(&(rate, until)).unwrap_or_default());
                 (throttle_setting(channel), kept.unwrap_or_default())
@@ -93,7 +96,7 @@ mod tests {
     fn a_command_is_read_back_as_it_was_given() {
         let rate: Rate = "80/s".parse().expect("a rate");
         for command in [
-            Command::Pause { channel: "shop".into(), unit: 3, until: None },
+            Command::Pause { channel: "shop".into(), unit: 3, lane: Some(Priority::Bulk), until: None },
             Command::Throttle { channel: "shop".into(), unit: 3, rate: Some(rate), until: Some(Time(5)) },
         ] {
             let text = serde_json::to_string(&command).expect("JSON");

@@ -100,11 +100,18 @@ pub enum Behind {
     Sharing,
 }
 
-/// What holds a channel back.
+/// What is held by hand or by a suspension, until then (`Micros::MAX`: until resumed).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Paused {
-    /// By hand or by a suspension, until then (`Micros::MAX`: until resumed).
-    pub until: Option<Micros>,
+struct Paused {
+    all: Option<Micros>,
+    lanes: [Option<Micros>; 3],
+}
+
+impl Paused {
+    /// Until when a lane is held.
+    fn until(&self, lane: usize) -> Option<Micros> {
+        self.all.max(self.lanes[lane])
+    }
 }
 
 /// The messages of one conversation. Its head is in the ring, in the heap, armed, or in flight.
@@ -283,11 +290,10 @@ impl Lanes {
         if outlet.lanes.iter().all(|l| l.ready.is_empty()) {
             return Err(None);
         }
-        if let Some(until) = outlet.paused.until {
-            if until > now {
-                return Err((until < Micros::MAX).then_some(until));
-            }
-            outlet.paused.until = None;
+        let open = [0, 1, 2].map(|lane| outlet.paused.until(lane).is_none_or(|until| until <= now));
+        if !outlet.lanes.iter().zip(open).any(|(lane, open)| open && !lane.ready.is_empty()) {
+            let ends = (0..3).filter(|i| !outlet.lanes[*i].ready.is_empty()).filter_map(|i| outlet.paused.until(i));
+            return Err(ends.min().filter(|until| *until < Micros::MAX));
         }
         let busy = outlet.armed as u32 + outlet.in_flight;
         if let Some(until) = outlet.open_until {
@@ -314,7 +320,7 @@ impl Lanes {
             return Err(None);
         }
         loop {
-            let waiting: Vec<usize> = (0..3).filter(|i| !outlet.lanes[*i].ready.is_empty()).collect();
+            let waiting: Vec<usize> = (0..3).filter(|i| open[*i] && !outlet.lanes[*i].ready.is_empty()).collect();
             let Some(&highest) = waiting.first() else { return Err(None) };
             // The floor: a lower lane that waits gets its turn.
             let chosen = if waiting.len() > 1 && outlet.since_lower + 1 >= FLOOR {
@@ -381,8 +387,8 @@ impl Lanes {
                 latest = (at, scope, behind);
             }
         };
-        if let Some(until) = outlet.paused.until {
-            ask(until, Scope::Account, Behind::Channel);
+        if let Some(until) = outlet.paused.until(index(entry.lane)) {
+            ask(until, Scope::Account, Behind::Nobody);
         }
         let counted = &entry.counted;
         for limit in &outlet.sender {
@@ -590,18 +596,25 @@ impl Lanes {
         outlet.open_until.take().is_some()
     }
 
-    /// Holds a channel until then, or lets it go.
-    pub fn pause(&mut self, channel: &str, until: Option<Micros>) {
-        if let Some(outlet) = self.outlets.get_mut(channel) {
-            outlet.paused.until = until;
+    /// Holds a channel, or a lane of it, until then, or lets it go.
+    pub fn pause(&mut self, channel: &str, lane: Option<Priority>, until: Option<Micros>) {
+        let Some(outlet) = self.outlets.get_mut(channel) else { return };
+        match lane {
+            Some(lane) => outlet.paused.lanes[index(lane)] = until,
+            None => outlet.paused.all = until,
         }
     }
 
-    /// Until when a channel is held: by hand, by its breaker or by a frozen limit.
-    pub fn held_until(&self, channel: &str) -> Option<Micros> {
+    /// Whether a lane of a channel is held by hand or by a suspension.
+    pub fn is_paused(&self, channel: &str, lane: Priority, now: Micros) -> bool {
+        self.outlets.get(channel).and_then(|o| o.paused.until(index(lane))).is_some_and(|until| until > now)
+    }
+
+    /// Until when a lane of a channel is held: by hand, by its breaker or by a frozen limit.
+    pub fn held_until(&self, channel: &str, lane: Priority) -> Option<Micros> {
         let outlet = self.outlets.get(channel)?;
         let limits = self.of_all(outlet).map(|(_, l)| l.peek());
-        outlet.paused.until.into_iter().chain(outlet.open_until).chain(limits).max()
+        outlet.paused.until(index(lane)).into_iter().chain(outlet.open_until).chain(limits).max()
     }
 
     /// Messages waiting in a lane of a channel.
@@ -632,7 +645,7 @@ impl Lanes {
         let Some(outlet) = self.outlets.get(channel) else { return (now, None) };
         let ahead: usize = outlet.lanes[..=index(lane)].iter().map(|l| l.depth).sum();
         let queued = outlet.lanes[index(lane)].queues.get(conversation).map_or(0, |q| q.waiting.len());
-        let mut latest = (outlet.paused.until.unwrap_or(now).max(now), None);
+        let mut latest = (outlet.paused.until(index(lane)).unwrap_or(now).max(now), None);
         let mut ask = |at: Micros, scope: Scope| {
             if at > latest.0 {
                 latest = (at, Some(scope));

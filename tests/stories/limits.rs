@@ -107,6 +107,45 @@ async fn a_pause_holds_over_a_restart() {
     world.reaches(&id, &["sent"], 15).await;
 }
 
+/// What waited when its channel was held goes on when it is let go; a held lane holds no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waited_behind_a_pause_goes_on_after_it() {
+    let whatsapp = host("whatsapp").await;
+    let world = World::start(&whatsapp.channel("wa", "[channels.wa.throttle]\nrate = \"5/s\"\n")).await;
+    let send = async |lane: &str, people: std::ops::Range<u32>| {
+        for person in people {
+            let body = json!({ "to": format!("whatsapp:+1555040{person:04}"), "channel": "wa", "priority": lane,
+                "parts": [{ "type": "text", "text": lane }] });
+            let (status, accepted) = world.post("/v1/messages", &body).await;
+            assert_eq!(status, 202, "{accepted}");
+        }
+    };
+    let command = async |action: &str, body: serde_json::Value| {
+        assert_eq!(world.post(&format!("/v1/channels/wa/{action}"), &body).await.0, 204);
+    };
+    let sent = || whatsapp.stage.lock().accepted().len();
+    send("normal", 0..40).await;
+    world.until("some went", 15, async |_| sent() >= 5).await;
+    command("pause", json!({})).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let held = sent();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(held < 40 && sent() == held, "{held}, then {}", sent());
+    command("resume", json!({})).await;
+    world.until("all went", 30, async |_| sent() == 40).await;
+    // One lane alone, also for what comes later.
+    command("pause", json!({ "lane": "bulk" })).await;
+    send("bulk", 100..110).await;
+    send("normal", 200..205).await;
+    world.until("the other lane went", 30, async |_| sent() == 45).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(!whatsapp.accepted().contains(&"bulk".to_owned()));
+    let view = world.get("/v1/channels/wa").await;
+    assert_eq!((&view["paused_lanes"], view["held_until"].as_str()), (&json!(["bulk"]), None), "{view:#}");
+    command("resume", json!({ "lane": "bulk" })).await;
+    world.until("it went as well", 30, async |_| sent() == 55).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_answer_is_in_doubt_and_marketing_is_not_sent_again() {
     let world = World::start("").await;

@@ -204,7 +204,7 @@ impl Pair {
             Step::Pass { millis } => self.pass(self.now + Micros::from(millis) * 1000)?,
             Step::Pause { channel, millis } => {
                 let until = self.now + Micros::from(millis) * 1000;
-                self.lanes.pause(CHANNELS[channel], Some(until));
+                self.lanes.pause(CHANNELS[channel], None, Some(until));
                 self.model.paused.insert(channel, until);
             }
             Step::Verdict(verdict) => {

@@ -156,7 +156,7 @@ fn channels_of_one_account_share_its_limit_and_what_its_provider_says() {
     assert!((9..=11).contains(&left), "{left} in a second");
     // A 429 of one channel's account holds the other as well.
     lanes.throttled(&message(0, "a"), Scope::Account, now, Some(now + 60_000_000));
-    assert_eq!(lanes.held_until("b"), Some(now + 60_000_000));
+    assert_eq!(lanes.held_until("b", Priority::Normal), Some(now + 60_000_000));
 }
 
 #[test]

@@ -68,9 +68,11 @@ impl Unit {
         }
         let (pauses, throttles) = (self.settings(PAUSES).await, self.settings(THROTTLES).await);
         for channel in self.channels.keys().map(|c| c.to_string()).collect::<Vec<_>>() {
-            let pause = pauses.get(&pause_setting(&channel)).and_then(|until| until.parse().ok());
-            if let Some(until) = pause.map(Time).filter(|until| *until > clock::now()) {
-                self.answer(Ask::Pause(channel.clone(), Some(until)));
+            for lane in [None].into_iter().chain(Priority::ALL.map(Some)) {
+                let pause = pauses.get(&pause_setting(&channel, lane)).and_then(|until| until.parse().ok());
+                if let Some(until) = pause.map(Time).filter(|until| *until > clock::now()) {
+                    self.answer(Ask::Pause(channel.clone(), lane, Some(until)));
+                }
             }
             let throttle = throttles.get(&throttle_setting(&channel));
             if let Some((rate, until)) = throttle.and_then(|t| serde_json::from_str(t).ok()) {
@@ -346,7 +348,7 @@ impl Unit {
                     }
                     if standing.suspended.take().is_some() {
                         let until = standing.paused_until.map(clock::steady_at);
-                        self.lanes.pause(&channel.id, until);
+                        self.lanes.pause(&channel.id, None, until);
                     }
                 }
                 None => {
@@ -368,14 +370,14 @@ impl Unit {
                 let _ = answer.send((clock::wall_at(at), scope));
             }
             Ask::Received { channel, count, over_ms } => self.lanes.received(&channel, count, Micros::from(over_ms) * 1000, now),
-            Ask::Pause(channel, until) => {
-                if let Some(standing) = self.channels.get_mut(channel.as_str()) {
+            Ask::Pause(channel, lane, until) => {
+                if let Some(standing) = self.channels.get_mut(channel.as_str()).filter(|_| lane.is_none()) {
                     standing.paused_until = until;
                     if until.is_none() {
                         standing.suspended = None;
                     }
                 }
-                self.lanes.pause(&channel, until.map(clock::steady_at));
+                self.lanes.pause(&channel, lane, until.map(clock::steady_at));
             }
             Ask::Wake(id) => self.wake_row(id),
             Ask::Throttle(channel, rate, until) => {
@@ -415,7 +417,14 @@ impl Unit {
             depth: Priority::ALL.map(|l| self.depth(channel, l)),
             parked: self.schedule.count(channel),
             in_doubt: of_channel().filter(|i| matches!(i.phase, Phase::Doubt(_))).count(),
-            held_until: self.lanes.held_until(channel).filter(|at| *at > now && *at < Micros::MAX).map(clock::wall_at),
+            paused_lanes: Priority::ALL.into_iter().filter(|lane| self.lanes.is_paused(channel, *lane, now)).collect(),
+            held_until: Priority::ALL
+                .map(|lane| self.lanes.held_until(channel, lane))
+                .into_iter()
+                .min()
+                .flatten()
+                .filter(|at| *at > now && *at < Micros::MAX)
+                .map(clock::wall_at),
             suspended: standing.and_then(|s| s.suspended.clone()),
             lag_seconds: of_channel().map(|i| now - i.came).max().unwrap_or(0) as f64 / 1e6,
             last_error: standing.and_then(|s| s.last_error.clone()),

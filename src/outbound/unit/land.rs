@@ -375,7 +375,7 @@ impl Unit {
             "the channel cannot send: {}; mend it, then reload or resume it",
             reason.title
         );
-        self.lanes.pause(channel, Some(Micros::MAX));
+        self.lanes.pause(channel, None, Some(Micros::MAX));
         let notice =
             self.notice(channel, "suspended", &format!("The channel cannot send: {}. Mend it, then reload or resume it.", reason.title));
         self.persist(vec![notice], Written::Nothing);

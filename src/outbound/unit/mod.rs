@@ -104,8 +104,8 @@ pub enum Ask {
         /// In the last so many milliseconds.
         over_ms: u32,
     },
-    /// Hold a channel until then; `None` lets it go.
-    Pause(String, Option<Time>),
+    /// Hold a channel, or a lane of it, until then; `None` lets it go.
+    Pause(String, Option<Priority>, Option<Time>),
     /// A message that waits in the schedule for its campaign: look at it now.
     Wake(MessageId),
     /// Another limit for a channel's sender, now, until then; `None` gives the configured one back.
@@ -127,7 +127,10 @@ pub struct ChannelView {
     /// Messages whose outcome is being settled.
     #[schema(required = false)]
     pub in_doubt: usize,
-    /// Until when it is held, by hand, by its breaker or by a `Retry-After`.
+    /// Lanes that are held by hand, or by a suspension.
+    #[schema(required = false, value_type = Vec<String>)]
+    pub paused_lanes: Vec<Priority>,
+    /// Until when all of it is held, by hand, by its breaker or by a `Retry-After`.
     #[schema(value_type = Option<String>, format = "date-time")]
     pub held_until: Option<Time>,
     /// Why it cannot send until somebody mends it.
@@ -140,8 +143,11 @@ pub struct ChannelView {
 }
 
 /// The setting that keeps a pause over a restart: until when, in milliseconds of the wall clock; empty when there is none.
-pub fn pause_setting(channel: &str) -> String {
-    format!("{PAUSES}{channel}")
+pub fn pause_setting(channel: &str, lane: Option<Priority>) -> String {
+    match lane {
+        Some(lane) => format!("{PAUSES}{channel}@{}", lane.word()),
+        None => format!("{PAUSES}{channel}"),
+    }
 }
 
 /// The setting that keeps a limit given by hand: the rate and until when, as JSON; empty when there is none.

@@ -132,7 +132,7 @@ impl Unit {
         if let Some((_, due)) = self.schedule.held.get(conversation) {
             return Some(((*due).max(clock::now()), "waits behind an earlier message of its conversation"));
         }
-        if self.lanes.held_until(channel).is_some_and(|until| until > now + land::PARK_AFTER) {
+        if self.lanes.held_until(channel, lane).is_some_and(|until| until > now + land::PARK_AFTER) {
             return Some((clock::now(), "its channel is held"));
         }
         if self.schedule.lanes.get(&(Arc::clone(channel), lane)).is_some_and(|r| r.overflow > 0) {
@@ -279,7 +279,7 @@ impl Unit {
             if rows.loading || rows.count == 0 || rows.next.is_none_or(|n| n > now) {
                 continue;
             }
-            if self.lanes.held_until(channel).is_some_and(|until| until > steady + land::PARK_AFTER) {
+            if self.lanes.held_until(channel, *lane).is_some_and(|until| until > steady + land::PARK_AFTER) {
                 continue;
             }
             rows.loading = true;
@@ -374,17 +374,15 @@ impl Unit {
 
     /// Parks what stands in the window and cannot leave soon: whole channels that are held, and conversations at their limit.
     pub(super) fn park_long_waits(&mut self, now: Micros) {
-        let held: Vec<(Arc<str>, Micros)> = self
-            .channels
-            .keys()
-            .filter_map(|c| Some((Arc::clone(c), self.lanes.held_until(c).filter(|until| *until > now + land::PARK_AFTER)?)))
-            .collect();
-        for (channel, until) in held {
+        let lanes = self.channels.keys().flat_map(|channel| Priority::ALL.map(|lane| (Arc::clone(channel), lane)));
+        let until = |channel: &str, lane| self.lanes.held_until(channel, lane).filter(|until| *until > now + land::PARK_AFTER);
+        let held: Vec<_> = lanes.filter_map(|(channel, lane)| Some((until(&channel, lane)?, channel, lane))).collect();
+        for (until, channel, lane) in held {
             let why = self.channels.get(&channel).and_then(|s| s.suspended.clone()).unwrap_or_else(|| "its channel is held".into());
-            let waiting: Vec<Number> =
-                self.items.iter().filter(|(_, i)| i.phase == Phase::Waiting && i.entry.channel == channel).map(|(n, _)| *n).collect();
-            // An open end is looked at again in a while; a resume loads them at once, because held channels load nothing.
-            let due = if until == Micros::MAX { clock::now() } else { clock::wall_at(until) };
+            let waits = |i: &Item| i.phase == Phase::Waiting && i.entry.channel == channel && i.entry.lane == lane;
+            let waiting: Vec<Number> = self.items.iter().filter(|(_, i)| waits(i)).map(|(n, _)| *n).collect();
+            // What is held by hand may be let go at any time: due now, it is loaded then, because held lanes load nothing.
+            let due = if self.lanes.is_paused(&channel, lane, now) { clock::now() } else { clock::wall_at(until) };
             for number in waiting {
                 self.park(number, due, &why, None);
             }
