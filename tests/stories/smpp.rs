@@ -81,7 +81,7 @@ impl Smsc {
 
     fn channel(&self, more: &str) -> String {
         format!(
-            "[channels.sms]\nprovider = \"smpp\"\nhosts = [\"127.0.0.1:{}\"]\nsystem_id = \"fakeesme\"\npassword = \"fakepw1\"\nsender = \"14155550199\"\n{more}",
+            "[channels.sms]\nprovider = \"smpp\"\nhosts = [\"127.0.0.1:{}\"]\nsystem_id = \"fakeesme\"\npassword = \"fakepw1\"\nsender = \"14155550199\"\nquiet_hours = \"off\"\n{more}",
             self.port
         )
     }
