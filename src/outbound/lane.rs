@@ -196,12 +196,18 @@ impl Lanes {
 
     /// Puts a channel's limits in force. What was learned about an unchanged limit stays.
     pub fn limits(&mut self, channel: &Arc<str>, limits: Limits, now: Micros) {
-        let mut shared = vec![limits.account.clone()];
-        shared.extend(limits.shared.iter().map(|(name, _)| name).chain(limits.people.iter().map(|(name, ..)| name)).cloned());
+        let names = limits.shared.iter().map(|(name, _)| name).chain(limits.people.iter().map(|(name, ..)| name));
+        let mut shared: Vec<String> = names.cloned().collect();
         let named = limits.shared.into_iter().map(|(name, limit)| (name, vec![limit]));
         for (name, new) in named.chain([(limits.account.clone(), limits.of_account)]) {
             let old = self.shared.remove(&name).unwrap_or_default();
-            self.shared.insert(name, replaced(old, new, now));
+            let limits = replaced(old, new, now);
+            if !limits.is_empty() {
+                self.shared.insert(name, limits);
+            }
+        }
+        if self.shared.contains_key(&limits.account) {
+            shared.push(limits.account.clone());
         }
         for (name, count, window) in limits.people {
             match self.people.get_mut(&name) {
@@ -360,11 +366,10 @@ impl Lanes {
         if at > now {
             return Gate::Wait { at, scope, behind };
         }
-        if let Some(outlet) = self.outlets.get_mut(&entry.channel) {
+        if let Some(outlet) = self.charged(entry, now) {
             outlet.armed = outlet.armed.saturating_sub(1);
             outlet.in_flight += 1;
         }
-        self.charge(entry, now);
         Gate::Go
     }
 
@@ -418,7 +423,11 @@ impl Lanes {
 
     /// Counts a departure (also one read back from the ledger, so that a restart never begins with a burst).
     pub fn charge(&mut self, entry: &Entry, at: Micros) {
-        let Some(outlet) = self.outlets.get_mut(&entry.channel) else { return };
+        self.charged(entry, at);
+    }
+
+    fn charged(&mut self, entry: &Entry, at: Micros) -> Option<&mut Outlet> {
+        let outlet = self.outlets.get_mut(&entry.channel)?;
         let counted = &entry.counted;
         outlet.sender.iter_mut().for_each(|l| l.charge(at, counted.cost));
         for name in &outlet.shared {
@@ -428,6 +437,7 @@ impl Lanes {
             }
         }
         outlet.each.iter_mut().for_each(|e| e.charge(counted, at));
+        Some(outlet)
     }
 
     /// People have written to a channel whose provider counts that in the same allowance: so many in the last `over` microseconds.
@@ -543,7 +553,11 @@ impl Lanes {
         };
         match scope {
             Scope::Sender => all(&mut outlet.sender),
-            Scope::Account => all(self.shared.entry(outlet.account.clone()).or_default()),
+            Scope::Account => {
+                let account = outlet.account.clone();
+                self.know_account(&account);
+                self.shared.get_mut(&account).map_or(now, all)
+            }
             each => {
                 let scope = if each == Scope::Group && entry.counted.group == 0 { Scope::Conversation } else { each };
                 if !outlet.each.iter().any(|e| e.scope == scope) {
@@ -568,13 +582,30 @@ impl Lanes {
     pub fn recall(&mut self, channel: &str, scope: Scope, window: Micros, part: (f64, Micros), frozen: Option<Micros>) {
         let Some(outlet) = self.outlets.get_mut(channel) else { return };
         let limits = match scope {
-            Scope::Sender => &mut outlet.sender,
-            _ => self.shared.entry(outlet.account.clone()).or_default(),
+            Scope::Sender => {
+                if outlet.sender.is_empty() {
+                    outlet.sender.push(Limit::undeclared());
+                }
+                &mut outlet.sender
+            }
+            _ => {
+                let account = outlet.account.clone();
+                self.know_account(&account);
+                self.shared.entry(account).or_default()
+            }
         };
+        limits.iter_mut().filter(|l| l.window == window).for_each(|l| l.recall(part, frozen));
+    }
+
+    /// An account of which nothing is declared has a limit from now on, for all channels of it.
+    fn know_account(&mut self, account: &str) {
+        let limits = self.shared.entry(account.to_owned()).or_default();
         if limits.is_empty() {
             limits.push(Limit::undeclared());
         }
-        limits.iter_mut().filter(|l| l.window == window).for_each(|l| l.recall(part, frozen));
+        for outlet in self.outlets.values_mut().filter(|o| o.account == account && !o.shared.iter().any(|name| name == account)) {
+            outlet.shared.push(account.to_owned());
+        }
     }
 
     /// The breaker hears of a failure that is the channel's; answers until when it is open, when this one opened it.
