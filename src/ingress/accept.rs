@@ -15,7 +15,7 @@ use metrics::{Counter, Histogram};
 use parking_lot::RwLock;
 use tokio::sync::{mpsc, oneshot};
 
-use super::answers::Answers;
+use super::answers::{self, Answers};
 use super::claims::{Claim, Claims};
 use super::once::Once;
 use super::record::{self, Claimed};
@@ -143,10 +143,11 @@ impl Ingress {
         let traceparent = trace::parent(webhook.headers);
         let mut claimed = Vec::with_capacity(parsed.events.len());
         let mut counted: Vec<(Arc<str>, &'static str)> = Vec::with_capacity(parsed.events.len());
+        let answered_by = tokio::time::Instant::now() + answers::WAIT;
         for mut event in std::mem::take(&mut parsed.events) {
             match hook.owner(event.account.as_deref()) {
                 Some(owner) => {
-                    self.parts.answers.take(owner, &mut event).await;
+                    self.parts.answers.take(owner, &mut event, answered_by).await;
                     counted.push((Arc::clone(&owner.id), event.body.kind()));
                     claimed.push(record::event(&self.writer, owner, event, cx.now, cx.public_url, traceparent));
                 }

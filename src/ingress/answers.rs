@@ -9,15 +9,18 @@ use fairway_adapters::contract::part::{Choice, ChoiceKind, ChoiceOption};
 use fairway_adapters::contract::{Body, Event, Part, Raw, State, Text};
 use fairway_adapters::kit::choices::matched;
 
+use tokio::time::Instant;
+
 use crate::channels::{Channel, Worded};
+use crate::consent::words::{self, Said};
 use crate::store::{Filter, Message, Store};
 
 /// A longer text is no answer to a list.
 const LONGEST: usize = 80;
 /// Messages of ours that are looked at. Numbers belong to the last; titles may belong to one before.
 const BACK: usize = 4;
-/// The delivery waits for its answer: a store that is slower than this says nothing.
-const WAIT: Duration = Duration::from_millis(500);
+/// A delivery waits so long for all its answers: a store that is slower says nothing.
+pub const WAIT: Duration = Duration::from_millis(500);
 /// The name in `extra` of what the person wrote.
 const WRITTEN: &str = "answer";
 
@@ -33,14 +36,18 @@ impl Answers {
         Self { worded, store }
     }
 
-    /// Makes a choice of a text that answers a question of ours.
-    pub async fn take(&self, channel: &Channel, event: &mut Event<'_>) {
+    /// Makes a choice of a text that answers a question of ours. All texts of a delivery share the time it may take.
+    pub async fn take(&self, channel: &Channel, event: &mut Event<'_>, until: Instant) {
         if !self.worded.has(&channel.id) {
             return;
         }
         let Some(written) = answer_in(&event.body).map(str::to_owned) else { return };
+        // A STOP that somebody types is one, whatever our options are called.
+        if words::said(&written) == Some(Said::Stop) {
+            return;
+        }
         let filter = Filter { conversation: Some(format!("{}/{}", channel.id, event.peer)), limit: BACK, ..Filter::default() };
-        let Ok(Ok(messages)) = tokio::time::timeout(WAIT, self.store.messages(filter)).await else { return };
+        let Ok(Ok(messages)) = tokio::time::timeout_at(until, self.store.messages(filter)).await else { return };
         let there = |m: &&Message| matches!(m.state, State::Sent | State::Delivered | State::Read | State::InDoubt);
         for (back, message) in messages.iter().filter(there).enumerate() {
             let options = options_of(message);

@@ -231,6 +231,9 @@ impl Lanes {
         let old = std::mem::take(&mut outlet.sender);
         // Whatever the windows: what left is not forgotten.
         outlet.sender = limits.into_iter().map(|limit| old.iter().fold(limit, |limit, old| limit.instead_of(old, now))).collect();
+        if outlet.sender.is_empty() && old.iter().any(|old| !old.is_idle(now)) {
+            outlet.sender.push(old.iter().fold(Limit::undeclared(), |limit, old| limit.instead_of(old, now)));
+        }
     }
 
     /// Whether the channel is known here.
@@ -393,7 +396,7 @@ impl Lanes {
             }
         };
         if let Some(until) = outlet.paused.until(index(entry.lane)) {
-            ask(until, Scope::Account, Behind::Nobody);
+            ask(until, Scope::Account, Behind::Channel);
         }
         let counted = &entry.counted;
         for limit in &outlet.sender {
@@ -453,6 +456,21 @@ impl Lanes {
             outlet.armed = outlet.armed.saturating_sub(1);
         }
         self.wait(entry, at);
+    }
+
+    /// An armed message waits for a limit of its own so long that it goes back to its queue until then.
+    pub fn disarm_for(&mut self, entry: &Entry, at: Micros, scope: Scope) {
+        self.disarm(entry, at);
+        self.held.insert(entry.number, scope);
+    }
+
+    /// A queued message counts as something else than when it was queued: its limits are asked by that.
+    pub fn recount(&mut self, entry: &Entry) {
+        let queues = self.outlets.get_mut(&entry.channel).map(|o| &mut o.lanes[index(entry.lane)].queues);
+        let queue = queues.and_then(|q| q.get_mut(&entry.conversation));
+        if let Some(queued) = queue.and_then(|q| q.waiting.iter_mut().find(|e| e.number == entry.number)) {
+            queued.counted = entry.counted;
+        }
     }
 
     /// An armed message ends or is undecided before it left: its place among the armed is free.
@@ -564,7 +582,8 @@ impl Lanes {
                     outlet.each.push(Each::new(scope, None, None));
                 }
                 let of_scope = outlet.each.iter_mut().filter(|e| e.scope == scope).filter_map(|e| e.of(&entry.counted));
-                of_scope.map(act).max().unwrap_or(now)
+                // What the message cannot be counted under is the sender's: something has to wait.
+                of_scope.map(act).max().unwrap_or_else(|| all(&mut outlet.sender))
             }
         }
     }
@@ -579,7 +598,7 @@ impl Lanes {
     }
 
     /// Takes up what was learned earlier.
-    pub fn recall(&mut self, channel: &str, scope: Scope, window: Micros, part: (f64, Micros), frozen: Option<Micros>) {
+    pub fn recall(&mut self, channel: &str, scope: Scope, window: Micros, lesson: ((f64, Micros), Option<Micros>), now: Micros) {
         let Some(outlet) = self.outlets.get_mut(channel) else { return };
         let limits = match scope {
             Scope::Sender => {
@@ -594,7 +613,7 @@ impl Lanes {
                 self.shared.entry(account).or_default()
             }
         };
-        limits.iter_mut().filter(|l| l.window == window).for_each(|l| l.recall(part, frozen));
+        limits.iter_mut().filter(|l| l.window == window).for_each(|l| l.recall(lesson.0, lesson.1, now));
     }
 
     /// An account of which nothing is declared has a limit from now on, for all channels of it.

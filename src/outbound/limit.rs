@@ -31,6 +31,8 @@ const FLOOR: f64 = 0.02;
 
 /// What others take of a shared allowance counts for this much, because it is told late.
 const OTHERS: f64 = 1.1;
+/// What others take is summed up over this long.
+const OTHERS_FOR: Micros = 2_000_000;
 /// The part of the time that is ours whatever others take.
 const LEFT_TO_US: Micros = 10;
 
@@ -50,11 +52,16 @@ pub struct Limit {
     learned_at: Micros,
     /// Closed until then.
     frozen: Micros,
+    /// What others take of it: since when, and how much.
+    others: (Micros, Micros),
     /// What left in the last window, where GCRA alone would not keep it.
     recent: Option<Recent>,
     /// Nobody declared it: the provider's answers made it.
     pub learned_alone: bool,
 }
+
+/// Next to nothing of a window is one in so many: less than the slack of its rate.
+const NEXT_TO_NOTHING: u32 = 50;
 
 /// So many parts of a window are told apart.
 const SLOTS: Micros = 1000;
@@ -127,6 +134,7 @@ impl Limit {
             learned: 1.0,
             learned_at: 0,
             frozen: Micros::MIN / 4,
+            others: (Micros::MIN / 4, 0),
             recent,
             learned_alone: false,
         }
@@ -154,8 +162,12 @@ impl Limit {
 
     /// This limit in place of another: what left under that one is not forgotten, nor what the provider said.
     pub fn instead_of(mut self, old: &Self, now: Micros) -> Self {
-        self.frozen = old.frozen;
-        self.due = old.due.max(now);
+        self.frozen = self.frozen.max(old.frozen);
+        if old.factor(now) < self.factor(now) {
+            (self.learned, self.learned_at) = (old.factor(now), now);
+        }
+        // Of an old one with a long window no more than this one can hold.
+        self.due = self.due.max(old.due.min(now + self.window + self.tolerance)).max(now);
         if let (Some(recent), Some(old)) = (&mut self.recent, &old.recent) {
             (recent.slots, recent.held) = (old.slots.clone(), old.held);
         }
@@ -163,6 +175,12 @@ impl Limit {
             // Slower than before: what left at the old pace leaves the window first.
             self.due = self.due.max(now + self.window.min(1_000_000) + self.tolerance);
         }
+        self
+    }
+
+    /// This limit, closed at least as long as another one of the same channel was.
+    pub fn closed_like(mut self, old: &Self) -> Self {
+        self.frozen = self.frozen.max(old.frozen);
         self
     }
 
@@ -200,7 +218,15 @@ impl Limit {
     /// it, or nothing of ours would leave while they go on.
     pub fn taken_by_others(&mut self, now: Micros, count: u32, over: Micros) {
         let took = (f64::from(count) * OTHERS * self.interval as f64) as Micros;
-        self.due = self.due.max(now) + took.min(over - over / LEFT_TO_US);
+        // Several may tell, and what they take together is what counts.
+        let (since, taken) = &mut self.others;
+        if now - *since > OTHERS_FOR {
+            (*since, *taken) = (now, 0);
+        }
+        let span = now - *since + over;
+        let took = took.min((span - span / LEFT_TO_US - *taken).max(0));
+        *taken += took;
+        self.due = self.due.max(now) + took;
     }
 
     /// How many departures are armed ahead for the next `ahead` microseconds.
@@ -228,8 +254,12 @@ impl Limit {
     }
 
     /// Goes on from what was learned earlier: this part of the declared rate, then; closed until then.
-    pub fn recall(&mut self, (part, at): (f64, Micros), frozen: Option<Micros>) {
-        (self.learned, self.learned_at) = (part.clamp(FLOOR, 1.0), at);
+    pub fn recall(&mut self, (part, at): (f64, Micros), frozen: Option<Micros>, now: Micros) {
+        // Of several lessons about one limit the strictest holds.
+        let earlier = Self { learned: part.clamp(FLOOR, 1.0), learned_at: at, ..self.clone() };
+        if earlier.factor(now) < self.factor(now) {
+            (self.learned, self.learned_at) = (earlier.learned, at);
+        }
         self.frozen = self.frozen.max(frozen.unwrap_or(self.frozen));
     }
 
@@ -242,6 +272,12 @@ impl Limit {
     /// Whether it holds nothing back and remembers nothing worth keeping.
     pub fn is_idle(&self, now: Micros) -> bool {
         self.due < now && self.frozen < now && self.factor(now) >= 1.0 && self.recent.as_ref().is_none_or(|r| r.is_empty(now))
+    }
+
+    /// Whether it may be let go where very many are kept: besides what is idle, what holds next to nothing of its window.
+    pub fn is_forgettable(&self, now: Micros) -> bool {
+        let next_to_nothing = |recent: &Recent| recent.is_empty(now) || recent.held * NEXT_TO_NOTHING <= recent.most;
+        self.due < now && self.frozen < now && self.factor(now) >= 1.0 && self.recent.as_ref().is_none_or(next_to_nothing)
     }
 
     /// What people see of it.
@@ -397,7 +433,9 @@ mod tests {
             let (mut limit, mut now, mut ours, mut told) = (Limit::new(80, 1_000_000, 1), 0, 0, 0);
             while now < 20_000_000 {
                 if now >= told {
-                    limit.taken_by_others(now, others / 4, 250_000);
+                    // Two nodes, each with its half.
+                    limit.taken_by_others(now, others / 8, 250_000);
+                    limit.taken_by_others(now, others / 8, 250_000);
                     told += 250_000;
                 }
                 if limit.peek() <= now {

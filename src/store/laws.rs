@@ -148,12 +148,14 @@ async fn views_take_the_strongest_state_and_keep_every_line(stage: Stage) {
     };
     put(Change { intake: Some(intake), ..Change::default() }).await;
     put(change(1, State::Delivered, 40)).await;
+    // An edit changes the request and no time.
+    put(Change { edited: Some(r#"{"to":"tel:+1","parts":[]}"#.into()), ..Change::default() }).await;
     put(Change { error: Some(r#"{"code":"late"}"#.into()), ..change(2, State::Failed, 50) }).await;
     let message = store.message(id(9)).await.expect("read").expect("there");
     assert_eq!((message.state, message.attempt, message.created_at.0, message.updated_at.0), (State::Delivered, 2, 10, 50));
     assert_eq!((message.channel.as_str(), message.to.as_str(), message.provider_message_id.as_deref()), ("shop", "tel:+1", Some("p1")));
     assert_eq!(message.timeline.iter().map(|l| l.at.0).collect::<Vec<_>>(), [20, 30, 40, 50]);
-    assert_eq!(message.request.expect("kept")["to"], "tel:+1");
+    assert_eq!(message.request.expect("kept"), serde_json::json!({ "to": "tel:+1", "parts": [] }));
     assert_eq!(store.by_provider_id("shop", "p1").await.expect("read").map(|m| m.id), Some(id(9).to_string()));
     assert_eq!(store.balance().await.expect("read"), [(State::Delivered, 1)]);
     assert_eq!(store.forget_messages(Time(51)).await.expect("done"), 1);

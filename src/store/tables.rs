@@ -330,7 +330,9 @@ impl Store for Tables {
 
     fn project(&self, changes: Vec<(MessageId, Change)>, positions: Positions, tenure: u64) -> Answer<'_, ()> {
         let edits = changes.iter().filter_map(|(id, change)| Some(values![id.to_string(), change.edited.clone()?])).collect();
-        let changes = changes.into_iter().map(|(id, change)| projected(id, change)).collect();
+        // What says nothing of its own (an edit whose telling comes later) makes no row, and no time of one.
+        let says = |change: &Change| change.intake.is_some() || !change.lines.is_empty();
+        let changes = changes.into_iter().filter(|(_, change)| says(change)).map(|(id, change)| projected(id, change)).collect();
         let positions = positions.into_iter().map(|(partition, next)| values![VIEWS, i64::from(partition), next as i64]).collect();
         let done = self.write(vec![
             Statement::guard("UPDATE positions SET next = next WHERE name = ?1 AND next = ?2", values![TENURE, tenure as i64]),

@@ -301,6 +301,13 @@ async fn a_number_is_the_choice_it_stands_for() {
     assert_eq!(choice(&world, 4).await["message"]["parts"][0]["text"], "2");
     world.says("twilio", "tel:+15550100301", "another time").await;
     assert_eq!(choice(&world, 5).await["message"]["parts"][0]["id"], "move");
+    // A STOP is one, whatever our options are called.
+    let offer =
+        json!({ "type": "choices", "text": "News?", "options": [{ "id": "go", "title": "Go on" }, { "id": "stop", "title": "Stop" }] });
+    let (_, offer) = world.post("/v1/messages", &json!({ "to": "tel:+15550100301", "channel": "demo-twilio", "parts": [offer] })).await;
+    world.reaches(offer["id"].as_str().expect("an id"), &["sent", "delivered", "read"], 15).await;
+    world.says("twilio", "tel:+15550100301", "STOP").await;
+    assert_eq!(choice(&world, 6).await["message"]["parts"][0]["text"], "STOP");
 }
 
 /// What was sent is changed and taken back where the channel can; the timeline, the views and `/v1/events` say so.

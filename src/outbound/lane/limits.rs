@@ -89,7 +89,7 @@ pub(super) fn replaced(old: Vec<Limit>, new: Vec<Limit>, now: Micros) -> Vec<Lim
     let carried = new.into_iter().map(|limit| match old.iter().find(|o| o.window == limit.window) {
         Some(same) if same.count == limit.count => same.clone(),
         Some(other) => limit.instead_of(other, now),
-        None => limit,
+        None => old.iter().fold(limit, |limit, old| limit.closed_like(old)),
     });
     let mut limits: Vec<Limit> = carried.collect();
     limits.extend(old.iter().filter(|o| o.learned_alone && !o.is_idle(now)).cloned());
@@ -103,6 +103,8 @@ pub(super) struct Each {
     /// What is declared; without it only those are limited of whom the provider has said so.
     declared: Option<Limit>,
     kept: HashMap<u64, Kept>,
+    /// So many are kept before all are looked through once more.
+    sweep_at: usize,
 }
 
 struct Kept {
@@ -113,7 +115,7 @@ struct Kept {
 
 impl Each {
     pub fn new(scope: Scope, only: Option<u64>, declared: Option<Limit>) -> Self {
-        Self { scope, only, declared, kept: HashMap::new() }
+        Self { scope, only, declared, kept: HashMap::new(), sweep_at: KEPT }
     }
 
     /// Puts declared limits in force in place of earlier ones.
@@ -165,8 +167,10 @@ impl Each {
 
     pub fn charge(&mut self, counted: &Counted, at: Micros) {
         let Some(key) = self.key(counted) else { return };
-        if self.kept.len() > KEPT {
-            self.kept.retain(|_, k| !k.limit.is_idle(at));
+        if self.kept.len() > self.sweep_at {
+            self.kept.retain(|_, k| !k.limit.is_forgettable(at));
+            // Each look through all of them is paid for by as many that came since.
+            self.sweep_at = KEPT.max(2 * self.kept.len());
         }
         let units = counted.units(self.scope);
         match (self.kept.get_mut(&key), &self.declared) {

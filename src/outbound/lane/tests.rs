@@ -190,3 +190,39 @@ fn a_slow_country_holds_no_other_and_each_who_waits_for_it_has_a_time() {
     assert!((4_000_000..6_000_000).contains(&german[9]), "two a second: {german:?}");
     assert!(looks < 120, "{looks} looks for 20 messages");
 }
+
+#[test]
+fn what_becomes_a_template_waits_for_it_and_holds_no_place() {
+    let each = vec![(Scope::Template, None, Limit::new(1, 60_000_000, 1))];
+    let mut lanes = lanes(Limits { each, sender: vec![Limit::new(400, 1_000_000, 1)], ..Limits::default() });
+    let templated = |entry: Entry| Entry { counted: Counted { template: 7, opens: true, ..entry.counted }, ..entry };
+    lanes.charge(&templated(entry(0, "p0", Priority::Normal)), 0);
+    // Queued as a text; its provider wants a template, and its place among the armed goes to others until then.
+    let late = templated(entry(1, "p1", Priority::Normal));
+    lanes.push(entry(1, "p1", Priority::Normal));
+    assert_eq!(lanes.next(100_000), Next::Arm(1));
+    lanes.recount(&late);
+    let Gate::Wait { at, scope: Scope::Template, behind: Behind::Nobody } = lanes.gate(&late, 100_000) else { panic!("it waits") };
+    assert!(at > 60_000_000, "{at}");
+    lanes.disarm_for(&late, at, Scope::Template);
+    assert_eq!(lanes.long_waits(10_000_000), [(1, at, Some(Scope::Template))]);
+    (2..6).for_each(|n| lanes.push(entry(n, &format!("p{n}"), Priority::Normal)));
+    let others: Vec<Next> = (0..4).map(|_| lanes.next(200_000)).collect();
+    assert!(others.iter().all(|next| matches!(next, Next::Arm(n) if *n > 1)), "{others:?}");
+    // At its time it is asked by what it counts as now.
+    assert_eq!(lanes.next(at), Next::Arm(1));
+    assert_eq!(lanes.gate(&late, at), Gate::Go);
+}
+
+#[test]
+fn very_many_people_are_looked_through_seldom() {
+    let each = vec![(Scope::Conversation, None, Limit::new(3000, 86_400_000_000, 100))];
+    let mut lanes = lanes(Limits { each, ..Limits::default() });
+    let started = std::time::Instant::now();
+    for n in 0..60_000_u64 {
+        let entry = entry(n, "p", Priority::Normal);
+        lanes.charge(&Entry { counted: Counted { conversation: n, ..entry.counted }, ..entry }, n as Micros * 1000);
+    }
+    // Looked through at each departure, this takes minutes.
+    assert!(started.elapsed() < std::time::Duration::from_secs(20), "{:?}", started.elapsed());
+}

@@ -11,6 +11,8 @@ use fairway_adapters::contract::{Call, Context, ErrorClass, Outbound, Reason, Re
 const BATCH: usize = 512;
 /// How long a provider may take for an answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// What has not left by then is released: it must leave within a second of its record.
+const STAYS_ARMED: Micros = (ledger::LEAVE_WITHIN - 200) * 1000;
 /// Waits longer than this are told in the timeline.
 const TELL_WAITS: Micros = 100_000;
 /// Calls that may follow from one (an upload, then the send).
@@ -98,6 +100,7 @@ impl Unit {
                     // Each call is counted when it leaves, with its share.
                     item.entry.counted.cost = rendered.cost.max(1).div_ceil(rendered.calls.len().max(1) as u32);
                     item.rendered = Some(Arc::new(rendered));
+                    self.lanes.recount(&item.entry);
                     hash
                 }
                 Ok(Rendering::NeedsLogin(call)) => {
@@ -217,7 +220,7 @@ impl Unit {
             let ask_again = self.must_ask_again(number);
             let Some(item) = self.items.get_mut(&number) else { continue };
             let stands = item.message.request.mark.as_ref().is_none_or(|m| item.calls > 0 || self.parts.campaigns.stands(m));
-            if item.cancel || !stands || ask_again || now - since > (ledger::LEAVE_WITHIN - 200) * 1000 {
+            if item.cancel || !stands || ask_again || now - since > STAYS_ARMED {
                 self.release(number, now);
                 continue;
             }
@@ -249,6 +252,11 @@ impl Unit {
                         crate::telemetry::counter(&crate::telemetry::names::THROTTLE_WAITS, &[&item.entry.channel, scope.word()])
                             .increment(1);
                     }
+                    if behind == Behind::Nobody && at < Micros::MAX && at - since > STAYS_ARMED {
+                        // It would be released before then: it makes room at once, and is asked again at its time.
+                        self.release_until(number, Some((at, scope)), now);
+                        continue;
+                    }
                     earliest = Some(earliest.map_or(at, |e| e.min(at)));
                     self.armed[lane].push_back(number);
                 }
@@ -259,6 +267,11 @@ impl Unit {
 
     /// It did not leave in time: the ledger says so, and it goes back to its queue.
     fn release(&mut self, number: Number, now: Micros) {
+        self.release_until(number, None, now);
+    }
+
+    /// The same; it waits in its queue until then, for that.
+    fn release_until(&mut self, number: Number, until: Option<(Micros, Scope)>, now: Micros) {
         let Some(item) = self.items.get_mut(&number) else { return };
         let what = ledger::Call { id: item.message.id, attempt: item.attempt, call: item.calls };
         item.phase = Phase::Waiting;
@@ -269,7 +282,10 @@ impl Unit {
             }
         }
         let entry = item.entry.clone();
-        self.lanes.disarm(&entry, now);
+        match until {
+            Some((at, scope)) => self.lanes.disarm_for(&entry, at, scope),
+            None => self.lanes.disarm(&entry, now),
+        }
         let record = outcome(what, ledger::Outcome::Released, "", "", 0).record(self.unit, self.tenure);
         self.persist(vec![record], Written::Nothing);
     }

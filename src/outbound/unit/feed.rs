@@ -35,6 +35,7 @@ impl Unit {
             schedule: park::Schedule::default(),
             receipts: orders::Receipts::default(),
             handles: handles::Handles::default(),
+            revising: HashMap::new(),
             asking: asking::Asking::default(),
             channels: HashMap::new(),
             outbox: outbox::Outbox::default(),

@@ -70,6 +70,7 @@ impl Unit {
                     (item.use_template, item.rendered) = (true, None);
                     let standing = self.channels.get(&channel).map(|s| &*s.channel);
                     item.entry.counted = limits::counted(standing, &item.message, &item.entry.conversation, true);
+                    self.lanes.recount(&item.entry);
                 }
                 self.refused(number, now, &reason);
             }

@@ -63,7 +63,7 @@ impl Unit {
             let lessons: Vec<Lesson> = text.and_then(|t| serde_json::from_str(t).ok()).unwrap_or_default();
             for Lesson { scope, window_ms, part, at, until } in lessons {
                 let frozen = until.filter(|until| *until > clock::now()).map(clock::steady_at);
-                self.lanes.recall(id, scope, window_ms * 1000, (part, clock::steady_at(at).min(now)), frozen);
+                self.lanes.recall(id, scope, window_ms * 1000, ((part, clock::steady_at(at).min(now)), frozen), now);
             }
         }
     }

@@ -298,6 +298,8 @@ struct Unit {
     schedule: park::Schedule,
     receipts: orders::Receipts,
     handles: handles::Handles,
+    /// Changes of sent messages: what waits behind the one under way.
+    revising: HashMap<MessageId, VecDeque<Box<revise::Revising>>>,
     asking: asking::Asking,
     channels: HashMap<Arc<str>, Standing>,
     outbox: outbox::Outbox,

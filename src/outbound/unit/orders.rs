@@ -182,8 +182,7 @@ impl Unit {
             Some(Order::Handle { channel, peer, handle }) => self.keep_handle(offset, &channel, &peer, handle),
             Some(Order::Fallback { message, state, at }) => self.decide_fallback(offset, message, state, at),
             Some(Order::Revise { id, parts, until }) => {
-                let revising = Box::new(revise::Revising { offset, id, parts, until, message: None });
-                self.look_up(Lookup::Revise(revising), id);
+                self.begin_revising(Box::new(revise::Revising { offset, id, parts, asked_at: Time(record.time), until, message: None }));
             }
             Some(Order::Received { channel, count, over_ms }) => {
                 // One that lay in the log while nobody owned the unit says nothing about now.

@@ -23,6 +23,8 @@ pub(super) struct Revising {
     pub id: MessageId,
     /// What takes the place of its parts; `None` takes it back.
     pub parts: Option<Vec<Part<'static>>>,
+    /// When it was asked for.
+    pub asked_at: Time,
     /// When trying ends.
     pub until: Time,
     /// What the views know of it.
@@ -42,11 +44,43 @@ impl Revising {
 }
 
 impl Unit {
+    /// Changes of one message are made one after the other, in the order they were asked for.
+    pub(super) fn begin_revising(&mut self, revising: Box<Revising>) {
+        let id = revising.id;
+        match self.revising.get_mut(&id) {
+            Some(waiting) => waiting.push_back(revising),
+            None => {
+                self.revising.insert(id, VecDeque::new());
+                self.look_up(orders::Lookup::Revise(revising), id);
+            }
+        }
+    }
+
+    /// One has ended: the next of its message begins.
+    fn next_revising(&mut self, id: MessageId) {
+        match self.revising.get_mut(&id).and_then(VecDeque::pop_front) {
+            Some(next) => self.look_up(orders::Lookup::Revise(next), id),
+            None => drop(self.revising.remove(&id)),
+        }
+    }
+
+    /// Nothing is left to do: somebody did it before a restart, or nobody knows the message any more.
+    fn pass_over(&mut self, revising: &Revising) {
+        self.progress.done_order(revising.offset);
+        self.next_revising(revising.id);
+    }
+
     /// Makes the call as soon as limits and login allow it.
     pub(super) fn revise(&mut self, revising: Box<Revising>) {
-        let Some(message) = &revising.message else {
-            return self.progress.done_order(revising.offset); // Nobody knows it any more.
-        };
+        let Some(message) = &revising.message else { return self.pass_over(&revising) };
+        if clock::now() > revising.until {
+            // It is read again after a restart. What was done then is not done once more so late.
+            let words = [revising.word(true), revising.word(false)];
+            if message.timeline.iter().any(|line| line.at >= revising.asked_at && words.contains(&&*line.what)) {
+                return self.pass_over(&revising);
+            }
+            return self.revise_again(revising, 0);
+        }
         let Some(standing) = self.channels.get(message.channel.as_str()) else {
             return self.revise_ended(&revising, Err(publish::no_channel(&message.channel)));
         };
@@ -151,7 +185,7 @@ impl Unit {
     /// Publishes how it ended; then the order is done.
     fn revise_ended(&mut self, revising: &Revising, ended: Result<(), Reason>) {
         let Some((message, accepted)) = revising.message.as_ref().and_then(|m| Some((m, Accepted::of_view(m)?))) else {
-            return self.progress.done_order(revising.offset);
+            return self.pass_over(revising);
         };
         let about = About::of(&accepted, &message.conversation);
         let offset = revising.offset.to_le_bytes();
@@ -172,11 +206,13 @@ impl Unit {
             campaign: None,
             reminder: None,
         };
-        let mut records = vec![self.status(about, status, ids::fingerprint(&[b"revised", &revising.id.bytes(), &offset]))];
+        let word = revising.word(ended.is_ok()).as_bytes();
+        let mut records = vec![self.status(about, status, ids::fingerprint(&[b"revised", &revising.id.bytes(), &offset, word]))];
         if let (Ok(()), Some(parts)) = (&ended, &revising.parts) {
             records.insert(0, self.edited_record(&accepted, message, parts, &offset));
         }
         self.persist(records, Written::Order(revising.offset));
+        self.next_revising(revising.id);
     }
 
     /// The content once more, as it is now, in place of what was told before.
