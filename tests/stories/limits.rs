@@ -311,8 +311,9 @@ fn bulk() -> usize {
 #[tokio::test(flavor = "multi_thread")]
 #[expect(clippy::print_stderr, reason = "figures for who runs it by hand")]
 async fn a_code_leaves_at_once_while_bulk_saturates_its_number() {
-    let whatsapp = host_with_pace("whatsapp", (80, 1000)).await;
-    let world = World::start(&whatsapp.channel("wa", "")).await;
+    let whatsapp = host("whatsapp").await;
+    // A slot of 0.2 s is longer than any log takes for the way from acceptance to departure.
+    let world = World::start(&whatsapp.channel("wa", "[channels.wa.throttle]\nrate = \"5/s\"\n")).await;
     for first in (0..bulk()).step_by(2000) {
         let line = |i: usize| {
             let to = format!("whatsapp:+1556{i:07}");
@@ -323,7 +324,7 @@ async fn a_code_leaves_at_once_while_bulk_saturates_its_number() {
             .bytes((first..(first + 2000).min(bulk())).map(line).collect::<String>());
         world.call(&call).await.expect("an answer");
     }
-    world.until("bulk flows", 20, async |_| whatsapp.stage.lock().accepted().len() > 80).await;
+    world.until("bulk flows", 20, async |_| whatsapp.stage.lock().accepted().len() > 10).await;
     let mut overtaken_by = Vec::new();
     for i in 0..20 {
         let code = format!("code {i}");
@@ -339,8 +340,8 @@ async fn a_code_leaves_at_once_while_bulk_saturates_its_number() {
     }
     overtaken_by.sort_unstable();
     eprintln!("bulk messages that left between a code's acceptance and its departure: {overtaken_by:?}");
-    // In the median it has the next slot but one at the latest; a busy machine may take its time for a single one.
-    assert!(overtaken_by[10] <= 3 && overtaken_by[19] <= 40, "{overtaken_by:?}");
+    // What is armed goes first, then the code; a busy machine may take its time for a single one.
+    assert!(overtaken_by[10] <= 2 && overtaken_by[19] <= 5, "{overtaken_by:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
