@@ -5,8 +5,8 @@
 //! window of a second) the way to the provider adds, no sliding window there holds more than N. 97.6 % of the limit is used.
 //!
 //! Where a provider lets several go at once, the tolerance is longer by that burst, and a window could hold the burst besides its rate:
-//! there the departures of the last window are counted as well. A burst larger than N is a bucket by the provider's own rule (WhatsApp:
-//! one in six seconds, 45 ahead), and nothing else is asked.
+//! there the departures of the last window are counted as well. A burst larger than N is a bucket by the provider's own rule (one in
+//! six seconds, 45 ahead), and nothing else is asked.
 
 use std::collections::VecDeque;
 

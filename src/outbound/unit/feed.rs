@@ -149,6 +149,7 @@ impl Unit {
             Event::CancelRow(row) => self.cancel_loaded(&row),
             Event::WakeRow(row) => self.load_early(&row),
             Event::LoggedIn(channel, token) => self.logged_in(&channel, token),
+            Event::NotKept(channel) => self.has_learned(&channel),
             Event::StoreFailed(what, e) => self.store_failed(what, &e),
         }
     }

@@ -47,9 +47,11 @@ impl Unit {
                 .collect();
             let (store, name) = (Arc::clone(&self.parts.store), format!("{LEARNED}{id}"));
             let value = serde_json::to_string(&lessons).unwrap_or_default();
+            let (events, channel) = (self.events.clone(), Arc::clone(id));
             tokio::spawn(async move {
                 if let Err(e) = store.put_setting(&name, value).await {
-                    tracing::warn!(error = %e, "what was learned about a limit cannot be kept; it holds until this process ends");
+                    let _ = events.send(Event::StoreFailed("what was learned about a limit cannot be kept", e.to_string()));
+                    let _ = events.send(Event::NotKept(channel));
                 }
             });
         }

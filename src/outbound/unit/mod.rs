@@ -240,6 +240,7 @@ enum Event {
     CancelRow(Box<Row>),
     WakeRow(Box<Row>),
     LoggedIn(Arc<str>, Option<(fairway_adapters::contract::Secret, u64)>),
+    NotKept(Arc<str>),
     StoreFailed(&'static str, String),
 }
 
