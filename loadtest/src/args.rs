@@ -91,9 +91,15 @@ pub struct Chaos {
     /// A scenario file, or the name of one that comes with the tool.
     #[arg(long, default_value = "quiet_day")]
     pub scenario: String,
-    /// What may happen; everything when absent.
+    /// What may happen; everything that can be done here when absent.
     #[arg(long, value_enum, value_delimiter = ',')]
     pub mishaps: Vec<Kind>,
+    /// Minutes, 60 at most, instead of the scenario's `seconds`.
+    #[arg(long)]
+    pub minutes: Option<f64>,
+    /// The broker's process on this machine, so that it can be made to hang.
+    #[arg(long)]
+    pub kafka_pid: Option<u32>,
     /// What all share.
     #[command(flatten)]
     pub common: Common,
@@ -130,6 +136,12 @@ pub struct Common {
     /// A Kafka: `host:port`. Our own gateway runs on it, and streams by the `send` topic go to it.
     #[arg(long)]
     kafka: Option<String>,
+    /// A PostgreSQL with an empty database: `postgres://user@host:port/database`. Our own gateway keeps its views there.
+    #[arg(long, env = "FAIRWAY_LOADTEST_STORE", hide_env_values = true)]
+    store: Option<String>,
+    /// Nodes of our own gateway; more than one need `--kafka` and `--store`.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    nodes: u8,
     /// What the target's topics begin with.
     #[arg(long)]
     topics: Option<String>,
@@ -169,6 +181,9 @@ impl Common {
             named: Named { hosts: self.allow_host.clone(), providers: self.allow_provider_host.clone() },
             twins: self.twins.clone(),
             kafka: self.kafka.clone(),
+            kafka_pid: None,
+            store: self.store.clone(),
+            nodes: usize::from(self.nodes),
             topics: self.topics.clone(),
             prefix: self.prefix.clone(),
             scale: if self.scale.is_finite() { self.scale.clamp(0.0001, 1000.0) } else { 1.0 },

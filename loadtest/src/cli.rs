@@ -9,11 +9,11 @@ use tokio::sync::watch;
 
 use crate::args::{Chaos, Common, Load, Play, Search, Soak};
 use crate::capacity::Wanted;
-use crate::guard::{MOST, Named};
+use crate::guard::{LONGEST, MOST, Named};
 use crate::pool::Stop;
 use crate::result::Report;
 use crate::scenario::{BUILT_IN, Scenario};
-use crate::setup::{channels, sections};
+use crate::setup::{Options, channels, sections};
 use crate::{capacity, chaos, compare, inbound, outbound, page, process, run, soak, summary};
 
 /// Drives a gateway and accounts for every message.
@@ -36,7 +36,7 @@ enum Command {
     Capacity(Search),
     /// Plays a scenario for long at its own rates, and judges whether memory or latency grows.
     Soak(Soak),
-    /// Plays a scenario while the gateway is killed, stopped, out of disk, and its providers are sick.
+    /// Plays a scenario while the gateway's nodes are killed, stopped, out of disk, cut off, and its providers are sick.
     Chaos(Chaos),
     /// Compares two results, or two folders of repeated runs; 1 when B is worse.
     Compare {
@@ -114,9 +114,11 @@ async fn carry_out(command: Command) -> Result<bool, String> {
             let mut scenario = chaos.common.scenario(&chaos.scenario)?;
             // Latency is not promised while the gateway is dead.
             scenario.objectives = Default::default();
-            let kinds = if chaos.mishaps.is_empty() { chaos::KINDS.to_vec() } else { chaos.mishaps };
-            let mishaps = chaos::draw(&kinds, scenario.seconds, scenario.seed);
-            finish(&run::run(&scenario, &chaos.common.options(), mishaps, interrupted()).await?, &chaos.common)
+            scenario.seconds = chaos.minutes.map_or(scenario.seconds, |minutes| minutes * 60.0).clamp(0.1, LONGEST as f64);
+            let options = Options { kafka_pid: chaos.kafka_pid, ..chaos.common.options() };
+            let kinds = if chaos.mishaps.is_empty() { chaos::kinds(&options) } else { chaos.mishaps };
+            let mishaps = chaos::draw(&kinds, scenario.seconds, options.nodes, scenario.seed);
+            finish(&run::run(&scenario, &options, mishaps, interrupted()).await?, &chaos.common)
         }
         Command::Compare { a, b, tolerance } => Ok(compare::print(&compare::load(&a)?, &compare::load(&b)?, tolerance)),
         Command::Report { result } => {

@@ -1,4 +1,4 @@
-//! The gateway we start ourselves: a folder of its own, a configuration, a process that can be killed and started again.
+//! The gateways we start ourselves: a folder of their own, a configuration, a process that can be killed and started again.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -6,19 +6,44 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::process::Process;
+use crate::relay::{Relay, server_of, through};
 use crate::wire::Wire;
 
 /// How long a start may take: many channels and a long log take their time.
 const START: Duration = Duration::from_secs(60);
 
-/// A gateway of ours.
+/// What a gateway of ours stands on; by itself the embedded log and SQLite, in a folder of its own.
+#[derive(Clone, Default)]
+pub struct Ground {
+    /// A Kafka, `host:port`.
+    pub kafka: Option<String>,
+    /// A PostgreSQL and its empty database. It holds a password, so nothing prints it.
+    pub store: Option<String>,
+    /// What its topics begin with; nodes with the same topics and the same store are one gateway.
+    pub topics: String,
+    /// What its webhook URLs begin with.
+    pub public_url: String,
+    /// Where it keeps media; nodes share it.
+    pub media: Option<PathBuf>,
+    /// Whether its clock can be moved.
+    pub clock: bool,
+}
+
+impl Ground {
+    /// A gateway of one node on this port, on this Kafka when one is named.
+    pub fn of_one(port: u16, kafka: Option<&str>) -> Self {
+        let public_url = Wire::local(port).url("");
+        Self { kafka: kafka.map(str::to_owned), topics: format!("load{port}"), public_url, ..Self::default() }
+    }
+}
+
+/// A gateway of ours, or one node of it.
 pub struct Gateway {
     process: Process,
     folder: PathBuf,
     binary: PathBuf,
     faked_clock: Option<PathBuf>,
-    /// The prefix of its topics, when it runs on Kafka.
-    pub topics: String,
+    store: Option<Relay>,
     /// How long the last start took until `/readyz`.
     pub ready_after: Duration,
 }
@@ -51,34 +76,35 @@ pub fn faketime() -> Option<PathBuf> {
 }
 
 impl Gateway {
-    /// Starts one on a free port with this more in its configuration. With `clock` its clock can be moved.
+    /// Starts one on this port with this more in its configuration.
     ///
     /// # Errors
     /// When it does not become ready, with the end of its log.
-    pub async fn start(port: u16, kafka: Option<&str>, more: &str, clock: bool) -> Result<Self, String> {
+    pub async fn start(port: u16, ground: &Ground, more: &str) -> Result<Self, String> {
         let binary = binary()?;
-        let folder = std::env::temp_dir().join(format!("fairway-load-{}-{port}", std::process::id()));
+        let folder = Self::folder(port);
         std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-        let topics = format!("load{port}");
-        let mut text = format!(
-            "[server]\nlisten = \"127.0.0.1:{port}\"\npublic_url = \"http://127.0.0.1:{port}\"\n\
-             [store]\nurl = \"sqlite:fairway.db\"\n[media]\npath = \"media\"\n[sandbox]\nenabled = false\n[log]\npath = \"log\"\n"
-        );
-        if let Some(brokers) = kafka {
-            let _ = write!(
-                text,
-                "kind = \"kafka\"\nbrokers = \"{brokers}\"\nreplication_factor = 1\ntopic_prefix = \"{topics}\"\nspool = \"spool\"\n"
-            );
-        }
-        text.push_str(more);
+        let store = match &ground.store {
+            Some(url) => {
+                let (host, port) = server_of(url)?;
+                Some(Relay::to(format!("{host}:{port}")).await.map_err(|e| e.to_string())?)
+            }
+            None => None,
+        };
+        let text = configuration(port, ground, store.as_ref()) + more;
         std::fs::write(folder.join("fairway.toml"), text).map_err(|e| format!("{}: {e}", folder.display()))?;
-        let faked_clock = clock.then(faketime).flatten();
+        let faked_clock = ground.clock.then(faketime).flatten();
         std::fs::write(folder.join("clock"), "+0").map_err(|e| e.to_string())?;
         let started = Instant::now();
         let process = spawn(&binary, &folder, port, faked_clock.as_deref())?;
-        let mut gateway = Self { process, folder, binary, faked_clock, topics, ready_after: Duration::ZERO };
+        let mut gateway = Self { process, folder, binary, faked_clock, store, ready_after: Duration::ZERO };
         gateway.wait(started).await?;
         Ok(gateway)
+    }
+
+    /// The folder of a gateway of ours on this port.
+    pub fn folder(port: u16) -> PathBuf {
+        std::env::temp_dir().join(format!("fairway-load-{}-{port}", std::process::id()))
     }
 
     async fn wait(&mut self, started: Instant) -> Result<(), String> {
@@ -106,15 +132,24 @@ impl Gateway {
         &self.process
     }
 
-    /// `kill -9`, and a start on what it left behind.
+    /// `kill -9`, and after a while a start on what it left behind.
     ///
     /// # Errors
     /// When it does not come back.
-    pub async fn kill_and_start(&mut self) -> Result<(), String> {
+    pub async fn kill_and_start(&mut self, dead: Duration) -> Result<(), String> {
         self.process.kill();
+        tokio::time::sleep(dead).await;
         let started = Instant::now();
         self.process = spawn(&self.binary, &self.folder, self.process.port, self.faked_clock.as_deref())?;
         self.wait(started).await
+    }
+
+    /// Cuts it off from its store, or lets it back.
+    ///
+    /// # Errors
+    /// When its store is a file of its own.
+    pub fn without_store(&self, cut: bool) -> Result<(), String> {
+        self.store.as_ref().map(|relay| relay.cut(cut)).ok_or_else(|| "its store is a file; name a server with --store".into())
     }
 
     /// Moves its clock by whole seconds from the true time.
@@ -127,6 +162,27 @@ impl Gateway {
         }
         std::fs::write(self.folder.join("clock"), format!("{seconds:+}")).map_err(|e| e.to_string())
     }
+}
+
+fn configuration(port: u16, ground: &Ground, store: Option<&Relay>) -> String {
+    let url = match (&ground.store, store) {
+        (Some(url), Some(relay)) => through(url, relay.port),
+        _ => "sqlite:fairway.db".into(),
+    };
+    let media = ground.media.as_ref().map_or_else(|| "media".into(), |folder| folder.display().to_string());
+    let mut text = format!(
+        "[server]\nlisten = \"127.0.0.1:{port}\"\npublic_url = \"{}\"\n\
+         [store]\nurl = \"{url}\"\n[media]\npath = \"{media}\"\n[sandbox]\nenabled = false\n[log]\npath = \"log\"\n",
+        ground.public_url
+    );
+    if let Some(brokers) = &ground.kafka {
+        let _ = write!(
+            text,
+            "kind = \"kafka\"\nbrokers = \"{brokers}\"\nreplication_factor = 1\ntopic_prefix = \"{}\"\nspool = \"spool\"\n",
+            ground.topics
+        );
+    }
+    text
 }
 
 fn spawn(binary: &Path, folder: &Path, port: u16, clock: Option<&Path>) -> Result<Process, String> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::Load;
 use crate::driver::{self, Maker};
 use crate::events::Follower;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Ground};
 use crate::process::{Process, free_port};
 use crate::source::{Source, number_of};
 use crate::wire::Wire;
@@ -36,7 +36,7 @@ pub async fn run(load: Load) -> Result<(), String> {
 
     let port = free_port()?;
     let source = source(&Wire::local(port));
-    let gateway = Gateway::start(port, load.kafka.as_deref(), &source.section("http://127.0.0.1:9", ""), false).await?;
+    let gateway = Gateway::start(port, &Ground::of_one(port, load.kafka.as_deref()), &source.section("http://127.0.0.1:9", "")).await?;
     println!("gateway: ready {} ms after its start", gateway.ready_after.as_millis());
     println!("gateway: {:.1} MiB idle", gateway.process().usage().memory as f64 / 1048576.0);
     let mut events = Follower::from_now(&gateway.wire()).await?;

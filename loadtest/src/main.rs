@@ -25,6 +25,7 @@ mod plot;
 mod pool;
 mod process;
 mod received;
+mod relay;
 mod result;
 mod run;
 mod scenario;

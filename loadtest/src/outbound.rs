@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::Load;
 use crate::driver;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Ground};
 use crate::hosts::{Hosted, Hosts, Reached, fullest_second};
 use crate::process::{Process, free_port, usage_of};
 use crate::scenario;
@@ -41,7 +41,7 @@ pub async fn run(load: Load) -> Result<(), String> {
     let channels = vec![(source, plan)];
     let hosts = Hosts::open("127.0.0.1:0", channels.clone()).await?;
     let more = crate::setup::sections(&channels, hosts.port);
-    let gateway = Gateway::start(port, load.kafka.as_deref(), &more, false).await?;
+    let gateway = Gateway::start(port, &Ground::of_one(port, load.kafka.as_deref()), &more).await?;
     println!("gateway: ready {} ms after its start", gateway.ready_after.as_millis());
     let hosted = hosts.channels().next().map(|(_, hosted)| Arc::clone(hosted)).ok_or("there is one channel")?;
 

@@ -157,6 +157,7 @@ fn books(html: &mut String, report: &Report) {
         ];
         let rows: Vec<Vec<String>> = counts.iter().map(|(what, n)| vec![(*what).to_owned(), n.to_string()]).collect();
         table(html, &[&format!("Out: {}", b.name), "Count"], &rows);
+        let _ = write!(html, "<p>The balance: {}.</p>", escape(&b.sheet()));
     }
     let rows: Vec<Vec<String>> = report
         .limits
@@ -168,11 +169,12 @@ fn books(html: &mut String, report: &Report) {
                 l.fullest_second.to_string(),
                 format!("{:.1}", l.used * 100.0),
                 l.throttled.to_string(),
+                format!("{:.1}", l.longest_gap),
             ]
         })
         .collect();
     if !rows.is_empty() {
-        table(html, &["Channel", "Limit, 1/s", "Fullest sliding second", "Used, %", "Refused as too many"], &rows);
+        table(html, &["Channel", "Limit, 1/s", "Fullest sliding second", "Used, %", "Refused as too many", "Longest pause, s"], &rows);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Child, Command};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full};
@@ -26,6 +27,29 @@ pub struct Usage {
     pub memory: u64,
 }
 
+/// The processes of a gateway's nodes, as they are now: a node that is dead has none.
+#[derive(Debug, Default)]
+pub struct Pids(Mutex<Vec<Option<u32>>>);
+
+impl Pids {
+    /// These.
+    pub fn of(pids: Vec<u32>) -> Self {
+        Self(Mutex::new(pids.into_iter().map(Some).collect()))
+    }
+
+    /// A node's process is another now.
+    pub fn set(&self, node: usize, pid: Option<u32>) {
+        if let Some(place) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(node) {
+            *place = pid;
+        }
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<Option<u32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// A port that is free now.
 ///
 /// # Errors
@@ -41,6 +65,13 @@ pub fn usage_of(pid: u32) -> Option<Usage> {
     let number = |i: usize| fields.get(i).and_then(|f| f.parse::<u64>().ok()).unwrap_or(0);
     // Ticks of a hundredth of a second, as Linux counts for user space; pages of 4 KiB.
     Some(Usage { cpu: Duration::from_millis((number(11) + number(12)) * 10), memory: number(21) * 4096 })
+}
+
+/// Stops a process where it stands, or lets it go on.
+pub fn stall(pid: u32, stalled: bool) {
+    if let Some(pid) = Pid::from_raw(pid as i32) {
+        let _ = rustix::process::kill_process(pid, if stalled { Signal::STOP } else { Signal::CONT });
+    }
 }
 
 impl Process {
@@ -95,13 +126,6 @@ impl Process {
 
     fn pid(&self) -> Option<Pid> {
         Pid::from_raw(self.child.id() as i32)
-    }
-
-    /// Stops it where it stands, or lets it go on.
-    pub fn stall(&self, stalled: bool) {
-        if let Some(pid) = self.pid() {
-            let _ = rustix::process::kill_process(pid, if stalled { Signal::STOP } else { Signal::CONT });
-        }
     }
 
     /// No file of it may grow beyond this many bytes: to a program this is a disk that has filled up. `None` lifts it.

@@ -144,6 +144,8 @@ pub struct Report {
     pub began: String,
     /// How to run it again.
     pub command: String,
+    /// Nodes of the gateway.
+    pub nodes: usize,
     /// What was measured: the gateway's version as it says, and ours.
     pub versions: Vec<(String, String)>,
     /// Where.

@@ -42,6 +42,9 @@ pub struct OutboundBooks {
     pub in_doubt_still: u64,
     /// Failed, expired, cancelled or suppressed, as the gateway says.
     pub ended_otherwise: u64,
+    /// Accepted messages by the last state the gateway told, `delivered` and `read` as `sent`.
+    #[serde(default)]
+    pub states: BTreeMap<String, u64>,
     /// Later at the provider than the scenario allows.
     pub late: u64,
     /// At the provider, but never said to be sent.
@@ -61,7 +64,22 @@ impl OutboundBooks {
     pub fn balance(&self) -> bool {
         self.lost + self.twice_silent + self.out_of_order == 0
     }
+
+    /// How many accepted messages have neither an end nor a doubt that is listed.
+    pub fn open(&self) -> u64 {
+        self.accepted - self.states.values().sum::<u64>().min(self.accepted)
+    }
+
+    /// The balance sheet, in a line.
+    pub fn sheet(&self) -> String {
+        let count = |state: &&str| format!("{state} {}", self.states.get(*state).unwrap_or(&0));
+        let ends: Vec<String> = ENDS.iter().map(count).collect();
+        format!("accepted {} = {} + open {}", self.accepted, ends.join(" + "), self.open())
+    }
 }
+
+/// How a message can end, and `in_doubt`, which is listed until somebody settles it.
+const ENDS: [&str; 6] = ["sent", "failed", "expired", "cancelled", "suppressed", "in_doubt"];
 
 /// A channel's limit and what was made of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -76,11 +94,16 @@ pub struct LimitBooks {
     pub used: f64,
     /// Sends that the provider refused as too many.
     pub throttled: u64,
+    /// The longest time between two messages, seconds: how long its unit was without an owner, while there was something to send.
+    #[serde(default)]
+    pub longest_gap: f64,
 }
 
 /// What the gateway says of a message.
 #[derive(Clone, Copy, Debug, Default)]
 struct Told {
+    /// Its place among [`ENDS`].
+    end: Option<usize>,
     sent: bool,
     ended_otherwise: bool,
     in_doubt: bool,
@@ -108,6 +131,8 @@ impl Sent {
         let told = self.told.entry(key).or_default();
         let state = data["state"].as_str().unwrap_or_default();
         told.in_doubt_now = state == "in_doubt";
+        let end = if matches!(state, "delivered" | "read") { "sent" } else { state };
+        told.end = ENDS.iter().position(|e| *e == end);
         match state {
             "in_doubt" => told.in_doubt = true,
             "sent" | "delivered" | "read" => told.sent = true,
@@ -186,6 +211,9 @@ impl Sent {
             books.in_doubt_still += u64::from(told.in_doubt_now);
             books.ended_otherwise += u64::from(told.ended_otherwise && times.is_empty());
             books.untold += u64::from(!times.is_empty() && !told.sent && !told.in_doubt && !told.ended_otherwise);
+            if let Some(end) = told.end.filter(|_| asked.accepted) {
+                *books.states.entry(ENDS[end].to_owned()).or_default() += 1;
+            }
             let explained = told.ended_otherwise || told.in_doubt_now;
             books.lost += u64::from(asked.accepted && times.is_empty() && !explained);
             books.twice_listed += u64::from(times.len() > 1 && told.in_doubt);
@@ -231,7 +259,8 @@ pub fn limits(hosts: &Hosts) -> Vec<LimitBooks> {
             let span = times.first().zip(times.last()).map_or(0.0, |(first, last)| last.duration_since(*first).as_secs_f64());
             let used = if span > 1.0 { times.len().saturating_sub(1) as f64 / span / f64::from(limit) } else { 0.0 };
             let throttled = hosted.books().throttled;
-            Some(LimitBooks { channel: channel.clone(), limit, fullest_second: fullest_second(&times), used, throttled })
+            let longest_gap = times.windows(2).map(|w| w[1].duration_since(w[0]).as_secs_f64()).fold(0.0, f64::max);
+            Some(LimitBooks { channel: channel.clone(), limit, fullest_second: fullest_second(&times), used, throttled, longest_gap })
         })
         .collect();
     all.sort_by(|a, b| a.channel.cmp(&b.channel));

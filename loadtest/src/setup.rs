@@ -1,14 +1,14 @@
 //! Sets a scenario up: the twins, the gateway or a target somebody named, and the channels between them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Mutex;
 
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Ground};
 use crate::guard::Named;
 use crate::hosts::Hosts;
-use crate::process::free_port;
+use crate::process::{Pids, free_port};
+use crate::relay::server_of;
 use crate::scenario::{Provider as Plan, Scenario};
 use crate::source::Source;
 use crate::wire::Wire;
@@ -30,6 +30,12 @@ pub struct Options {
     pub twins: Option<String>,
     /// A Kafka for the gateway and for the `send` topic.
     pub kafka: Option<String>,
+    /// The Kafka's process on this machine, so that it can be made to hang.
+    pub kafka_pid: Option<u32>,
+    /// A PostgreSQL for the gateway.
+    pub store: Option<String>,
+    /// Nodes of our own gateway; 0 counts as one.
+    pub nodes: usize,
     /// What the target's topics begin with.
     pub topics: Option<String>,
     /// What the names of the channels begin with.
@@ -40,12 +46,14 @@ pub struct Options {
 
 /// A scenario that can begin.
 pub struct Stage {
-    /// The gateway, when it is ours.
-    pub gateway: Option<Arc<Mutex<Gateway>>>,
-    /// Where the gateway is reached.
+    /// The gateway's nodes, when they are ours.
+    pub nodes: Vec<Arc<Mutex<Gateway>>>,
+    /// Where the gateway is reached, whichever node takes it.
     pub wire: Wire,
-    /// Its process; 0 when unknown.
-    pub pid: Arc<AtomicU64>,
+    /// Where each of its nodes is.
+    pub wires: Vec<Wire>,
+    /// Their processes, as far as they are known.
+    pub pids: Arc<Pids>,
     /// The twins.
     pub hosts: Arc<Hosts>,
     /// The channels with their providers.
@@ -107,19 +115,43 @@ pub async fn stage(scenario: &Scenario, options: &Options, clock: bool) -> Resul
         hosts.deliver_to(&wire);
         let topics = options.topics.clone().unwrap_or_else(|| "fairway".into());
         let kafka = options.kafka.clone().map(|brokers| (brokers, topics));
-        let pid = Arc::new(AtomicU64::new(options.pid.map_or(0, u64::from)));
-        return Ok(Stage { gateway: None, wire, pid, hosts, sources, kafka });
+        let pids = Arc::new(Pids::of(options.pid.into_iter().collect()));
+        let wires = vec![wire.clone()];
+        return Ok(Stage { nodes: Vec::new(), wire, wires, pids, hosts, sources, kafka });
     }
-    let port = free_port()?;
-    let channels = channels(scenario, &Wire::local(port).url(""), &options.prefix);
+    let ports: Vec<u16> = (0..options.nodes.max(1)).map(|_| free_port()).collect::<Result<_, _>>()?;
+    let ground = ground(options, &ports, clock)?;
+    let channels = channels(scenario, &ground.public_url, &options.prefix);
     let sources = channels.iter().map(|(source, _)| Arc::clone(source)).collect();
     let hosts = Hosts::open(listen, channels.clone()).await?;
     let more = format!("{}\n{}", scenario.gateway, sections(&channels, hosts.port));
-    let gateway = Gateway::start(port, options.kafka.as_deref(), &more, clock).await?;
-    let wire = gateway.wire();
+    let mut nodes = Vec::new();
+    for port in ports {
+        nodes.push(Gateway::start(port, &ground, &more).await?);
+    }
+    let wires: Vec<Wire> = nodes.iter().map(Gateway::wire).collect();
+    let wire = Wire::to_all(&wires);
     hosts.deliver_to(&wire);
-    let pid = Arc::new(AtomicU64::new(0));
-    pid.store(u64::from(gateway.process().id()), Ordering::Relaxed);
-    let kafka = options.kafka.clone().map(|brokers| (brokers, gateway.topics.clone()));
-    Ok(Stage { gateway: Some(Arc::new(Mutex::new(gateway))), wire, pid, hosts, sources, kafka })
+    let pids = Arc::new(Pids::of(nodes.iter().map(|node| node.process().id()).collect()));
+    let kafka = options.kafka.clone().map(|brokers| (brokers, ground.topics));
+    let nodes = nodes.into_iter().map(|node| Arc::new(Mutex::new(node))).collect();
+    Ok(Stage { nodes, wire, wires, pids, hosts, sources, kafka })
+}
+
+/// What our own nodes on these ports stand on.
+fn ground(options: &Options, ports: &[u16], clock: bool) -> Result<Ground, String> {
+    if let Some(url) = &options.store {
+        options.named.allows(&server_of(url)?.0)?;
+    }
+    if ports.len() > 1 && (options.kafka.is_none() || options.store.is_none()) {
+        return Err("several nodes share a log and a store: name them with `--kafka 127.0.0.1:9092` and \
+             `--store postgres://USER@127.0.0.1:5432/DATABASE` (an empty database)"
+            .into());
+    }
+    let mut ground = Ground::of_one(ports[0], options.kafka.as_deref());
+    ground.store = options.store.clone();
+    ground.clock = clock;
+    // Ends with the first node's own folder.
+    ground.media = (ports.len() > 1).then(|| Gateway::folder(ports[0]).join("media"));
+    Ok(ground)
 }

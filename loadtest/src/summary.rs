@@ -34,6 +34,16 @@ pub fn print(report: &Report) {
             books.name, books.accepted, books.asked, books.reached, books.late, books.in_doubt, books.ended_otherwise
         );
     }
+    for limit in &report.limits {
+        println!(
+            "  limit, {}: {}/s, {} in the fullest second, {:.1} % used, longest pause {:.1} s",
+            limit.channel,
+            limit.limit,
+            limit.fullest_second,
+            limit.used * 100.0,
+            limit.longest_gap
+        );
+    }
     if let (Some(cpu), Some(memory)) = (report.cpu_per_message_us, report.most_memory()) {
         println!("  gateway: {cpu:.0} us CPU per message, {memory:.0} MiB at most");
     }

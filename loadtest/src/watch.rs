@@ -1,13 +1,12 @@
 //! Looks at the machine, the gateway and ourselves once a second, and says how it goes.
 
 use std::io::IsTerminal as _;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::process::usage_of;
+use crate::process::{Pids, Usage, usage_of};
 use crate::wire::Wire;
 
 /// One look. Shares are of one core: 2.0 is two cores' worth.
@@ -15,9 +14,9 @@ use crate::wire::Wire;
 pub struct Look {
     /// Seconds since the beginning.
     pub at: f64,
-    /// The gateway's CPU since the last look, in cores; absent where its process is not known.
+    /// The gateway's CPU since the last look, all its nodes, in cores; absent where its process is not known.
     pub gateway_cpu: Option<f64>,
-    /// Its memory, MiB.
+    /// Its memory, MiB; of several nodes that of the largest.
     pub memory_mib: Option<f64>,
     /// Our own CPU (generator and twins), in cores.
     pub own_cpu: f64,
@@ -39,10 +38,10 @@ pub struct Look {
 
 /// What is looked at.
 pub struct Subject {
-    /// The gateway.
-    pub wire: Wire,
-    /// Its process, where it is ours or was named. 0 is none; it changes with a restart.
-    pub pid: Arc<AtomicU64>,
+    /// The gateway's nodes.
+    pub wires: Vec<Wire>,
+    /// Their processes, where they are ours or were named; they change with a restart.
+    pub pids: Arc<Pids>,
     /// Counts what has reached the providers.
     pub reached: Box<dyn Fn() -> u64 + Send>,
     /// Counts what was released.
@@ -54,7 +53,6 @@ pub type Looks = Arc<Mutex<Vec<Look>>>;
 
 #[derive(Clone, Copy, Default)]
 struct Counters {
-    gateway: f64,
     own: f64,
     machine: f64,
     waiting: f64,
@@ -64,24 +62,22 @@ struct Counters {
 /// Looks until it is aborted.
 pub async fn watch(subject: Subject, start: Instant, looks: Looks) {
     let mut before = Counters { own: cpu_of(u64::from(std::process::id())), ..machine() };
-    let mut known = 0;
+    let mut known: Vec<(u32, Usage)> = Vec::new();
     let mut last = Instant::now();
     let terminal = std::io::stderr().is_terminal();
     let (latest, mut scraped) = tokio::sync::watch::channel(None);
     // Ends with us: the task is dropped with its set.
     let mut scraper = tokio::task::JoinSet::new();
-    scraper.spawn(scrape(subject.wire.clone(), latest));
+    scraper.spawn(scrape(subject.wires.clone(), latest));
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let passed = last.elapsed().as_secs_f64();
         last = Instant::now();
-        let pid = subject.pid.load(Ordering::Relaxed);
-        let usage = u32::try_from(pid).ok().filter(|pid| *pid > 0).and_then(usage_of);
+        let alive: Vec<(u32, Usage)> = subject.pids.all().into_iter().flatten().filter_map(|pid| Some((pid, usage_of(pid)?))).collect();
         let mut now = Counters { own: cpu_of(u64::from(std::process::id())), append: before.append, ..machine() };
-        now.gateway = usage.map_or(0.0, |u| u.cpu.as_secs_f64());
         let mut look = Look {
             at: start.elapsed().as_secs_f64(),
-            memory_mib: usage.map(|u| u.memory as f64 / 1_048_576.0),
+            memory_mib: alive.iter().map(|(_, u)| u.memory as f64 / 1_048_576.0).reduce(f64::max),
             own_cpu: (now.own - before.own) / passed,
             machine_cpu: (now.machine - before.machine) / passed,
             disk_wait: (now.waiting - before.waiting) / passed,
@@ -90,10 +86,12 @@ pub async fn watch(subject: Subject, start: Instant, looks: Looks) {
             ..Look::default()
         };
         // A process that is new has no past here.
-        if pid == known && usage.is_some() {
-            look.gateway_cpu = Some((now.gateway - before.gateway) / passed);
-        }
-        known = pid;
+        let spent = alive.iter().filter_map(|(pid, u)| {
+            let before = known.iter().find(|(known, _)| known == pid)?;
+            Some(u.cpu.saturating_sub(before.1.cpu).as_secs_f64() / passed)
+        });
+        look.gateway_cpu = spent.reduce(|a, b| a + b);
+        known = alive;
         if let Some(metrics) = scraped.borrow_and_update().as_ref() {
             let most = metrics.most("fairway_projector_lag_seconds").max(metrics.most("fairway_lane_lag_seconds"));
             look.lag = Some(most);
@@ -156,12 +154,16 @@ fn machine() -> Counters {
 pub struct Metrics(String);
 
 /// Asks for the metrics again and again, and is busy with that for a twentieth of the time at most: with many channels they are
-/// megabytes, and what measures must not be the load. `None` while the gateway does not answer.
-async fn scrape(wire: Wire, latest: tokio::sync::watch::Sender<Option<Metrics>>) {
+/// megabytes, and what measures must not be the load. `None` while a node does not answer.
+async fn scrape(wires: Vec<Wire>, latest: tokio::sync::watch::Sender<Option<Metrics>>) {
     loop {
         let began = Instant::now();
-        let answer = wire.get("/metrics").await.ok().filter(|(status, _)| *status == 200);
-        if latest.send(answer.map(|(_, body)| Metrics(String::from_utf8_lossy(&body).into_owned()))).is_err() {
+        let mut all = Some(String::new());
+        for wire in &wires {
+            let answer = wire.get("/metrics").await.ok().filter(|(status, _)| *status == 200);
+            all = all.zip(answer).map(|(all, (_, body))| all + &String::from_utf8_lossy(&body));
+        }
+        if latest.send(all.map(Metrics)).is_err() {
             return;
         }
         tokio::time::sleep((20 * began.elapsed()).max(Duration::from_secs(1))).await;

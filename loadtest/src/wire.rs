@@ -1,5 +1,7 @@
-//! HTTP/1.1 to one host: connections that are kept, and single requests.
+//! HTTP/1.1 to a gateway, of one node or of several: connections that are kept, and single requests.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,9 +16,10 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// Where requests go.
 #[derive(Clone)]
 pub struct Wire {
-    host: String,
-    /// The port.
-    pub port: u16,
+    /// Where its nodes are reached; the first one stands for all of them in URLs.
+    nodes: Arc<[(String, u16)]>,
+    /// The node that gets the next connection.
+    next: Arc<AtomicUsize>,
     key: Option<String>,
 }
 
@@ -53,7 +56,12 @@ pub type Connection = SendRequest<Full<Bytes>>;
 impl Wire {
     /// To a host.
     pub fn new(host: &str, port: u16) -> Self {
-        Self { host: host.to_owned(), port, key: None }
+        Self { nodes: [(host.to_owned(), port)].into(), next: Arc::default(), key: None }
+    }
+
+    /// To several nodes, as a load balancer leads to them: connections go round, and past a node that takes none.
+    pub fn to_all(wires: &[Self]) -> Self {
+        Self { nodes: wires.iter().flat_map(|w| w.nodes.iter().cloned()).collect(), next: Arc::default(), key: None }
     }
 
     /// To our own machine.
@@ -69,8 +77,9 @@ impl Wire {
 
     /// The URL of a path there.
     pub fn url(&self, path: &str) -> String {
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        format!("http://{host}:{}{path}", self.port)
+        let (host, port) = &self.nodes[0];
+        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        format!("http://{host}:{port}{path}")
     }
 
     /// Opens a connection.
@@ -78,7 +87,19 @@ impl Wire {
     /// # Errors
     /// What the system says.
     pub async fn connect(&self) -> Result<Connection, String> {
-        let stream = tokio::net::TcpStream::connect((self.host.as_str(), self.port)).await.map_err(|e| e.to_string())?;
+        let first = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut refused = String::new();
+        for n in 0..self.nodes.len() {
+            let (host, port) = &self.nodes[(first + n) % self.nodes.len()];
+            match tokio::net::TcpStream::connect((host.as_str(), *port)).await {
+                Ok(stream) => return Self::open(stream).await,
+                Err(e) => refused = e.to_string(),
+            }
+        }
+        Err(refused)
+    }
+
+    async fn open(stream: tokio::net::TcpStream) -> Result<Connection, String> {
         let _ = stream.set_nodelay(true);
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
         tokio::spawn(connection);
@@ -95,7 +116,7 @@ impl Wire {
 
     async fn exchange_now(&self, connection: &mut Connection, shot: &Shot) -> Result<(u16, Bytes), String> {
         connection.ready().await.map_err(|e| e.to_string())?;
-        let mut request = Request::builder().method(shot.method.clone()).uri(&shot.path).header("host", &self.host);
+        let mut request = Request::builder().method(shot.method.clone()).uri(&shot.path).header("host", &self.nodes[0].0);
         for (name, value) in &shot.headers {
             request = request.header(name, value);
         }
