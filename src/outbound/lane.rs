@@ -8,7 +8,7 @@
 //!
 //! - First in, first out per conversation and lane, one attempt at a time.
 //! - `urgent` before `normal` before `bulk`, with a floor: at least one in sixteen goes to a lower lane that waits.
-//! - Channels take turns; within a lane of a channel the campaigns do, by what their messages cost. What must wait for a limit stands in a heap, not in the ring.
+//! - Tenants take turns by what their messages cost, and so do the campaigns within a lane of a channel. What must wait for a limit stands in a heap, not in the ring.
 //! - Armed is at most what can leave in [`AHEAD`] and the time the ledger takes to confirm; limits are charged at the gate, where the request leaves.
 
 use std::{
@@ -24,6 +24,7 @@ pub use limits::{Counted, Limits, country};
 use limits::{Each, replaced};
 use people::People;
 use ring::{Ring, Waiting};
+use turns::Turns;
 
 mod limits;
 #[cfg(test)]
@@ -32,6 +33,7 @@ mod people;
 mod ring;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 /// One in so many departures of a channel goes to a lower lane that waits.
 const FLOOR: u32 = 16;
@@ -165,7 +167,7 @@ struct Outlet {
 #[derive(Default)]
 pub struct Lanes {
     outlets: HashMap<Arc<str>, Outlet>,
-    order: VecDeque<Arc<str>>,
+    turns: Turns,
     /// Limits of configured names, and of accounts.
     shared: HashMap<String, Vec<Limit>>,
     people: HashMap<String, People>,
@@ -216,9 +218,7 @@ impl Lanes {
                 None => drop(self.people.insert(name, People::new(count, window))),
             }
         }
-        if !self.outlets.contains_key(channel) {
-            self.order.push_back(Arc::clone(channel));
-        }
+        self.turns.place(channel, &limits.tenant);
         let outlet = self.outlets.entry(Arc::clone(channel)).or_insert_with(Outlet::new);
         outlet.sender = replaced(std::mem::take(&mut outlet.sender), limits.sender, now);
         outlet.each = Each::replaced(std::mem::take(&mut outlet.each), limits.each);
@@ -259,14 +259,18 @@ impl Lanes {
     pub fn next(&mut self, now: Micros) -> Next {
         self.wake(now);
         let mut earliest: Option<Micros> = None;
-        for _ in 0..self.order.len() {
-            let Some(channel) = self.order.pop_front() else { break };
-            self.order.push_back(Arc::clone(&channel));
-            match self.next_of(&channel, now) {
-                Ok(number) => return Next::Arm(number),
-                Err(Some(at)) => earliest = Some(earliest.map_or(at, |e| e.min(at))),
-                Err(None) => {}
+        // Taken out while channels are asked: they are told nothing of each other's turns.
+        let mut turns = std::mem::take(&mut self.turns);
+        let taken = turns.offer(|channel| match self.next_of(channel, now) {
+            Ok(taken) => Some(taken),
+            Err(at) => {
+                earliest = earliest.into_iter().chain(at).min();
+                None
             }
+        });
+        self.turns = turns;
+        if let Some(number) = taken {
+            return Next::Arm(number);
         }
         // Looked at last: the channels above may have put conversations into the heap.
         let heap = self.heap.peek().map(|Reverse((at, _))| at - self.ahead());
@@ -292,8 +296,8 @@ impl Lanes {
         }
     }
 
-    /// The next message of a channel; `Err(Some(at))` when it must wait until then.
-    fn next_of(&mut self, channel: &Arc<str>, now: Micros) -> Result<Number, Option<Micros>> {
+    /// The next message of a channel and its cost; `Err(Some(at))` when it must wait until then.
+    fn next_of(&mut self, channel: &Arc<str>, now: Micros) -> Result<(Number, u32), Option<Micros>> {
         let ahead = self.ahead();
         let Some(outlet) = self.outlets.get_mut(channel) else { return Err(None) };
         if outlet.lanes.iter().all(|l| l.ready.is_empty()) {
@@ -359,7 +363,7 @@ impl Lanes {
             }
             outlet.since_lower = if chosen == highest && waiting.len() > 1 { outlet.since_lower + 1 } else { 0 };
             outlet.armed += 1;
-            return Ok(entry.number);
+            return Ok((entry.number, counted.cost));
         }
     }
 

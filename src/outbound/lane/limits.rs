@@ -58,6 +58,8 @@ pub fn country(code: [u8; 2]) -> u64 {
 /// The limits of a channel.
 #[derive(Clone, Debug, Default)]
 pub struct Limits {
+    /// Whose channel it is; empty: nobody's in particular.
+    pub tenant: String,
     /// Its sender's.
     pub sender: Vec<Limit>,
     /// What shares the limits of its provider account.

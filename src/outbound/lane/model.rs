@@ -169,6 +169,7 @@ impl Pair {
         let mut lanes = Lanes::default();
         for (channel, sender) in CHANNELS.iter().zip(rules.sender) {
             let limits = Limits {
+                tenant: String::new(),
                 sender: sender.map(limit).into_iter().collect(),
                 account: format!("account {channel}"),
                 of_account: Vec::new(),

@@ -42,6 +42,7 @@ pub fn of(channel: &Channel) -> Limits {
         Some((format!("limits/{name}"), people.count, people.window.as_micros() as Micros))
     });
     Limits {
+        tenant: channel.tenant.clone().unwrap_or_default(),
         sender: either(throttle.rate, Scope::Sender),
         account: format!("account/{}", channel.account),
         of_account: documented(Scope::Account).collect(),
