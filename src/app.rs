@@ -1,6 +1,7 @@
 //! Puts the rooms together: opens log and store, binds the channels, runs every task, serves, and stops in order.
 
 mod answers;
+mod board;
 mod chat;
 mod control;
 mod duties;
@@ -53,6 +54,7 @@ pub struct App {
     /// Where it takes mail, when it does.
     pub mail_address: Option<SocketAddr>,
     channels: Live,
+    transport: Transport,
     log: Arc<dyn EventLog>,
     stop: watch::Sender<bool>,
     stop_units: watch::Sender<bool>,
@@ -105,6 +107,7 @@ impl App {
         let blobs = Blobs::open(&config.media.path)
             .map_err(|e| wrong(format!("media.path {} cannot be used: {e}", config.media.path.display())))?;
         let transport = transport(&config, &blobs);
+        transport.lead(ways(&config));
         let links = Links::open(&*store, &config.server.public_url).await.map_err(wrong)?;
         let writer = Writer::new(&*log, config.log.encoding, &config.server.public_url);
         let (claims, remembered) = recall(&*log, &seen_path(&config)).await.map_err(wrong)?;
@@ -194,12 +197,16 @@ impl App {
             channels: channels.clone(),
             claims: Arc::clone(&claims),
             seal: Arc::clone(&seal),
+            held: transport.held.clone(),
             blobs: blobs.clone(),
             owed,
             keys: wanted_keys,
         };
         let ingress = Arc::new(Ingress::new(ingress_parts, &config));
         tokio::spawn(errands::count_received(Arc::clone(&ingress), channels.clone(), units.clone(), Arc::clone(&log)));
+        if config.log.kind == log::config::Kind::Kafka {
+            tokio::spawn(board::tell(channels.clone(), units.clone(), transport.sessions.clone(), Arc::clone(&store)));
+        }
         let session_parts = sessions::Parts {
             channels: channels.clone(),
             units: units.clone(),
@@ -331,7 +338,7 @@ impl App {
             servers.extend(more);
         }
         if let Some(stage) = stage {
-            stage.begin(address, transport).await;
+            stage.begin(address, transport.clone()).await;
         }
         let claims = (claims, remembered);
         Ok(Self {
@@ -339,6 +346,7 @@ impl App {
             api_address,
             mail_address,
             channels,
+            transport,
             log,
             stop,
             stop_units,
@@ -392,6 +400,7 @@ impl App {
             sandbox::keep(&self.config, &mut config);
         }
         let channels = Channels::bind(&config).map_err(wrong)?;
+        self.transport.lead(ways(&config));
         self.channels.replace(channels);
         self.consent.reload(&config);
         self.config.channels = config.channels;
@@ -419,6 +428,11 @@ impl App {
         }
         self.log.close(Duration::from_secs(10)).await;
     }
+}
+
+/// The channels that have their own way out.
+fn ways(config: &Config) -> impl Iterator<Item = (&str, &crate::config::egress::Egress)> {
+    config.channels.iter().filter_map(|(name, channel)| Some((name.as_str(), channel.egress.as_ref()?)))
 }
 
 /// The client; files of multipart bodies come from the blobs.

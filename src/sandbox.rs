@@ -115,6 +115,7 @@ impl Sandbox {
                 consent: Default::default(),
                 opt_out: Default::default(),
                 quiet_hours: None,
+                egress: None,
                 settings,
             };
             let token = channel.hook_token.as_ref().map(|t| format!("/{t}")).unwrap_or_default();

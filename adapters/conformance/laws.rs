@@ -422,6 +422,7 @@ pub(crate) fn it_says_what_the_fixtures_say(provider: &Provider) {
             assert!(parsed.handles.is_empty() || provider.facts.handles, "{}: its facts say it has no handles", case.name);
             let handles: Vec<Value> = parsed.handles.iter().map(kept).collect();
             expect(&case, "handles", if handles.is_empty() { Value::Null } else { handles.into() });
+            expect(&case, "waiting", parsed.waiting.as_ref().map_or(Value::Null, |waiting| waits(provider, &pair, &parsed, waiting)));
             expect(&case, "owed", if owed.is_empty() { Value::Null } else { owed.into() });
         });
     }
@@ -437,6 +438,20 @@ fn kept(handle: &Handle<'_>) -> Value {
         out["uses"] = uses.into();
     }
     out
+}
+
+/// That a provider waits, as a fixture writes it. A text to whoever waits is the answer then.
+fn waits(provider: &Provider, pair: &Pair, parsed: &Parsed<'_>, waiting: &Waiting<'_>) -> Value {
+    let now = pair.context().now;
+    assert!(provider.facts.handles, "{}: its facts say it has no handles", provider.facts.id);
+    assert!(waiting.until > now && waiting.until < now.plus(provider.facts.ack_deadline_ms as i64), "within the provider's time");
+    assert!(parsed.events.iter().any(|event| event.peer == waiting.peer), "somebody it told of waits");
+    let message = json!({ "to": waiting.peer, "parts": [{ "type": "text", "text": "Yes" }] });
+    let asked = Asked::new(message, None, &json!({ "handle": waiting.handle(7) }));
+    let rendered = pair.adapter.render(&asked.outbound(), &pair.context()).unwrap_or_else(|e| panic!("{}: {e}", provider.facts.id));
+    let numbers: Vec<Option<u64>> = rendered.calls.iter().map(waiting::number).collect();
+    assert_eq!(numbers, [Some(7)], "{}: a text is the answer, and nothing besides", provider.facts.id);
+    json!({ "peer": waiting.peer, "value": waiting.value, "until": waiting.until })
 }
 
 /// A call as a fixture writes it: no credentials.

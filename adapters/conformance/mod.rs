@@ -4,7 +4,8 @@
 //!
 //! - `fixtures/inbound/NAME.json`: `{"settings"?: {...}, "query"?: "...", "method"?: "GET", "headers"?: {...},
 //!   "body": {...} | "form": {...} | "text": "..." | "hex": "...", "events": [...], "unparsed"?: "reason", "ack"?: {"status", "body"},
-//!   "owed"?: [{"method", "url"}], "handles"?: [{"peer", "value", "until"?, "uses"?}]}`. The body is unsigned: the twin signs it. `events` is what [`written`] makes.
+//!   "owed"?: [{"method", "url"}], "handles"?: [{"peer", "value", "until"?, "uses"?}],
+//!   "waiting"?: {"peer", "value", "until"}}`. The body is unsigned: the twin signs it. `events` is what [`written`] makes.
 //! - `fixtures/outbound/NAME.json`: `{"settings"?: {...}, "message": {...send request...}, "reply_to"?: "provider id",
 //!   "handle"?: "what the provider gave us to answer with", "calls": [{"method", "url", "headers"?, "body" | "form" | "multipart"}], "downgrades"?: [...], "cost"?: 1}`
 //!   or `{"message": {...}, "error": {"pointer", "code"}}`.

@@ -226,6 +226,8 @@ pub struct Parsed<'a> {
     pub owed: Vec<Call>,
     /// What lets us answer these people and must never be published; only where the facts say `handles`.
     pub handles: Vec<Handle<'a>>,
+    /// Whom the answer itself may be a message to; only where the facts say `handles`.
+    pub waiting: Option<super::Waiting<'a>>,
     /// The token of a proof that does not cover what it came with: the engine refuses other events under the same token.
     pub once: Option<Cow<'a, str>>,
 }

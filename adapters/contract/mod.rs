@@ -11,6 +11,7 @@ pub mod session;
 pub mod settings;
 pub mod time;
 pub mod twin;
+pub mod waiting;
 pub mod webhook;
 
 pub use adapter::{
@@ -25,4 +26,5 @@ pub use secret::{Secret, Secrets};
 pub use session::{Delivery, Session};
 pub use settings::{Settings, SettingsError};
 pub use time::Time;
+pub use waiting::Waiting;
 pub use webhook::{Context, Verified, VerifyError, Webhook};

@@ -41,6 +41,9 @@ pub struct Settings {
     pub skill_header_value: Secrets,
     /// What a person reads while the answer is on its way.
     pub waiting_text: Option<String>,
+    /// Whether a turn without a callback is held for three and a half seconds, so that a message to the person can be its answer.
+    #[serde(default)]
+    pub answer_in_response: bool,
     /// What a person reads when the block has no callback and the answer comes later or not at all.
     pub fallback_text: Option<String>,
     /// The block that calls the skill again when an option is picked, so that its id comes back.

@@ -48,10 +48,10 @@ pub(super) fn render(channel: &Channel, message: &Outbound<'_>, _cx: &Context<'_
         writer.out.shown.push("[native]".into());
     }
     let mut out = writer.out;
-    let mut callback = message.handle.filter(|url| may_call(url));
+    let mut turn = message.handle.filter(|handle| may_call(handle) || waiting::place(handle).is_some());
     for template in templates {
-        let call = match callback.take() {
-            Some(url) => answer(channel, url, &template, message),
+        let call = match turn.take() {
+            Some(handle) => answer(channel, handle, &template, message),
             None => event(channel, &person, room, &template, message)?,
         };
         out.calls.push(call);
@@ -74,10 +74,14 @@ fn person(to: &str) -> Option<Value> {
     (!id.is_empty() && !id.contains(char::is_whitespace)).then(|| json!({ "type": kind, "id": id }))
 }
 
-/// The person's turn, answered once. The address of the callback works like a credential.
+/// The person's turn, answered once: in the response that their screen waits for, or by callback. The address of the callback works
+/// like a credential.
 fn answer(channel: &Channel, url: &str, template: &Value, message: &Outbound<'_>) -> Call {
     let mut body = json!({ "version": "2.0", "template": template });
     words::merge(&mut body, message.native);
+    if let Some((place, _)) = waiting::place(url) {
+        return Call::json(place, &body);
+    }
     let url = address::stand_in(url, channel.settings.api_base.as_deref(), &["kakao.com"]);
     let (base, secret) = url.split_once("/callback/").unwrap_or((&url, ""));
     Call::json(format!("{base}/callback/{{secret}}"), &body).url_secret(secret)

@@ -15,8 +15,9 @@ use crate::kit::{address, crypto};
 /// How long a callback is good: one-to-one, and in a room (ai_chatbot_callback_guide, read 2026-11-20).
 const CALLBACK_MS: i64 = 60_000;
 const ROOM_CALLBACK_MS: i64 = 300_000;
-/// How long the screen waits where there is none.
+/// How long the screen waits where there is none, and how long a message may take to be what it shows.
 const SCREEN_MS: i64 = 5_000;
+const HELD_MS: i64 = 3_500;
 
 /// What we put beside an event, to be given back when its block calls us.
 pub(super) const CONTENT: &str = "fairway";
@@ -92,6 +93,10 @@ pub(super) fn parse<'a>(channel: &Channel, whole: &'a str, body: &Object<'a>, cx
         ..Received::default()
     };
     out.events.push(event(key, Body::Received(received)));
+    if callback.is_none() && settings.answer_in_response {
+        let (account, peer) = (account.clone(), Cow::Owned(peer.clone()));
+        out.waiting = Some(Waiting { account, peer, value: Cow::Borrowed("turn"), until: cx.now.plus(HELD_MS) });
+    }
     if let Some(url) = callback {
         let until = Some(cx.now.plus(good_for));
         out.handles.push(Handle { account: account.clone(), peer: Cow::Owned(peer.clone()), value: url, until, uses: Some(1) });

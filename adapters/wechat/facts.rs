@@ -23,7 +23,8 @@ pub const FACTS: Facts = Facts {
     ack_deadline_ms: 5_000,
     redelivery: Redelivery { status: 503, for_secs: 15 },
     needs_hook_token: false,
-    handles: false,
+    // A delivery can be answered with a message (`answer_in_response`).
+    handles: true,
     repeatable: false,
     echoes_our_id: false,
     settle_ms: 30_000,

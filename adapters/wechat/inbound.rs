@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 
-use super::Channel;
+use super::{Channel, passive};
 use crate::contract::event::{
     Consent, ConsentState, ContactUpdated, Follow, Notice, ProviderEvent, Referral, ReplyWindow, Severity, Tracked,
 };
 use crate::contract::part::{Choice, ChoiceKind, Location, MediaPart, MediaStatus};
 use crate::contract::*;
-use crate::kit::{address::address, crypto, form, xml::Node};
+use crate::kit::address::{self, address};
+use crate::kit::{crypto, form, xml::Node};
 
 /// How long a person may be answered: after a message, and after a press or a scan (kf/intro, read 2026-11-20).
 const MESSAGE_MS: i64 = 172_800_000;
@@ -45,7 +46,7 @@ impl<'x> About<'x> {
 }
 
 /// Reads a delivery into `out`.
-pub(super) fn parse<'a>(channel: &Channel, hook: &Verified<'a>, out: &mut Parsed<'a>) {
+pub(super) fn parse<'a>(channel: &Channel, hook: &Verified<'a>, cx: &Context<'_>, out: &mut Parsed<'a>) {
     let Some(root) = hook.text().and_then(Node::parse) else { return out.leave("the body is not XML") };
     let sealed = form::query(hook.hook().query, "encrypt_type").as_deref() == Some("aes") || root.child("MsgType").is_none();
     let events = match root.words("Encrypt").filter(|_| sealed) {
@@ -60,9 +61,22 @@ pub(super) fn parse<'a>(channel: &Channel, hook: &Verified<'a>, out: &mut Parsed
         }
     };
     match events {
-        Ok(events) => out.events.extend(events),
+        Ok(mut events) => {
+            out.waiting = waiting(channel, &mut events, root.words("Encrypt").is_some() && sealed, cx.now);
+            out.events.extend(events);
+        }
         Err(why) => out.leave(why),
     }
+}
+
+/// Whether a message may be the answer: to what a person wrote, in an account whose own id is told.
+fn waiting<'x>(channel: &Channel, events: &mut [Event<'x>], sealed: bool, now: Time) -> Option<Waiting<'x>> {
+    let event = events.first_mut().filter(|_| channel.settings.answer_in_response)?;
+    let Body::Received(received) = &mut event.body else { return None };
+    let account = address::id(received.to.as_deref()?, "wechat")?;
+    let (value, until) = (Cow::Owned(passive::value(&account, sealed)), now.plus(passive::WAIT_MS));
+    received.respond_by = Some(until);
+    Some(Waiting { account: event.account.clone(), peer: event.peer.clone(), value, until })
 }
 
 fn read<'x>(channel: &Channel, root: &Node<'x>) -> Result<Vec<Event<'x>>, Cow<'static, str>> {

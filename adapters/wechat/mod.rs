@@ -9,6 +9,7 @@ mod errors;
 mod facts;
 mod inbound;
 mod outbound;
+mod passive;
 mod seal;
 mod twin;
 
@@ -55,6 +56,10 @@ pub struct Settings {
     pub encryption_mode: Encryption,
     /// The account's original id (`gh_...`), as deliveries name it; needed where several channels share a token.
     pub original_id: Option<String>,
+    /// Whether what a person writes is held for four seconds, so that a message to them can be its answer (passive reply): it counts in
+    /// no allowance, and it is all that an account has which is not verified.
+    #[serde(default)]
+    pub answer_in_response: bool,
     /// The agent's account in whose name messages go (`name@account`).
     pub kf_account: Option<String>,
     /// The media id of a permanent picture shown before a video plays: WeChat demands one.
@@ -118,7 +123,7 @@ impl Adapter for Channel {
     }
 
     /// Whatever came, the answer is `success`: any other shows the person that the service is unavailable.
-    fn parse<'a>(&self, hook: &Verified<'a>, _cx: &Context<'_>) -> Parsed<'a> {
+    fn parse<'a>(&self, hook: &Verified<'a>, cx: &Context<'_>) -> Parsed<'a> {
         if hook.hook().method == http::Method::GET {
             return match form::query(hook.hook().query, "echostr") {
                 Some(echo) => Parsed { ack: Ack::text(echo), ..Parsed::default() },
@@ -126,7 +131,7 @@ impl Adapter for Channel {
             };
         }
         let mut out = Parsed { ack: Ack::text("success"), ..Parsed::default() };
-        inbound::parse(self, hook, &mut out);
+        inbound::parse(self, hook, cx, &mut out);
         out
     }
 

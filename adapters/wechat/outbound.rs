@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Channel, FACTS};
+use super::{Channel, FACTS, passive};
 use crate::contract::part::{Card, ChoiceOption, Choices, OptionKind};
 use crate::contract::*;
 use crate::kit::{address, choices as listed, markup, text, words};
@@ -34,6 +34,10 @@ pub(super) fn render(channel: &Channel, message: &Outbound<'_>, cx: &Context<'_>
     }
     for (index, part) in message.parts.iter().enumerate() {
         writer.part(index, part)?;
+    }
+    // One answer, and the first thing said is it.
+    if let Some(answer) = writer.out.calls.first().and_then(|call| passive::instead(channel, call, &openid, message, cx.now)) {
+        writer.out.calls[0] = answer;
     }
     writer.out.cost = u32::try_from(writer.out.calls.len()).unwrap_or(u32::MAX).max(1);
     Ok(writer.out)

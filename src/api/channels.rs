@@ -1,5 +1,7 @@
 //! `/v1/channels`: health, limits, pauses, set-up; and the signals to people.
 
+use std::collections::HashMap;
+
 use axum::Json;
 use axum::extract::{Path, State as Extract};
 use fairway_adapters::contract::{Context, Priority, Setup, Signalled, Step, Time};
@@ -15,7 +17,7 @@ use crate::channels::Channel;
 use crate::clock;
 use crate::config::units::Rate;
 use crate::outbound::control::Command;
-use crate::outbound::unit::{Ask, ChannelView};
+use crate::outbound::unit::{Ask, ChannelView, TOLD, Told, told_setting};
 use crate::transport::session::Standing;
 
 /// A channel as the API shows it.
@@ -40,20 +42,27 @@ pub struct Shown {
     can: serde_json::Value,
     /// `ok`, `held`, `disconnected` or `suspended`.
     health: &'static str,
-    /// How its own connections stand, where it has some and this node owns it.
+    /// How its own connections stand, where it has some.
     connections: Option<Standing>,
-    /// How it stands, when this node owns it.
+    /// When another node, which owns it, told what follows; absent where this node does.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    as_of: Option<Time>,
+    /// How it stands.
     #[serde(flatten)]
     #[schema(value_type = ChannelView)]
     view: Option<ChannelView>,
 }
 
-async fn shown(api: &Api, channel: &Channel) -> Shown {
+/// Shows a channel: as this node has it, which owns it, or as its owner has told (`told`, by the names of settings).
+async fn shown(api: &Api, channel: &Channel, told: &HashMap<String, String>) -> Shown {
     let (answer, view) = oneshot::channel();
-    let asked = api.units.ask(channel.unit, Ask::View(channel.id.to_string(), answer));
-    let view = if asked { view.await.ok() } else { None };
     let facts = channel.facts();
-    let connections = api.transport.sessions.standing(&channel.id);
+    let (as_of, view, connections) = if api.units.ask(channel.unit, Ask::View(channel.id.to_string(), answer)) {
+        (None, view.await.ok(), api.transport.sessions.standing(&channel.id))
+    } else {
+        let told = told.get(&told_setting(&channel.id)).and_then(|text| serde_json::from_str::<Told>(text).ok());
+        told.map_or((None, None, None), |told| (Some(told.at), Some(told.view), told.connections))
+    };
     Shown {
         id: channel.id.to_string(),
         provider: facts.id.into(),
@@ -74,6 +83,7 @@ async fn shown(api: &Api, channel: &Channel) -> Shown {
             _ => "ok",
         },
         connections,
+        as_of,
         view,
     }
 }
@@ -88,9 +98,10 @@ pub(super) fn named(api: &Api, caller: &Caller, name: &str) -> Result<std::sync:
 pub async fn list(Extract(api): Extract<Api>, caller: Caller) -> Result<Json<Page<Shown>>, Problem> {
     caller.may("messages:read")?;
     let channels = api.channels.get();
+    let told = api.store.settings(TOLD).await.unwrap_or_default();
     let mut data = Vec::new();
     for channel in channels.by_id.values().filter(|c| caller.may_use(&c.id).is_ok()) {
-        data.push(shown(&api, channel).await);
+        data.push(shown(&api, channel, &told).await);
     }
     Ok(Json(Page::whole(data)))
 }
@@ -101,7 +112,8 @@ pub async fn list(Extract(api): Extract<Api>, caller: Caller) -> Result<Json<Pag
 pub async fn show(Extract(api): Extract<Api>, caller: Caller, Path(name): Path<String>) -> Result<Json<Shown>, Problem> {
     caller.may("messages:read")?;
     let channel = named(&api, &caller, &name)?;
-    Ok(Json(shown(&api, &channel).await))
+    let told = api.store.settings(&told_setting(&channel.id)).await.unwrap_or_default();
+    Ok(Json(shown(&api, &channel, &told).await))
 }
 
 /// What to hold, and how long.

@@ -62,7 +62,7 @@ pub(super) async fn make_owed_calls(transport: Transport, mut calls: mpsc::Unbou
     while let Some((channel, call)) = calls.recv().await {
         let transport = transport.clone();
         tokio::spawn(async move {
-            if let Err(e) = transport.call(&call, None, Duration::from_secs(10)).await {
+            if let Err(e) = transport.call_of(&channel.id, &call, None, Duration::from_secs(10)).await {
                 tracing::warn!(channel = &*channel.id, error = %e, "a call owed to the provider failed");
             }
         });
@@ -76,7 +76,7 @@ pub(super) async fn fetch_keys(transport: Transport, mut calls: mpsc::UnboundedR
     while let Some((channel, call, answer)) = calls.recv().await {
         let transport = transport.clone();
         tokio::spawn(async move {
-            let keys = match transport.call(&call, None, Duration::from_secs(5)).await {
+            let keys = match transport.call_of(&channel.id, &call, None, Duration::from_secs(5)).await {
                 Ok(reply) if reply.status.is_success() => Some(reply.body),
                 Ok(reply) => {
                     tracing::warn!(channel = &*channel.id, status = reply.status.as_u16(), "published keys cannot be fetched");

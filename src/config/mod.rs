@@ -4,6 +4,7 @@
 //! Every error names the file, the key and the remedy, and all errors of a file are reported at once.
 
 pub mod consent;
+pub mod egress;
 pub mod units;
 
 use std::{
@@ -214,6 +215,8 @@ pub struct Channel {
     pub opt_out: consent::OptOut,
     /// The hours marketing keeps on this channel; those of `[quiet_hours]` where it is left out.
     pub quiet_hours: Option<consent::Hours>,
+    /// How its HTTP calls leave this machine; straight where it is left out.
+    pub egress: Option<egress::Egress>,
     /// The adapter's own settings, with those of the app below them.
     #[serde(skip)]
     pub settings: Map<String, Value>,
@@ -261,8 +264,8 @@ impl fmt::Display for Errors {
 impl std::error::Error for Errors {}
 
 /// The keys of a channel that the engine reads.
-const CHANNEL_KEYS: [&str; 11] =
-    ["provider", "app", "limits", "shards", "tenant", "throttle", "hook_token", "mailboxes", "consent", "opt_out", "quiet_hours"];
+const CHANNEL_KEYS: [&str; 12] =
+    ["provider", "app", "limits", "shards", "tenant", "throttle", "hook_token", "mailboxes", "consent", "opt_out", "quiet_hours", "egress"];
 
 impl Config {
     /// Reads a file. A missing default file is the embedded default.

@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use fairway_adapters::contract::{Call, Context, Time, Verified, VerifyError, Webhook};
+use fairway_adapters::contract::{Call, Context, Handle, Time, Verified, VerifyError, Waiting, Webhook};
 use http::Method;
 use metrics::{Counter, Histogram};
 use parking_lot::RwLock;
@@ -28,6 +28,7 @@ use crate::log::{Durability, EventLog, Outcome, Pending, Record, config::KeepRaw
 use crate::media::blobs::Blobs;
 use crate::seal::Seal;
 use crate::telemetry::{self, names, trace};
+use crate::transport::held::{self, Held};
 
 /// What the room needs of the rest.
 pub struct Parts {
@@ -39,6 +40,8 @@ pub struct Parts {
     pub claims: Arc<Claims>,
     /// Seals what lets us answer.
     pub seal: Arc<Seal>,
+    /// Answers held back for messages.
+    pub held: Held,
     /// Where large bodies go.
     pub blobs: Blobs,
     /// Calls owed besides the answer, with the channel they belong to.
@@ -162,6 +165,7 @@ impl Ingress {
                 claimed.push(record::handle(&self.parts.seal, owner, handle, cx.now));
             }
         }
+        let held = parsed.waiting.take().and_then(|waiting| self.hold(hook, &waiting, cx.now, &mut claimed));
         let leftover = parsed.unparsed.take();
         let kept_whole = self.keep_all && *webhook.method == Method::POST;
         if let Some(reason) = leftover.as_deref().or(kept_whole.then_some("kept because log.raw is \"all\"")) {
@@ -189,7 +193,22 @@ impl Ingress {
             (false, Fresh::None) => "duplicate",
             (false, _) => "accepted",
         };
-        Ok((success(parsed.ack), label))
+        let message = match held {
+            Some((answer, until)) => answer.given(until).await,
+            None => None,
+        };
+        Ok((success(message.unwrap_or(parsed.ack)), label))
+    }
+
+    /// Holds the answer back for a message: until when, and with the delivery goes how to give it.
+    fn hold(&self, hook: &Hook, waiting: &Waiting<'_>, now: Time, claimed: &mut Vec<Claimed>) -> Option<(held::Answer, Time)> {
+        let owner = hook.owner(waiting.account.as_deref())?;
+        let answer = self.parts.held.hold()?;
+        let value = waiting.handle(answer.number).into();
+        let (peer, until) = (waiting.peer.clone(), waiting.until);
+        let handle = Handle { account: None, peer, value, until: Some(until), uses: Some(1) };
+        claimed.push(record::handle(&self.parts.seal, owner, &handle, now));
+        Some((answer, until))
     }
 
     /// Claims everything without waiting, appends what was won in one batch, waits for the rest, and takes over what its

@@ -247,16 +247,18 @@ async fn calls(parts: &Parts, logins: &parking_lot::Mutex<Logins>, channel: &Cha
         let known = logins.lock().get(&*channel.id).filter(|(_, end)| end.0 > now.0).map(|(token, _)| token.clone());
         login = match known {
             Some(token) => Some(token),
-            None => match parts.transport.call(&call, None, PATIENCE).await.map(|reply| channel.adapter.logged_in(&reply)) {
-                Ok(Some((token, good))) => {
-                    // A minute early: a token must outlive the calls it is used for.
-                    let end = now.plus(i64::try_from(good).unwrap_or(i64::MAX / 2).saturating_sub(60_000));
-                    logins.lock().insert(channel.id.to_string(), (token.clone(), end));
-                    Some(token)
+            None => {
+                match parts.transport.call_of(&channel.id, &call, None, PATIENCE).await.map(|reply| channel.adapter.logged_in(&reply)) {
+                    Ok(Some((token, good))) => {
+                        // A minute early: a token must outlive the calls it is used for.
+                        let end = now.plus(i64::try_from(good).unwrap_or(i64::MAX / 2).saturating_sub(60_000));
+                        logins.lock().insert(channel.id.to_string(), (token.clone(), end));
+                        Some(token)
+                    }
+                    Ok(None) => return Outcome::Later("the provider refused the login".into()),
+                    Err(e) => return Outcome::Later(e.to_string()),
                 }
-                Ok(None) => return Outcome::Later("the provider refused the login".into()),
-                Err(e) => return Outcome::Later(e.to_string()),
-            },
+            }
         };
     }
     let cx = Context { login: login.as_ref(), ..bare };
@@ -264,7 +266,7 @@ async fn calls(parts: &Parts, logins: &parking_lot::Mutex<Logins>, channel: &Cha
         return Outcome::Gone("the adapter knows no way to fetch it".into());
     };
     for _ in 0..CALLS {
-        let reply = match parts.transport.fetch(&call, is_trusted(&call), PATIENCE, parts.max_size).await {
+        let reply = match parts.transport.fetch(&call, is_trusted(&call).then_some(&channel.id), PATIENCE, parts.max_size).await {
             Ok(reply) => reply,
             Err(e @ transport::Error::Walled(_)) => return Outcome::Gone(e.to_string()),
             Err(e) if e.to_string().contains(transport::TOO_LARGE) => {

@@ -110,8 +110,7 @@ impl Acceptor {
         check(&request, now)?;
         let (channel, to, thread) = self.address(&request)?;
         let reply_to = self.reply_to(request.reply_to.as_deref()).await?;
-        let handle = self.handle(&channel, &conversation(&channel.id, &to, thread.as_deref())).await;
-        let rendered = self.render(&channel, &request, &to, thread.as_deref(), reply_to.as_deref(), handle.as_deref())?;
+        let rendered = self.rendered(&channel, &request, &to, thread.as_deref(), reply_to.as_deref()).await?;
         self.check_fallback(&request)?;
         let id = match act {
             Act::Once => MessageId::random(channel.unit),
@@ -218,9 +217,8 @@ impl Acceptor {
 
     /// How a request would look on a channel, without sending anything.
     pub async fn preview(&self, request: &SendRequest, channel: &Arc<Channel>, to: &str) -> Preview {
-        let handle = self.handle(channel, &conversation(&channel.id, to, None)).await;
         let rendered = match self.reply_to(request.reply_to.as_deref()).await {
-            Ok(reply_to) => self.render(channel, request, to, None, reply_to.as_deref(), handle.as_deref()),
+            Ok(reply_to) => self.rendered(channel, request, to, None, reply_to.as_deref()).await,
             Err(e) => Err(e),
         };
         Preview { channel: Arc::clone(channel), to: to.to_owned(), rendered }
@@ -313,6 +311,25 @@ impl Acceptor {
             }
         }
         None
+    }
+
+    /// How the message looks to the person, with what they can be answered with where it goes by nothing else. Most messages go
+    /// without it, and are not kept waiting for it.
+    async fn rendered(
+        &self,
+        channel: &Channel,
+        request: &SendRequest,
+        to: &str,
+        thread: Option<&str>,
+        reply_to: Option<&str>,
+    ) -> Result<Rendered, Refused> {
+        match self.render(channel, request, to, thread, reply_to, None) {
+            Err(_) if channel.facts().handles => {
+                let handle = self.handle(channel, &conversation(&channel.id, to, thread)).await;
+                self.render(channel, request, to, thread, reply_to, handle.as_deref())
+            }
+            rendered => rendered,
+        }
     }
 
     fn render(

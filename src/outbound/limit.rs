@@ -8,10 +8,11 @@
 //! there the departures of the last window are counted as well. A burst larger than N is a bucket by the provider's own rule (one in
 //! six seconds, 45 ahead), and nothing else is asked.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use fairway_adapters::contract::{Pace, Scope};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::units::Rate;
 
@@ -287,7 +288,7 @@ impl Limit {
         let used = ((self.due - now).max(0) as f64 / self.window as f64).min(1.0);
         View {
             scope,
-            counts: "units",
+            counts: "units".into(),
             declared: format!("{}", Rate { count: self.count, window: std::time::Duration::from_micros(self.window as u64) }),
             learned_per_second: declared * factor,
             used,
@@ -298,13 +299,13 @@ impl Limit {
 }
 
 /// A limit as `/v1/channels/{name}` shows it.
-#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct View {
     /// What shares it.
     #[schema(value_type = String)]
     pub scope: Scope,
     /// What it counts: `units` (messages, or what they cost), or `people` (different ones who are written to first).
-    pub counts: &'static str,
+    pub counts: Cow<'static, str>,
     /// What the provider's documentation or the configuration says.
     pub declared: String,
     /// What we go at, learned from the provider's answers.

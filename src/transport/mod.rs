@@ -2,23 +2,24 @@
 //!
 //! Invariant: `NotSent` is answered only when no byte of the request can have been read by the other side.
 
+mod egress;
+pub mod held;
 mod multipart;
 pub mod session;
 mod smtp;
 mod wall;
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use fairway_adapters::contract::{BodyError, Call, CallBody, Reply};
+use fairway_adapters::contract::{BodyError, Call, CallBody, Reply, waiting};
 use http::{HeaderValue, Method, Request, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
-};
+use hyper_util::client::legacy::{Client, connect::HttpConnector};
+use parking_lot::RwLock;
 
+use crate::config::egress::Egress;
 pub use wall::{Wall, is_public};
 
 /// Why there is no answer.
@@ -46,10 +47,13 @@ pub struct Transport {
     open: Pool<hyper_util::client::legacy::connect::dns::GaiResolver>,
     walled: Pool<Wall>,
     local: bool,
+    ways: Arc<RwLock<HashMap<String, (Egress, egress::Way)>>>,
     blobs: Arc<dyn Fn(&str) -> Option<Bytes> + Send + Sync>,
     mail: Arc<smtp::Pool>,
     /// The connections that stay, by channel.
     pub sessions: session::Sessions,
+    /// Answers to deliveries that are held back for a message.
+    pub held: held::Held,
 }
 
 /// The most of an answer that is read.
@@ -71,7 +75,16 @@ impl Transport {
         walled.set_nodelay(true);
         walled.set_connect_timeout(Some(CONNECT));
         walled.enforce_http(false);
-        Self { open: pool(http), walled: pool(walled), local, blobs: media, mail: Arc::default(), sessions: session::Sessions::default() }
+        Self {
+            open: pool(http),
+            walled: pool(walled),
+            local,
+            ways: Arc::default(),
+            blobs: media,
+            mail: Arc::default(),
+            sessions: session::Sessions::default(),
+            held: held::Held::default(),
+        }
     }
 
     /// Makes a provider call. Providers' addresses come from the configuration and are trusted.
@@ -84,9 +97,36 @@ impl Transport {
         finish(self.open.request(request), within, ANSWER_LIMIT).await
     }
 
-    /// Makes a channel's call: through its session where it has one.
+    /// Puts the channels' own ways out in force. A way that stays keeps its connections.
+    pub fn lead<'c>(&self, channels: impl Iterator<Item = (&'c str, &'c Egress)>) {
+        let mut ways = self.ways.write();
+        let mut known = std::mem::take(&mut *ways);
+        for (channel, egress) in channels {
+            let kept = known.remove(channel).filter(|(before, _)| before == egress);
+            ways.insert(channel.to_owned(), kept.unwrap_or_else(|| (egress.clone(), egress::way(egress))));
+        }
+    }
+
+    fn way(&self, channel: &str) -> Option<egress::Way> {
+        self.ways.read().get(channel).map(|(_, way)| Arc::clone(way))
+    }
+
+    /// Makes a channel's call: through its session where it has one, by its own way out where it has one.
     pub async fn call_of(&self, channel: &str, call: &Call, traceparent: Option<&str>, within: Duration) -> Result<Reply, Error> {
-        if session::is_for_session(call) { self.sessions.call(channel, call).await } else { self.call(call, traceparent, within).await }
+        if session::is_for_session(call) {
+            return self.sessions.call(channel, call).await;
+        }
+        let Some(way) = self.way(channel) else { return self.call(call, traceparent, within).await };
+        if smtp::is_mail(&call.url) {
+            return Err(Error::NotSent("`egress` leads HTTP calls alone, and this channel submits mail: take it out".into()));
+        }
+        let call = self.whole(call)?;
+        finish(way(self.request(&call, traceparent)?), within, ANSWER_LIMIT).await
+    }
+
+    /// Gives a call as the answer of the delivery that waits for it; `None` when it is any other call.
+    pub fn give(&self, call: &Call) -> Option<Result<(), Error>> {
+        waiting::number(call).map(|number| self.held.give(number, call))
     }
 
     /// The call with the files of its pieces in it.
@@ -101,27 +141,29 @@ impl Transport {
     }
 
     /// Fetches something whose address came from outside (media, webhooks of users): only public addresses are reached,
-    /// redirects are followed as often as the call says, without its credentials.
-    pub async fn fetch(&self, call: &Call, trusted: bool, within: Duration, limit: usize) -> Result<Reply, Error> {
+    /// redirects are followed as often as the call says, without its credentials. `trusted` names the channel whose own provider is
+    /// asked: its address is believed, and its way out taken.
+    pub async fn fetch(&self, call: &Call, trusted: Option<&str>, within: Duration, limit: usize) -> Result<Reply, Error> {
         let mut call = call.clone();
         let mut trusted = trusted;
         loop {
             let request = self.request(&call, None)?;
-            if !trusted {
-                wall::check_literal(request.uri(), self.local)?;
-            }
-            let reply = if trusted {
-                finish(self.open.request(request), within, limit).await?
-            } else {
-                finish(self.walled.request(request), within, limit).await?
+            let under_way = match trusted.map(|channel| self.way(channel)) {
+                Some(Some(way)) => way(request),
+                Some(None) => self.open.request(request),
+                None => {
+                    wall::check_literal(request.uri(), self.local)?;
+                    self.walled.request(request)
+                }
             };
+            let reply = finish(under_way, within, limit).await?;
             let next = reply.headers.get(header::LOCATION).and_then(|v| v.to_str().ok()).map(str::to_owned);
             let (true, Some(next), true) = (reply.status.is_redirection(), next, call.redirects > 0) else { return Ok(reply) };
             let base = url::Url::parse(&call.full_url()).map_err(|e| Error::NotSent(e.to_string()))?;
             let next = base.join(&next).map_err(|e| Error::NotSent(format!("a redirect to nowhere: {e}")))?;
             let same_place = base.origin() == next.origin();
             call = Call { redirects: call.redirects - 1, url: next.into(), url_secret: None, secret_headers: Vec::new(), ..call };
-            trusted = trusted && same_place;
+            trusted = trusted.filter(|_| same_place);
         }
     }
 
@@ -158,13 +200,9 @@ where
     HttpConnector<R>: Clone,
     HttpsConnector<HttpConnector<R>>: hyper_util::client::legacy::connect::Connect + Clone + Send + Sync + 'static,
 {
-    let https = HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().enable_http2().wrap_connector(http);
-    Client::builder(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(Duration::from_secs(30))
-        .http2_keep_alive_interval(Duration::from_secs(20))
-        .build(https)
+    let https =
+        HttpsConnectorBuilder::new().with_tls_config(egress::tls(&[])).https_or_http().enable_http1().enable_http2().wrap_connector(http);
+    egress::client(https)
 }
 
 async fn finish(

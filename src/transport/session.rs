@@ -38,7 +38,7 @@ pub trait Door: Send + Sync {
 }
 
 /// How a channel's connections stand.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 pub struct Standing {
     /// Connections that carry messages.
     pub up: usize,

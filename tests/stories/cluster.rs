@@ -167,6 +167,12 @@ async fn three_nodes_lose_nothing_and_exceed_nothing() {
     check_outbound(&nodes[0], &provider, &ledger).await;
     check_inbound(&nodes[0], &ledger).await;
     assert!(books.peak <= LIMIT, "{books:?}");
+    for node in &nodes {
+        node.until("every node shows how the channel stands", 10, async |w| {
+            w.get("/v1/channels/tg").await["limits"].as_array().is_some_and(|limits| !limits.is_empty())
+        })
+        .await;
+    }
     assert!(kills + stalls >= 2, "something happened");
 }
 

@@ -188,7 +188,11 @@ impl World {
     }
 
     pub async fn get(&self, path: &str) -> Value {
-        let reply = self.ask("GET", path, None).await.expect("an answer");
+        // A kept connection may be closed for idleness at the moment it is used again: what changes nothing is asked a second time.
+        let reply = match self.ask("GET", path, None).await {
+            Ok(reply) => reply,
+            Err(_) => self.ask("GET", path, None).await.expect("an answer"),
+        };
         assert!(reply.status.is_success(), "{path}: {} {}", reply.status, String::from_utf8_lossy(&reply.body));
         serde_json::from_slice(&reply.body).unwrap_or(Value::Null)
     }

@@ -215,7 +215,7 @@ impl Webhooks {
             .header("webhook-timestamp", timestamp.to_string())
             .header("webhook-signature", sign::signature(&endpoint.secrets, id, timestamp, &body))
             .bytes(body);
-        match self.transport.fetch(&call, false, PATIENCE, transport::ANSWER_LIMIT).await {
+        match self.transport.fetch(&call, None, PATIENCE, transport::ANSWER_LIMIT).await {
             Ok(reply) => read(reply.status.as_u16(), reply.headers.get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()), at),
             Err(e) => Answer::Failed { why: e.to_string(), after: None, busy: false },
         }

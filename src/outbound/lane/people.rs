@@ -80,7 +80,7 @@ impl People {
         let window = std::time::Duration::from_micros(self.window as u64);
         View {
             scope: Scope::Account,
-            counts: "people",
+            counts: "people".into(),
             declared: Rate { count: self.count, window }.to_string(),
             learned_per_second: f64::from(self.count) / window.as_secs_f64(),
             used: (self.reached.len() as f64 / f64::from(self.count)).min(1.0),

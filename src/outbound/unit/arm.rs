@@ -334,7 +334,7 @@ impl Unit {
         let (transport, adapter, events, channel) =
             (self.parts.transport.clone(), Arc::clone(&standing.channel.adapter), self.events.clone(), Arc::clone(channel));
         tokio::spawn(async move {
-            let token = match transport.call(&call, None, ANSWER_WITHIN).await {
+            let token = match transport.call_of(&channel, &call, None, ANSWER_WITHIN).await {
                 Ok(reply) => adapter.logged_in(&reply),
                 Err(_) => None,
             };
@@ -367,6 +367,13 @@ pub(super) fn outcome(what: ledger::Call, outcome: ledger::Outcome, provider_id:
 
 /// One attempt of one call, with the calls that follow from it.
 pub(super) async fn attempt(transport: &Transport, channel: &str, adapter: &dyn Adapter, mut call: Call, trace: Option<&str>) -> Landing {
+    if let Some(given) = transport.give(&call) {
+        // The provider has it with the answer that its own request is open for.
+        return match given {
+            Ok(()) => Landing::Verdict(Verdict::Accept { provider_id: String::new() }),
+            Err(e) => Landing::NotSent(e.to_string()),
+        };
+    }
     for hop in 0..HOPS {
         let reply = match transport.call_of(channel, &call, trace, ANSWER_WITHIN).await {
             Ok(reply) => reply,

@@ -112,8 +112,8 @@ pub enum Ask {
     Throttle(String, Option<Rate>, Option<Time>),
 }
 
-/// How a channel stands, as its owner sees it. Another node than the owner shows nothing of it.
-#[derive(Clone, Debug, Default, serde::Serialize, utoipa::ToSchema)]
+/// How a channel stands, as its owner sees it.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 pub struct ChannelView {
     /// Limits.
     #[schema(required = false)]
@@ -141,6 +141,25 @@ pub struct ChannelView {
     /// The last error.
     pub last_error: Option<String>,
 }
+
+/// What the node that owns a channel tells of it.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Told {
+    /// When.
+    pub at: Time,
+    /// How it stands.
+    pub view: ChannelView,
+    /// Its connections, where it has some of its own.
+    pub connections: Option<crate::transport::session::Standing>,
+}
+
+/// The setting where other nodes find that, as JSON.
+pub fn told_setting(channel: &str) -> String {
+    format!("{TOLD}{channel}")
+}
+
+/// What the names of those settings begin with.
+pub const TOLD: &str = "told/";
 
 /// The setting that keeps a pause over a restart: until when, in milliseconds of the wall clock; empty when there is none.
 pub fn pause_setting(channel: &str, lane: Option<Priority>) -> String {

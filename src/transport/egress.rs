@@ -1,0 +1,170 @@
+//! The ways out: straight from here, or as a channel's `egress` says: through a proxy, from an address of its own, to pinned keys.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fairway_adapters::kit::crypto;
+use http::Request;
+use http_body_util::Full;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::client::legacy::connect::{Connect, HttpConnector};
+use hyper_util::client::legacy::{Client, ResponseFuture};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+use super::CONNECT;
+use crate::config::egress::{Egress, Pin};
+
+/// Makes a request by one way.
+pub(super) type Way = Arc<dyn Fn(Request<Full<Bytes>>) -> ResponseFuture + Send + Sync>;
+
+/// The way a channel's configuration describes.
+pub(super) fn way(egress: &Egress) -> Way {
+    let mut http = HttpConnector::new();
+    http.set_nodelay(true);
+    http.set_connect_timeout(Some(CONNECT));
+    http.enforce_http(false);
+    http.set_local_address(egress.source_address);
+    let tls = tls(&egress.pins);
+    match &egress.proxy {
+        None => over(http, tls),
+        Some(proxy) => {
+            let tunnel = Tunnel::new(proxy.uri.clone(), http);
+            over(proxy.header().into_iter().fold(tunnel, Tunnel::with_auth), tls)
+        }
+    }
+}
+
+fn over<C>(connector: C, tls: ClientConfig) -> Way
+where
+    HttpsConnector<C>: Connect + Clone + Send + Sync + 'static,
+{
+    let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().enable_http2().wrap_connector(connector);
+    let client = client(https);
+    Arc::new(move |request| client.request(request))
+}
+
+/// A client over a connector; idle connections are closed soon, so that a name that leads elsewhere is followed.
+pub(super) fn client<C: Connect + Clone>(connector: C) -> Client<C, Full<Bytes>> {
+    Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(std::time::Duration::from_secs(30))
+        .http2_keep_alive_interval(std::time::Duration::from_secs(20))
+        .build(connector)
+}
+
+/// The authorities that browsers know.
+pub(super) fn tls(pins: &[Pin]) -> ClientConfig {
+    crate::tls::install_provider();
+    let roots = Arc::new(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() });
+    if pins.is_empty() {
+        return ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    }
+    pinned(&roots, pins)
+}
+
+fn pinned(roots: &Arc<RootCertStore>, pins: &[Pin]) -> ClientConfig {
+    let usual = WebPkiServerVerifier::builder(Arc::clone(roots)).build().expect("there are authorities");
+    let verifier = Arc::new(Pinned { usual, pins: pins.to_vec() });
+    ClientConfig::builder().dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+}
+
+/// Besides all that is usually checked, the server's own key must be one of those named. (Not one of its authorities': what else it
+/// shows is no part of what was verified.)
+#[derive(Debug)]
+struct Pinned {
+    usual: Arc<WebPkiServerVerifier>,
+    pins: Vec<Pin>,
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verified = self.usual.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)?;
+        let key = ParsedCertificate::try_from(end_entity)?.subject_public_key_info();
+        let hash = crypto::sha256(&key);
+        match self.pins.iter().any(|pin| pin.0 == hash) {
+            true => Ok(verified),
+            false => Err(CertificateError::ApplicationVerificationFailure.into()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.usual.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.usual.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.usual.supported_verify_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::process::Command;
+
+    use rustls::pki_types::pem::PemObject;
+
+    use super::*;
+
+    fn openssl(folder: &Path, arguments: &str) -> Vec<u8> {
+        let output = Command::new("openssl").args(arguments.split(' ')).current_dir(folder).output().expect("openssl runs");
+        assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    }
+
+    #[test]
+    fn a_server_needs_both_a_known_authority_and_a_pinned_key() {
+        crate::tls::install_provider();
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = folder.path();
+        openssl(at, "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=authority");
+        openssl(
+            at,
+            "req -newkey rsa:2048 -nodes -keyout a.key -out a.csr -subj /CN=api.example.org -addext subjectAltName=DNS:api.example.org",
+        );
+        openssl(at, "x509 -req -in a.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -copy_extensions copy -out a.pem");
+        let key = openssl(at, "pkey -in a.key -pubout -outform der");
+        let read = |name: &str| CertificateDer::from_pem_file(at.join(name)).expect("a certificate");
+        let mut roots = RootCertStore::empty();
+        roots.add(read("ca.pem")).expect("an authority");
+        let usual = WebPkiServerVerifier::builder(Arc::new(roots)).build().expect("it verifies");
+        let name = ServerName::try_from("api.example.org").expect("a name");
+        let verify = |pin: [u8; 32], name: &ServerName<'_>| {
+            let verifier = Pinned { usual: Arc::clone(&usual), pins: vec![Pin([7; 32]), Pin(pin)] };
+            verifier.verify_server_cert(&read("a.pem"), &[], name, &[], UnixTime::now())
+        };
+        let good = crypto::sha256(&key);
+        assert!(verify(good, &name).is_ok());
+        let refused = rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure);
+        assert_eq!(verify([8; 32], &name).err(), Some(refused));
+        let other = ServerName::try_from("other.example.org").expect("a name");
+        assert!(verify(good, &other).is_err(), "a pin is no excuse for another name");
+    }
+}
