@@ -41,10 +41,6 @@ pub fn broke(report: &Report, wanted: &Wanted) -> String {
     if lag > wanted.lag {
         why.push(format!("lag of {lag:.1} s"));
     }
-    let open = report.outbound.iter().map(|b| b.accepted.saturating_sub(b.reached + b.ended_otherwise)).sum::<u64>();
-    if open > 0 {
-        why.push(format!("{open} messages without an end"));
-    }
     if let Some(books) = report.inbound.as_ref().filter(|b| b.unacknowledged > 0) {
         why.push(format!("{} deliveries not acknowledged", books.unacknowledged));
     }

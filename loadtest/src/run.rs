@@ -42,7 +42,7 @@ async fn opening(scenario: &Scenario, stage: &Stage) -> Report {
         scenario: scenario.name.clone(),
         question: scenario.question.clone(),
         began: jiff::Timestamp::now().to_string(),
-        command: std::env::args().collect::<Vec<_>>().join(" "),
+        command: shown(std::env::args()),
         versions: vec![
             ("gateway".into(), said["version"].as_str().unwrap_or("unknown").into()),
             ("fairway-loadtest".into(), format!("{} ({build})", env!("CARGO_PKG_VERSION"))),
@@ -54,6 +54,23 @@ async fn opening(scenario: &Scenario, stage: &Stage) -> Report {
         report.notes.push("A debug build: the books are right, and its speed says nothing about a release.".into());
     }
     report
+}
+
+/// A command as a report shows it: without the key, and without what stands before the host of a URL.
+fn shown(arguments: impl Iterator<Item = String>) -> String {
+    let mut shown: Vec<String> = Vec::new();
+    for argument in arguments {
+        let (name, value) = argument.split_once('=').filter(|(name, _)| name.starts_with("--")).unzip();
+        let secret = name == Some("--key") || name.is_none() && shown.last().is_some_and(|before| before == "--key");
+        let whole = value.unwrap_or(&argument);
+        let plain = match (secret, whole.split_once("://"), whole.rsplit_once('@')) {
+            (true, ..) => "***".to_owned(),
+            (_, Some((scheme, _)), Some((_, place))) => format!("{scheme}://***@{place}"),
+            _ => whole.to_owned(),
+        };
+        shown.push(name.map_or_else(|| plain.clone(), |name| format!("{name}={plain}")));
+    }
+    shown.join(" ")
 }
 
 async fn play(
@@ -243,5 +260,20 @@ fn judge(scenario: &Scenario, report: &mut Report) {
     }
     if let (Some(wanted), Some(found)) = (scenario.objectives.memory_mib, report.most_memory()) {
         report.judge(format!("memory within {wanted} MiB"), format!("{found:.0} MiB"), found <= wanted);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_shows_no_key_and_no_password() {
+        let told = |line: &str| shown(line.split(' ').map(str::to_owned));
+        assert_eq!(told("tool run a --key fw_secret --scale 2"), "tool run a --key *** --scale 2");
+        assert_eq!(told("tool run a --key=fw_secret"), "tool run a --key=***");
+        assert_eq!(told("tool chaos --store postgres://u:pw@127.0.0.1:1/db"), "tool chaos --store postgres://***@127.0.0.1:1/db");
+        assert_eq!(told("tool run --target=http://u:pw@h:1 x"), "tool run --target=http://***@h:1 x");
+        assert_eq!(told("tool run quiet_day --out a@b"), "tool run quiet_day --out a@b");
     }
 }

@@ -330,7 +330,7 @@ mod tests {
         for (name, _) in BUILT_IN {
             let scenario = Scenario::load(name).unwrap_or_else(|e| panic!("{e}"));
             assert!(scenario.question.contains('?'), "{name}: {}", scenario.question);
-            assert!(scenario.seconds <= 60.0, "{name}: about a minute at its default size");
+            assert!(scenario.seconds <= 120.0, "{name}: two minutes at most at its default size");
         }
         // Dashes are as good as underscores.
         assert!(Scenario::load("quiet-day").is_ok());

@@ -28,7 +28,7 @@ pub struct OutboundBooks {
     pub unclear: u64,
     /// Accepted, and at the provider.
     pub reached: u64,
-    /// Accepted, not at the provider, and not said to have failed or to be in doubt. Must be 0.
+    /// Accepted and said to be sent, and not at the provider. Must be 0. (One the gateway says nothing of is open.)
     pub lost: u64,
     /// At the provider more than once, listed as in doubt before.
     pub twice_listed: u64,
@@ -214,8 +214,7 @@ impl Sent {
             if let Some(end) = told.end.filter(|_| asked.accepted) {
                 *books.states.entry(ENDS[end].to_owned()).or_default() += 1;
             }
-            let explained = told.ended_otherwise || told.in_doubt_now;
-            books.lost += u64::from(asked.accepted && times.is_empty() && !explained);
+            books.lost += u64::from(asked.accepted && times.is_empty() && told.end == Some(0));
             books.twice_listed += u64::from(times.len() > 1 && told.in_doubt);
             books.twice_silent += u64::from(times.len() > 1 && !told.in_doubt);
             if let Some(at) = times.iter().min() {

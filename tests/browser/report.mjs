@@ -12,7 +12,7 @@ const { CHROMIUM, FAIRWAY_BIN, FOLDER, SCREENSHOTS } = process.env;
 const AXE = readFileSync(fileURLToPath(import.meta.resolve("axe-core")), "utf8");
 
 const SCENARIO = `# Does the page show what happened?
-seconds = 9
+seconds = 14
 settle_seconds = 60
 seed = 3
 [[provider]]
