@@ -61,6 +61,13 @@ pub struct Books {
     pub pair_peak: u32,
 }
 
+/// Which of the twin's limits a send is one too many for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Limit {
+    Sender,
+    Pair,
+}
+
 /// A twin on its stage.
 pub struct Stage {
     twin: Box<dyn Twin>,
@@ -143,10 +150,11 @@ impl Stage {
         let refuse = |reply: Reply| Outcome { delay_ms, reply: Some(reply), emits: Vec::new() };
         if let Some(person) = &send {
             self.books.sends += 1;
-            let too_fast = self.over_limit(person, now);
-            if too_fast && self.enforce || self.chance(self.mood.throttle) {
+            let over = self.over_limit(person, now).filter(|_| self.enforce);
+            if over.is_some() || self.chance(self.mood.throttle) {
                 self.books.throttled += 1;
-                return refuse(self.twin.throttled(self.mood.retry_after_secs));
+                let wait = self.mood.retry_after_secs;
+                return refuse(if over == Some(Limit::Pair) { self.twin.throttled_pair(wait) } else { self.twin.throttled(wait) });
             }
         }
         if self.chance(self.mood.broken) {
@@ -169,8 +177,8 @@ impl Stage {
         Outcome { delay_ms, reply: (!silent).then_some(answer.reply), emits }
     }
 
-    /// Counts a send in the sliding windows; true when it is one too many. A refused send counts too, as providers do not.
-    fn over_limit(&mut self, person: &str, now: Time) -> bool {
+    /// Counts a send in the sliding windows: the limit for which it is one too many. A refused send counts too, as providers do not.
+    fn over_limit(&mut self, person: &str, now: Time) -> Option<Limit> {
         fn slide(times: &mut VecDeque<i64>, now: i64, window: u64) {
             while times.front().is_some_and(|t| now - t >= window as i64) {
                 times.pop_front();
@@ -178,17 +186,17 @@ impl Stage {
         }
         let (count, window) = self.pace;
         slide(&mut self.recent, now.0, window);
-        let mut over = self.recent.len() >= count as usize;
-        let mut pair_over = false;
+        let mut over = (self.recent.len() >= count as usize).then_some(Limit::Sender);
         if let Some((count, window, burst)) = self.pair {
             let times = self.per_person.entry(person.to_owned()).or_default();
             // A burst is borrowed: after n at once the next has to wait n windows.
             let span = window * u64::from(burst.max(1));
             slide(times, now.0, span);
-            pair_over = times.len() >= (count * burst.max(1)) as usize;
+            if times.len() >= (count * burst.max(1)) as usize {
+                over = over.or(Some(Limit::Pair));
+            }
         }
-        over |= pair_over;
-        if !over || !self.enforce {
+        if over.is_none() || !self.enforce {
             self.recent.push_back(now.0);
             self.books.peak = self.books.peak.max(self.recent.len() as u32);
             if self.pair.is_some() {

@@ -182,6 +182,11 @@ pub trait Twin: Send {
     /// The answer when a limit is exceeded.
     fn throttled(&self, retry_after_secs: u64) -> Reply;
 
+    /// The answer when the limit per recipient is exceeded, where the provider tells the two apart.
+    fn throttled_pair(&self, retry_after_secs: u64) -> Reply {
+        self.throttled(retry_after_secs)
+    }
+
     /// The answer of a provider with a bad day.
     fn broken(&self) -> Reply {
         Reply::json(503, &serde_json::json!({ "error": "unavailable" }))

@@ -251,7 +251,8 @@ fn template(content: &Value) -> Checked<String> {
     need(!code.contains('-'), "language code")?;
     for component in content["components"].as_array().into_iter().flatten() {
         let parameters = component["parameters"].as_array();
-        match component["type"].as_str() {
+        // Large and small letters are the same to it, and a number may stand for its digits.
+        match component["type"].as_str().map(str::to_ascii_lowercase).as_deref() {
             Some("header" | "body") => {
                 for parameter in parameters.ok_or_else(|| missing("parameters"))? {
                     let kind = parameter["type"].as_str().ok_or_else(|| missing("parameter type"))?;
@@ -264,7 +265,8 @@ fn template(content: &Value) -> Checked<String> {
             }
             Some("button") => {
                 words(component, "sub_type", 20)?;
-                need(component["index"].as_str().is_some_and(|i| i.parse::<u8>().is_ok_and(|i| i < 10)), "index")?;
+                let index = component["index"].as_str().and_then(|i| i.parse().ok()).or_else(|| component["index"].as_u64());
+                need(index.is_some_and(|i| i < 10), "index")?;
                 need(parameters.is_some_and(|p| p.len() == 1), "parameters")?;
             }
             Some("carousel" | "limited_time_offer") => {}

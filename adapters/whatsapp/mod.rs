@@ -3,6 +3,9 @@
 //! A person's address is the business-scoped id where the delivery has one (`whatsapp:US.4401`), else the number
 //! (`whatsapp:+15557772222`); both are understood outbound. A group's address is its id.
 //!
+//! Checked against `pywa` (`tests/sdks/python/check_whatsapp.py`): signatures in both directions, its types on the twin's deliveries and
+//! receipts, its client and its errors on the twin, its requests beside ours.
+//!
 //! Deliveries recorded in the tests of pywa, restfb, courier and chatwoot, and in issues of SDKs, were read by it on 2026-11-29.
 
 mod account;
@@ -317,6 +320,34 @@ mod tests {
             assert_eq!(twin.answer(&request(&call), Time(0)).reply.status, 200, "{call:?}");
         }
         assert!(channel.signal(Signalled::Typing { to, last: None }, &CX).is_none());
+    }
+
+    /// As Meta tells most people since 2026; `pywa` takes no others.
+    #[test]
+    fn a_person_with_both_names_is_the_stable_one() {
+        use crate::contract::{Body, twin::Act};
+
+        let (mut twin, channel) = played(&[]);
+        let drafts = twin.act("whatsapp:+15550190201", &Act::Text("hello".into()), Time(0));
+        let draft = twin.sign("", drafts.into_iter().next().expect("a delivery"));
+        let headers = draft.headers.iter().map(|(n, v)| (n.parse().expect("a name"), v.parse().expect("ASCII"))).collect();
+        let hook = Webhook { method: &draft.method, url: "", query: "", headers: &headers, body: &draft.body };
+        let verified = channel.verify(hook, &CX).expect("signed");
+        let event = channel.parse(&verified, &CX).events.remove(0);
+        let Body::Received(received) = event.body else { panic!("not a message: {event:?}") };
+        assert_eq!(received.from.address, "whatsapp:US.15550190201");
+        assert!(received.from.also.iter().any(|a| *a == "tel:+15550190201" || *a == "whatsapp:+15550190201"), "{:?}", received.from.also);
+    }
+
+    #[test]
+    fn too_many_to_one_person_hold_that_person_alone() {
+        let (twin, channel) = played(&[]);
+        let scope = |reply: &Reply| match channel.classify(&Call::get("x"), reply) {
+            Step::Done(Verdict::Throttle { scope, .. }) => Some(scope),
+            _ => None,
+        };
+        assert_eq!(scope(&twin.throttled_pair(0)), Some(Scope::Conversation));
+        assert_eq!(scope(&twin.throttled(0)), Some(Scope::Sender));
     }
 
     #[test]

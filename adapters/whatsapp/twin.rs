@@ -1,4 +1,5 @@
-//! WhatsApp, played: one business number, whoever writes to it, and a file of one pixel.
+//! WhatsApp, played: one business number, whoever writes to it, and a file of one pixel. Whose number begins with +1555019 is
+//! told with the business-scoped id beside it, as Meta tells most people.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,6 +15,8 @@ const NUMBER: &str = "10000000000700";
 const ACCOUNT: &str = "10000000000900";
 const APP: &str = "10000000000042";
 const DISPLAY: &str = "15550001111";
+/// How the numbers begin of people who are known by both.
+const BOTH: &str = "1555019";
 
 /// WhatsApp, played.
 pub struct Twin {
@@ -106,6 +109,11 @@ impl Play for Twin {
         if retry_after_secs == 0 { reply } else { reply.header("retry-after", &retry_after_secs.to_string()) }
     }
 
+    fn throttled_pair(&self, retry_after_secs: u64) -> Reply {
+        let reply = refused(400, 131_056, "(Business Account, Consumer Account) pair rate limit hit");
+        if retry_after_secs == 0 { reply } else { reply.header("retry-after", &retry_after_secs.to_string()) }
+    }
+
     fn broken(&self) -> Reply {
         refused(503, 2, "Service temporarily unavailable")
     }
@@ -165,11 +173,13 @@ impl Twin {
                 Ok(Reply::json(200, &about).into())
             }
             None if !post && self.files.contains(path) => {
-                if request.query != format!("phone_number_id={NUMBER}") {
+                // Naming the number is left to the caller; a wrong one is refused.
+                if !request.query.is_empty() && request.query != format!("phone_number_id={NUMBER}") {
                     return Err(unknown());
                 }
                 let link = format!("https://lookaside.fbsbx.com/whatsapp_business/attachments/?mid={path}");
-                let file = json!({ "url": link, "mime_type": "image/png", "sha256": "", "file_size": sample::PNG.len(), "id": path });
+                let file = json!({ "url": link, "mime_type": "image/png", "sha256": "", "file_size": sample::PNG.len(), "id": path,
+                    "messaging_product": "whatsapp" });
                 Ok(Reply::json(200, &file).into())
             }
             _ => Err(unknown()),
@@ -242,12 +252,14 @@ impl Twin {
         let wamid = self.id("wamid.IN");
         let mut message = json!({ "id": wamid, "timestamp": (now.0 / 1000).to_string() });
         let mut contact = json!({ "profile": { "name": "Ana" } });
-        if is_user(id) {
-            message["from_user_id"] = id.into();
-            contact["user_id"] = id.into();
-        } else {
-            message["from"] = id.into();
-            contact["wa_id"] = id.into();
+        let (number, user) = names(id);
+        if let Some(user) = user {
+            message["from_user_id"] = user.as_str().into();
+            contact["user_id"] = user.into();
+        }
+        if let Some(number) = number {
+            message["from"] = number.into();
+            contact["wa_id"] = number.into();
         }
         if let (Some(message), Value::Object(content)) = (message.as_object_mut(), content) {
             message.extend(content);
@@ -256,8 +268,12 @@ impl Twin {
     }
 }
 
-fn is_user(id: &str) -> bool {
-    id.as_bytes().get(2) == Some(&b'.')
+/// What a person is called in deliveries: the number, the business-scoped id, or both.
+fn names(id: &str) -> (Option<&str>, Option<String>) {
+    if id.as_bytes().get(2) == Some(&b'.') {
+        return (None, Some(id.to_owned()));
+    }
+    (Some(id), id.starts_with(BOTH).then(|| format!("US.{id}")))
 }
 
 fn emit(after_ms: u64, draft: Draft) -> Emit {
@@ -266,7 +282,16 @@ fn emit(after_ms: u64, draft: Draft) -> Emit {
 
 fn status(wamid: &str, to: &str, word: &str, now: Time, ours: Option<&str>, errors: Option<Value>) -> Draft {
     let mut status = json!({ "id": wamid, "status": word, "timestamp": (now.0 / 1000).to_string() });
-    status[if is_user(to) { "recipient_user_id" } else { "recipient_id" }] = to.into();
+    let mut contact = json!({ "profile": { "name": "Ana" } });
+    let (number, user) = names(to);
+    if let Some(user) = user {
+        status["recipient_user_id"] = user.as_str().into();
+        contact["user_id"] = user.into();
+    }
+    if let Some(number) = number {
+        status["recipient_id"] = number.into();
+        contact["wa_id"] = number.into();
+    }
     if let Some(ours) = ours {
         status["biz_opaque_callback_data"] = ours.into();
     }
@@ -277,7 +302,7 @@ fn status(wamid: &str, to: &str, word: &str, now: Time, ours: Option<&str>, erro
     if let Some(errors) = errors {
         status["errors"] = errors;
     }
-    delivery(json!({ "statuses": [status] }))
+    delivery(json!({ "contacts": [contact], "statuses": [status] }))
 }
 
 fn delivery(mut value: Value) -> Draft {
