@@ -3,6 +3,9 @@
 //! With a `service_plan_id` a channel is an SMS plan, else it is an app of the Conversation API. The scheme of an
 //! address says which channel of the app is meant. Numbers come without plus.
 //!
+//! Checked against `sinch` for Python (`tests/sdks/python/check_sinch.py`): the twin's signatures, its types on the twin's callbacks and on
+//! what we send, its login, its client and its errors on the twin.
+//!
 //! The callbacks in the tests of Sinch's Java SDK were read by it on 2026-11-29.
 
 mod checks;
@@ -236,8 +239,10 @@ impl Channel {
 
     /// The plan's resources in the SMS API; by the project where there is no token of the plan's own.
     fn plan(&self) -> String {
-        let base = self.base(&format!("{}.sms.api.sinch.com", self.settings.region.word()));
         let by_project = self.settings.api_token.is_none();
+        // A project's token is taken at a host of its own, as `sinch` 2.3.0 (Python) and `@sinch/sms` 1.4.0 do it.
+        let zone = if by_project { "zt." } else { "" };
+        let base = self.base(&format!("{zone}{}.sms.api.sinch.com", self.settings.region.word()));
         let id = if by_project { &self.settings.project_id } else { &self.settings.service_plan_id };
         format!("{base}/xms/v1/{}", id.as_deref().unwrap_or_default())
     }
@@ -292,6 +297,9 @@ mod tests {
         let plan = channel(json!({ "service_plan_id": "p", "api_token": "t" })).expect("settings");
         assert!(plan.login(&CX).is_none());
         assert_eq!(plan.probe(&CX).map(|call| call.url).as_deref(), Some("https://eu.sms.api.sinch.com/xms/v1/p/batches?page_size=1"));
+        let by_project = channel(json!({ "service_plan_id": "p" })).expect("settings");
+        let url = "https://zt.eu.sms.api.sinch.com/xms/v1/twin-project/batches?page_size=1";
+        assert_eq!(by_project.probe(&CX).map(|call| call.url).as_deref(), Some(url));
     }
 
     #[test]
