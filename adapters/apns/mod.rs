@@ -3,6 +3,9 @@
 //! One call is one notification to one device. The channel signs its own token (ES256) with the key of its team; Apple
 //! wants that token renewed between every 20 and every 60 minutes, so it begins at the last full half hour. Apple delivers
 //! nothing: what became of a call is in its answer, and a device that is gone shows there too.
+//!
+//! Checked against `aioapns` and `PyJWT` (`tests/sdks/python/check_apns.py`): its client and its errors on the twin over HTTP/2, its push
+//! beside ours, and the token that the channel signs.
 
 mod errors;
 mod facts;

@@ -1,5 +1,5 @@
 //! The Apple Push Notification service, played: one team with one key and one app. Device tokens beginning with `dead` are
-//! gone, those beginning with `bad0` are of the other environment.
+//! gone, those beginning with `bad0` are of the other environment, those beginning with `feed` get too much.
 
 use serde_json::{Map, Value, json};
 
@@ -32,14 +32,10 @@ impl Play for Twin {
     }
 
     fn answer(&mut self, request: &Request, now: Time) -> Answer {
-        let Some(device) = request.path.strip_prefix("/3/device/") else { return refused(404, "BadPath").into() };
-        if request.method != http::Method::POST {
-            return refused(405, "MethodNotAllowed").into();
-        }
-        match self.check(request, device, now) {
-            Ok(payload) => accepted(request, device, &payload),
-            Err(reply) => reply.into(),
-        }
+        let mut answer = self.push(request, now);
+        // Whatever became of a push, the answer names it.
+        answer.reply = answer.reply.header("apns-id", named(request));
+        answer
     }
 
     fn sign(&self, _url: &str, draft: Draft) -> Draft {
@@ -72,18 +68,32 @@ fn header<'r>(request: &'r Request, name: &str) -> &'r str {
     request.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
 }
 
-fn accepted(request: &Request, device: &str, payload: &Value) -> Answer {
+/// The push's id: ours, else one that Apple makes.
+fn named(request: &Request) -> &str {
     let given = header(request, "apns-id");
-    let id = if given.is_empty() { "00000000-0000-8000-8000-000000000001" } else { given };
+    if given.is_empty() { "00000000-0000-8000-8000-000000000001" } else { given }
+}
+
+fn accepted(request: &Request, device: &str, payload: &Value) -> Answer {
     let words = |name: &str| payload["aps"]["alert"][name].as_str().map(str::to_owned);
     let text = words("body").or_else(|| words("title")).unwrap_or_default();
     let our_id = payload["fairway_message_id"].as_str().map(str::to_owned);
-    let taken = Accepted { provider_id: id.to_owned(), to: device.to_owned(), our_id, text };
-    let reply = Reply::default().header("apns-id", id);
-    Answer { reply, accepted: vec![taken], emits: Vec::new() }
+    let taken = Accepted { provider_id: named(request).to_owned(), to: device.to_owned(), our_id, text };
+    Answer { reply: Reply::default(), accepted: vec![taken], emits: Vec::new() }
 }
 
 impl Twin {
+    fn push(&self, request: &Request, now: Time) -> Answer {
+        let Some(device) = request.path.strip_prefix("/3/device/") else { return refused(404, "BadPath").into() };
+        if request.method != http::Method::POST {
+            return refused(405, "MethodNotAllowed").into();
+        }
+        match self.check(request, device, now) {
+            Ok(payload) => accepted(request, device, &payload),
+            Err(reply) => reply.into(),
+        }
+    }
+
     /// What Apple checks before it takes a push.
     fn check(&self, request: &Request, device: &str, now: Time) -> Result<Value, Reply> {
         self.key(header(request, "authorization"), now)?;
@@ -105,6 +115,9 @@ impl Twin {
         headers(request, &payload["aps"])?;
         if device.starts_with("dead") {
             return Err(Reply::json(410, &json!({ "reason": "Unregistered", "timestamp": now.0 })));
+        }
+        if device.starts_with("feed") {
+            return Err(refused(429, "TooManyRequests"));
         }
         Ok(payload)
     }
@@ -145,4 +158,25 @@ fn headers(request: &Request, aps: &Value) -> Result<(), Reply> {
         return Err(refused(400, "BadPriority"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue, Method};
+
+    use super::*;
+
+    /// developer.apple.com/documentation/usernotifications/handling-notification-responses-from-apns, read 2026-11-29: the header
+    /// is in every answer. A client that counts on it (`aioapns`) would wait for ever.
+    #[test]
+    fn every_answer_names_the_push() {
+        let id = "6f9619ff-8b86-d011-b42d-00c04fc964ff";
+        let mut twin = Twin::new(1);
+        for path in ["/3/device/a0b1", "/3/device/bad0", "/elsewhere"] {
+            let headers = HeaderMap::from_iter([("apns-id".parse().expect("a name"), HeaderValue::from_static(id))]);
+            let request = Request { method: Method::POST, path: path.into(), query: String::new(), headers, body: "{}".into() };
+            let reply = twin.answer(&request, Time(0)).reply;
+            assert_eq!(reply.headers.get("apns-id").map(HeaderValue::as_bytes), Some(id.as_bytes()), "{path}");
+        }
+    }
 }

@@ -5,7 +5,8 @@
 //! address; the interaction events of an app that is connected by Pub/Sub may be pushed there too. A space is
 //! `gchat:spaces/S`, a thread stands behind `#`, a person is `gchat:users/U`.
 //!
-//! Checked against `google-auth` (`tests/sdks/python/check_google_chat.py`): the twin's proofs, and its login on the twin.
+//! Checked against `google-auth` and `google-apps-chat` (`tests/sdks/python/check_google_chat.py`): the twin's proofs, login and client on
+//! the twin, and the types on what the twin tells and on the messages and cards we send.
 //!
 //! Events of Google's documentation, and those recorded in the tests of Rasa and the Chat SDK, were read on 2026-11-29.
 

@@ -161,7 +161,8 @@ impl Twin {
                 let space = path.trim_end_matches("/messages").to_owned();
                 self.post(request, &space)
             }
-            ("PATCH", path) if path.contains("/messages/") => self.patch(request, path),
+            // The same by either name: chat.v1 `patch` and `update`.
+            ("PATCH" | "PUT", path) if path.contains("/messages/") => self.patch(request, path),
             ("DELETE", path) if path.contains("/messages/") => {
                 if self.sent.take_back(path) { Ok(Reply::json(200, &json!({})).into()) } else { Err(refused(404, "NOT_FOUND", "Message not found.")) }
             }

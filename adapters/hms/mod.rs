@@ -4,6 +4,9 @@
 //! through API v3 with a token the channel signs for itself (PS256). Which one a device token needs is a property of the
 //! device, so a channel speaks one of them. This is the one push service that delivers: what became of a push on the
 //! device comes as a receipt. Its signature does not cover the body, so the webhook's address holds a token as well.
+//!
+//! Checked against `hpa`, Huawei's own for API v1 (`tests/sdks/python/check_hms.py`): its login, its client and its errors on the twin, its
+//! validators and its wording on what we send.
 
 mod core;
 mod errors;

@@ -4,6 +4,8 @@
 //! private, `instagram:media/ID` writes publicly under a post of ours (with `reply_to`, to that comment), and
 //! `instagram:mention/ID` answers where somebody mentioned us.
 //!
+//! The twin's signatures are checked by `pywa`, which knows Meta's (`tests/sdks/python/check_whatsapp.py`).
+//!
 //! Deliveries recorded in the tests and issues of restfb and chatwoot, the dashboard's tests among them, were read by it on 2026-11-29.
 
 mod checks;

@@ -3,6 +3,8 @@
 //! A person's address is the page-scoped id (`messenger:3300`). `messenger:comment/ID` and `messenger:post/ID` answer a
 //! public comment or post in private, `messenger:user_ref/REF` a person who ticked a box of a plugin.
 //!
+//! The twin's signatures are checked by `pywa`, which knows Meta's (`tests/sdks/python/check_whatsapp.py`).
+//!
 //! Deliveries recorded in the tests of restfb and courier, and the samples of Meta's reference, were read by it on 2026-11-29.
 
 mod checks;

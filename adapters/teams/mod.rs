@@ -4,6 +4,9 @@
 //! connector's addresses serves a conversation, only its own activities tell: that is the handle. A message's id is unique
 //! in its conversation, so ours is `CONVERSATION|ID`.
 //!
+//! Checked against `microsoft-teams-apps` and `microsoft-teams-api` (`tests/sdks/python/check_teams.py`): the twin's proofs, their types on
+//! its activities and on the activities and cards we send, their login and their client on the twin.
+//!
 //! Activities of Microsoft's documentation, and those recorded in the tests of Rasa and the Chat SDK, were read on
 //! 2026-11-29.
 

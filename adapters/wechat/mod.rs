@@ -3,6 +3,8 @@
 //! A person's address is the openid (`wechat:o...`). Answers go as customer-service messages within 48 hours; templates
 //! go by `message/template/send`, and subscription notifications by a template named `subscribe/ID`.
 //!
+//! Checked against `wechatpy` (`tests/sdks/python/check_wechat.py`): signatures and encryption in both directions, its client on the twin.
+//!
 //! Messages and events recorded in the tests of courier, Senparc, wechatpy, JFinal and EasyWeChat were read on 2026-11-29.
 
 mod errors;

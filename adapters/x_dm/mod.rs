@@ -3,6 +3,9 @@
 //! A person's address is the numeric user id (`x:777`); `x:conversation/ID` is an existing conversation. Encrypted XChat
 //! messages are told of and cannot be read here.
 //!
+//! Checked against `xdk` and `oauthlib` (`tests/sdks/python/check_x.py`): its client on the twin, its types on what we send, and the
+//! signature the account makes.
+//!
 //! Deliveries recorded in the tests of courier, Tweetinvi and the Chat SDK, and those of X's documentation, were read on
 //! 2026-11-29.
 

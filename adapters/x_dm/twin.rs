@@ -164,7 +164,9 @@ impl Twin {
             "/2/users/me" => fine(json!({ "data": { "id": ACCOUNT, "username": "acme" } })),
             "/2/activity/subscriptions" if post => {
                 let good = body["event_type"].is_string() && body["filter"]["user_id"] == ACCOUNT && body["webhook_id"].is_string();
-                if good { fine(json!({ "data": { "subscription_id": "1" } })) } else { Err(problem(400, "invalid-request", "subscription")) }
+                let made = json!({ "subscription_id": "1", "event_type": body["event_type"], "filter": body["filter"],
+                    "webhook_id": body["webhook_id"] });
+                if good { fine(json!({ "data": { "subscription": made } })) } else { Err(problem(400, "invalid-request", "subscription")) }
             }
             "/2/media/upload" if post => {
                 let kind = request.headers.get("content-type").and_then(|v| v.to_str().ok()).unwrap_or_default();
