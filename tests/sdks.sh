@@ -43,7 +43,13 @@ export STANDARD_SECRET
 # All that goes between twins and gateway passes the recorder: it is the public URL.
 LINE_API=http://127.0.0.1:$(free_port)
 export LINE_API
-node tests/sdks/recorder.mjs "$recorder" "$gateway" "line=${LINE_API##*:}" &
+# Apple speaks HTTP/2 over TLS alone.
+APNS_API=127.0.0.1:$(free_port)
+APNS_CERT=$folder/apns.pem
+export APNS_API APNS_CERT
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=apns -addext subjectAltName=IP:127.0.0.1 \
+  -keyout "$folder/apns.key" -out "$APNS_CERT" 2> /dev/null
+node tests/sdks/recorder.mjs "$recorder" "$gateway" "line=${LINE_API##*:}" "apns=${APNS_API##*:},$folder/apns.key,$APNS_CERT" &
 started+=($!)
 printf '[server]\nlisten = "127.0.0.1:%s"\npublic_url = "%s"\n[sandbox]\nenabled = true\n' "$gateway" "$base" > "$folder/fairway.toml"
 cat tests/sdks/standard.toml >> "$folder/fairway.toml"

@@ -8,7 +8,7 @@ from linebot.v3.exceptions import InvalidSignatureError
 from linebot.v3.messaging import PushMessageRequest, ReplyMessageRequest
 from linebot.v3.webhooks import MessageEvent, PostbackEvent
 
-from world import PARTS, Twin, send
+from world import PARTS, Twin, lost, send
 
 PERSON = "U00000000000000000000000000000202"
 
@@ -40,13 +40,3 @@ def check():
         # What its types do not know they drop: all of ours must come back.
         assert lost(request, typed.to_dict()) == [], lost(request, typed.to_dict())
     assert {"text", "location", "template"} <= kinds or {"text", "location", "flex"} <= kinds, kinds
-
-
-def lost(ours, theirs, at=""):
-    """The members of ours that are not in theirs."""
-    if isinstance(ours, dict):
-        missing = [f"{at}/{name}" for name in ours if not isinstance(theirs, dict) or name not in theirs]
-        return missing + [m for name in ours if isinstance(theirs, dict) and name in theirs for m in lost(ours[name], theirs[name], f"{at}/{name}")]
-    if isinstance(ours, list):
-        return [m for n, item in enumerate(ours) for m in lost(item, theirs[n], f"{at}/{n}")]
-    return []

@@ -27,6 +27,12 @@ class Twin:
     def act(self, **what):
         ask(f"/sandbox-control/{self.name}/act", what)
 
+    def mood(self, **mood):
+        """How the provider feels from now on; on a good day when nothing is said."""
+        body = json.dumps(mood).encode()
+        url = f"{BASE}/sandbox-control/{self.name}/mood"
+        urllib.request.urlopen(urllib.request.Request(url, body, {"content-type": "application/json"}, method="PUT")).close()
+
     def webhook(self, words):
         """The webhook with these words that the twin made and the gateway took: its headers and its body."""
         path = f"/hooks/demo-{self.name}"
@@ -89,9 +95,9 @@ def until(what, look):
     raise AssertionError(f"{what} did not come")
 
 
-def send(to, channel, *parts):
+def send(to, channel, *parts, **more):
     """Sends through the gateway and waits until the provider has it."""
-    message = ask("/v1/messages", {"to": to, "channel": channel, "parts": parts})
+    message = ask("/v1/messages", {"to": to, "channel": channel} | ({"parts": parts} if parts else {}) | more)
 
     def outcome():
         state = ask(f"/v1/messages/{message['id']}")
@@ -99,6 +105,39 @@ def send(to, channel, *parts):
         return state if state["state"] in ("sent", "delivered", "read") else None
 
     return until(f"the outcome of {message['id']}", outcome)
+
+
+def refused(wanted, call, *args, **kwargs):
+    """The error of this kind that the call ends in."""
+    try:
+        call(*args, **kwargs)
+    except wanted as error:
+        return error
+    raise AssertionError(f"{args} {kwargs} is not refused")
+
+
+def unknown(model, at=""):
+    """The members that an SDK's types do not know: pydantic keeps them apart."""
+    found = [f"{at}/{name}" for name in getattr(model, "model_extra", None) or {}]
+    fields = getattr(type(model), "model_fields", None)
+    if fields is not None:
+        return found + [more for name in fields for more in unknown(getattr(model, name), f"{at}/{name}")]
+    if isinstance(model, dict):
+        return [more for name, value in model.items() for more in unknown(value, f"{at}/{name}")]
+    if isinstance(model, list):
+        return [more for n, value in enumerate(model) for more in unknown(value, f"{at}/{n}")]
+    return found
+
+
+def lost(ours, theirs, at=""):
+    """The members of ours that are not in theirs, or are others there."""
+    if isinstance(ours, dict):
+        pairs = [(f"{at}/{name}", ours[name], theirs.get(name) if isinstance(theirs, dict) else None) for name in ours]
+    elif isinstance(ours, list):
+        pairs = [(f"{at}/{n}", item, theirs[n] if isinstance(theirs, list) and n < len(theirs) else None) for n, item in enumerate(ours)]
+    else:
+        return [] if ours == theirs else [f"{at}: {ours!r} is {theirs!r}"]
+    return [more for place, mine, other in pairs for more in lost(mine, other, place)]
 
 
 #: What shows most of a channel.
