@@ -22,7 +22,7 @@ if [ -d tests/browser ]; then
   [ -x /usr/bin/chromium ] || missing+=(chromium)
 fi
 if [ -x tests/clients.sh ] || [ -x tests/sdks.sh ]; then
-  for tool in npm jq curl; do command -v "$tool" >/dev/null || missing+=("$tool"); done
+  for tool in npm jq curl openssl; do command -v "$tool" >/dev/null || missing+=("$tool"); done
 fi
 if [ ${#missing[@]} -gt 0 ]; then
   sudo=""; [ "$(id -u)" = 0 ] || sudo=sudo
