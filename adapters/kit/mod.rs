@@ -23,5 +23,6 @@ pub mod sample;
 pub mod spoken;
 pub mod text;
 pub mod tokens;
+pub mod websocket;
 pub mod words;
 pub mod xml;
