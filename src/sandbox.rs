@@ -96,12 +96,13 @@ impl Sandbox {
             let mut settings = twin.settings();
             let own = twin.own();
             let mut port = None;
+            if !own {
+                settings.insert("api_base".into(), base(config, provider.facts.id).into());
+            }
             if twin.line().is_some() {
                 let (open, address) = lines::Port::open().await?;
-                settings.insert("api_base".into(), address.into());
+                settings.extend(twin.line_settings(&address));
                 port = Some(open);
-            } else if !own {
-                settings.insert("api_base".into(), base(config, provider.facts.id).into());
             }
             let channel = Channel {
                 provider: provider.facts.id.into(),

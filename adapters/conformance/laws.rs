@@ -199,6 +199,16 @@ pub(super) fn on_stage(provider: &Provider, case: Option<&Value>) -> Pair {
     })
 }
 
+/// The same, with the connections of their own that its channels may have.
+pub(super) fn on_line(provider: &Provider) -> Pair {
+    pair(provider, |twin| {
+        let mut settings = settings(twin, None);
+        settings.0.insert("api_base".into(), "http://twin.test".into());
+        settings.0.extend(twin.line().map(|_| twin.line_settings("127.0.0.1:9")).unwrap_or_default());
+        settings
+    })
+}
+
 fn pair(provider: &Provider, settings: impl FnOnce(&dyn Twin) -> Settings) -> Pair {
     let mut twin = (provider.twin)(7);
     let adapter = (provider.bind)(settings(&*twin)).unwrap_or_else(|e| panic!("{}: {e}", provider.facts.id));
@@ -559,6 +569,11 @@ impl Asked {
     pub(super) fn new(message: Value, reply_to: Option<String>, person: &Value) -> Self {
         let request = serde_json::from_value(message).unwrap_or_else(|e| panic!("a sample: {e}"));
         Self { request, reply_to, handle: person.get("handle").and_then(Value::as_str).map(str::to_owned) }
+    }
+
+    /// Whom it goes to.
+    pub(super) fn person(&self) -> &str {
+        self.request.to.as_deref().expect("fixtures name `to`")
     }
 
     /// What it consists of.

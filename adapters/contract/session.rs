@@ -2,7 +2,7 @@
 //! happened and answers with what it wants done. It has no clock, no socket and no randomness; `transport` has those.
 //!
 //! ```text
-//!   socket ──opened, bytes, closed──▶ session ──write, close──▶ socket
+//!   socket ──opened, bytes, closed──▶ session ──write, close, lead──▶ socket
 //!   lanes  ──call──────────────────▶         ──settle, lose───▶ classify, or in doubt
 //!   log    ◀──────────────────deliver──      ◀──taken──────── only then does the peer get its answer
 //! ```
@@ -35,8 +35,8 @@ pub struct Tls {
 /// What a session is told.
 #[derive(Clone, Copy, Debug)]
 pub enum Told<'a> {
-    /// This line's connection stands, encryption included.
-    Opened(usize),
+    /// This line's connection stands, encryption included, and leads to this place.
+    Opened(usize, &'a Endpoint),
     /// These bytes came on it.
     Bytes(usize, &'a [u8]),
     /// It is gone: nothing can be written to it, and what was, may or may not have arrived.
@@ -72,6 +72,8 @@ pub enum Wish {
     Refused(usize, Reason),
     /// Close this line, and open it again no sooner than in so many milliseconds.
     Close(usize, u64),
+    /// From its next opening on this line leads to these places and no others, the first one first.
+    Lead(usize, Vec<Endpoint>),
 }
 
 /// Something that came on a line: parsed, made durable, and only then answered.
@@ -90,7 +92,8 @@ pub struct Delivery {
 /// Laws: every call told is settled or lost exactly once, and nothing of it is written before it is told; what came is
 /// answered to the peer only after `Taken`; no bytes make it panic; `wake` lies in the future once its time was told.
 pub trait Session: Send {
-    /// Its lines, each with the places it may lead to, the first one first. The same ones for as long as it lives.
+    /// Its lines, each with the places it may lead to until [`Wish::Lead`] says otherwise, the first one first. As many for as
+    /// long as it lives.
     fn lines(&self) -> Vec<Vec<Endpoint>>;
 
     /// Takes what happened at this time; answers with what is to be done.

@@ -192,10 +192,19 @@ pub trait Twin: Send {
         Reply::json(503, &serde_json::json!({ "error": "unavailable" }))
     }
 
-    /// Its end of a new connection, where channels speak over connections of their own. The host then adds
-    /// `api_base = "tcp://HOST:PORT"` to the settings.
+    /// Its end of a new connection, where channels can speak over connections of their own.
     fn line(&self) -> Option<Box<dyn Line>> {
         None
+    }
+
+    /// The settings by which a channel's connections lead to this `HOST:PORT`, where `line` is at home.
+    fn line_settings(&self, address: &str) -> Map<String, Value> {
+        Map::from_iter([("api_base".to_owned(), format!("tcp://{address}").into())])
+    }
+
+    /// Whether a delivery goes over such a connection, where there are some; else it is a webhook.
+    fn goes_over_line(&self, _draft: &Draft) -> bool {
+        true
     }
 
     /// The sender's own limit in the provider's documentation: messages per window in milliseconds.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::pdu::{self, ALERT, DELIVER_SM, ENQUIRE_LINK, GENERIC_NACK, Pdu, RECEIPTED_ID, RESPONSE, STATE, SUBMIT_SM, Sm, UNBIND, USER_REFERENCE};
 use super::session::Smpp;
 use super::{Channel, words};
-use crate::contract::session::{Told, Wish};
+use crate::contract::session::{Endpoint, Told, Wish};
 use crate::contract::{Adapter, Call, Session, Time};
 
 const NOW: Time = Time(1_795_169_730_000);
@@ -17,6 +17,10 @@ const NOW: Time = Time(1_795_169_730_000);
 struct Desk {
     session: Smpp,
     now: Time,
+}
+
+fn anywhere() -> Endpoint {
+    Endpoint { host: "smpp.example.net".into(), port: 2775, tls: None }
 }
 
 /// A wish in few words: what was written by command, status and number, the rest by name.
@@ -36,6 +40,7 @@ fn short(wish: &Wish) -> String {
         Wish::Up(line) => format!("up {line}"),
         Wish::Refused(line, reason) => format!("refused {line} {}", reason.code),
         Wish::Close(line, wait) => format!("close {line} {wait}"),
+        Wish::Lead(line, _) => format!("lead {line}"),
     }
 }
 
@@ -52,6 +57,10 @@ impl Desk {
         self.session.tell(told, self.now).iter().map(short).collect()
     }
 
+    fn open(&mut self, line: usize) -> Vec<String> {
+        self.tell(Told::Opened(line, &anywhere()))
+    }
+
     fn hear(&mut self, command: u32, status: u32, sequence: u32, body: &[u8]) -> Vec<String> {
         self.tell(Told::Bytes(0, &pdu::write(command, status, sequence, body)))
     }
@@ -63,7 +72,7 @@ impl Desk {
     }
 
     fn bind(&mut self) {
-        assert_eq!(self.tell(Told::Opened(0)), ["0:9/0#1"]);
+        assert_eq!(self.open(0), ["0:9/0#1"]);
         assert_eq!(self.hear(0x8000_0009, 0, 1, b"SMSC\0"), ["up 0"]);
     }
 
@@ -88,7 +97,7 @@ fn from(digits: &str, words: &str, esm_class: u8) -> Sm<'static> {
 #[test]
 fn it_binds_as_the_sheet_says() {
     let mut desk = Desk::new(json!({}));
-    let Wish::Write(0, bind) = desk.session.tell(Told::Opened(0), NOW).remove(0) else { panic!("a bind") };
+    let Wish::Write(0, bind) = desk.session.tell(Told::Opened(0, &anywhere()), NOW).remove(0) else { panic!("a bind") };
     let wanted = "0000002600000009000000000000000166616b6565736d650066616b65707731000034000000";
     assert_eq!(crate::kit::crypto::hex(&bind), wanted);
     let version = "0000001a800000090000000000000001534d5343000210000134";
@@ -128,11 +137,11 @@ fn it_asks_whether_somebody_is_there_and_answers_the_same() {
 fn a_refused_bind_says_why_and_waits() {
     for (status, code, wait) in [(0x0e, "password_invalid", 300_000), (0x0d, "bind_failed", 300_000), (0x05, "already_bound", 30_000), (0x08, "system_error", 1_000)] {
         let mut desk = Desk::new(json!({}));
-        desk.tell(Told::Opened(0));
+        desk.open(0);
         assert_eq!(desk.hear(0x8000_0009, status, 1, b""), [format!("refused 0 {code}"), format!("close 0 {wait}")]);
     }
     let mut desk = Desk::new(json!({}));
-    desk.tell(Told::Opened(0));
+    desk.open(0);
     assert_eq!(desk.later(30), ["close 0 1000"], "no answer is none for ever");
 }
 
@@ -279,7 +288,7 @@ fn two_lines_have_two_jobs() {
     let mut desk = Desk::new(json!({ "bind_mode": "tx_rx", "hosts": ["a.example", "b.example"] }));
     let lines = desk.session.lines();
     assert_eq!(lines.iter().map(|places| places[0].host.as_str()).collect::<Vec<_>>(), ["a.example", "b.example"]);
-    assert_eq!((desk.tell(Told::Opened(0)), desk.tell(Told::Opened(1))), (vec!["0:2/0#1".to_owned()], vec!["1:1/0#1".to_owned()]));
+    assert_eq!((desk.open(0), desk.open(1)), (vec!["0:2/0#1".to_owned()], vec!["1:1/0#1".to_owned()]));
     desk.tell(Told::Bytes(1, &pdu::write(0x8000_0001, 0, 1, b"SMSC\0")));
     assert_eq!(desk.session.room(), 0, "the one that receives carries nothing");
     desk.tell(Told::Bytes(0, &pdu::write(0x8000_0002, 0, 1, b"SMSC\0")));

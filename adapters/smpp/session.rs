@@ -57,13 +57,13 @@ impl Session for Smpp {
     fn tell(&mut self, told: Told<'_>, now: Time) -> Vec<Wish> {
         self.held.begin(now);
         match told {
-            Told::Opened(line) if line < self.lines.len() => {
+            Told::Opened(line, _) if line < self.lines.len() => {
                 let bind = self.lines[line].open(&self.bound.settings, now);
                 self.out.push(Wish::Write(line, bind));
             }
             Told::Bytes(line, bytes) if line < self.lines.len() => self.hear(line, bytes, now),
             Told::Closed(line) if line < self.lines.len() => self.closed(line, now),
-            Told::Opened(_) | Told::Bytes(..) | Told::Closed(_) => {}
+            Told::Opened(..) | Told::Bytes(..) | Told::Closed(_) => {}
             Told::Tick => self.tick(now),
             Told::Call(number, call) => self.submit(number, call, now),
             Told::Taken(number, durable) => self.taken(number, durable, now),

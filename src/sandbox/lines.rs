@@ -1,4 +1,4 @@
-//! Twins that are spoken to over connections: each has a port on loopback.
+//! Twins that are spoken to over connections, alone or besides: each has a port on loopback.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ impl Port {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(|e| format!("the sandbox gets no port: {e}"))?;
         let address = listener.local_addr().map_err(|e| e.to_string())?;
         let port = Self { listener: Mutex::new(Some(listener)), waiting: Mutex::default(), news: Notify::new() };
-        Ok((port, format!("tcp://{address}")))
+        Ok((port, address.to_string()))
     }
 
     /// Takes a delivery; it goes out on a connection that can carry it, and again on another while nobody acknowledged it.
@@ -55,21 +55,18 @@ async fn converse(stages: Stages, provider: &'static str, mut stream: TcpStream,
     let (answers, mut answered) = mpsc::unbounded_channel();
     let mut buffer = vec![0; 16 << 10];
     loop {
-        let bytes = tokio::select! {
+        let (bytes, over) = tokio::select! {
             read = stream.read(&mut buffer) => match read {
-                Ok(count @ 1..) => match hear(&stages, provider, &mut *line, &buffer[..count], &answers) {
-                    Some(bytes) => bytes,
-                    None => break,
-                },
+                Ok(count @ 1..) => hear(&stages, provider, &mut *line, &buffer[..count], &answers),
                 _ => break,
             },
             Some((number, reply)) = answered.recv() => match reply {
-                Some(reply) => line.answered(number, &reply),
+                Some(reply) => (line.answered(number, &reply), false),
                 None => break, // Accepted and never answered: the connection breaks off.
             },
-            () = port.news.notified() => Vec::new(),
+            () = port.news.notified() => (Vec::new(), false),
         };
-        if stream.write_all(&bytes).await.is_err() || stream.write_all(&waiting(port, &mut *line)).await.is_err() {
+        if stream.write_all(&bytes).await.is_err() || over || stream.write_all(&waiting(port, &mut *line)).await.is_err() {
             break;
         }
     }
@@ -92,19 +89,19 @@ fn waiting(port: &Port, line: &mut dyn Line) -> Vec<u8> {
     out
 }
 
-/// What bytes lead to: what is written back at once; `None` when the twin hangs up.
+/// What bytes lead to: what is written back at once, and whether the twin hangs up after that.
 fn hear(
     stages: &Stages,
     provider: &'static str,
     line: &mut dyn Line,
     bytes: &[u8],
     answers: &mpsc::UnboundedSender<(u64, Option<Reply>)>,
-) -> Option<Vec<u8>> {
+) -> (Vec<u8>, bool) {
     let mut out = Vec::new();
     for said in line.hear(bytes) {
         match said {
             Said::Write(bytes) => out.extend(bytes),
-            Said::Close => return None,
+            Said::Close => return (out, true),
             Said::Ask(number, request) => {
                 let outcome = stages[provider].stage.lock().serve(&request, clock::now());
                 deliver(stages, provider, outcome.emits);
@@ -116,14 +113,18 @@ fn hear(
             }
         }
     }
-    Some(out)
+    (out, false)
 }
 
 impl Hosted {
     /// Takes what goes out over a connection; what does not is given back.
     pub(super) fn over_line(&self, emit: Emit) -> Option<Emit> {
         let Some(port) = &self.port else { return Some(emit) };
-        port.push(self.stage.lock().sign(&self.hook_url, emit.draft));
+        let mut stage = self.stage.lock();
+        if !stage.twin().goes_over_line(&emit.draft) {
+            return Some(emit);
+        }
+        port.push(stage.sign(&self.hook_url, emit.draft));
         None
     }
 }

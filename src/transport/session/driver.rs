@@ -8,6 +8,7 @@ use std::{
 
 use fairway_adapters::contract::session::{Told, Wish};
 use fairway_adapters::contract::{Delivery, Reply, Session};
+use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -143,10 +144,10 @@ impl Driver {
 
     fn on(&mut self, event: Event) {
         match event {
-            Event::Line(line, line::Event::Opened) => {
+            Event::Line(line, line::Event::Opened(place)) => {
                 self.lines[line].opened();
                 self.open[line] = true;
-                self.tell(&Told::Opened(line));
+                self.tell(&Told::Opened(line, &place));
             }
             Event::Line(line, line::Event::Bytes(bytes)) => self.tell(&Told::Bytes(line, &bytes)),
             Event::Line(line, line::Event::Closed(why)) => {
@@ -186,6 +187,7 @@ impl Driver {
                     self.open[line] = false;
                     self.down(line, None);
                 }
+                Wish::Lead(line, places) => self.lines[line].lead(places),
             }
         }
     }
@@ -197,7 +199,12 @@ impl Driver {
     }
 
     fn deliver(&self, delivery: Delivery) {
-        let (number, taken, events) = (delivery.number, self.door.take(delivery), self.sender.clone());
+        let (number, mut taken, events) = (delivery.number, self.door.take(delivery), self.sender.clone());
+        // Begun here, one after the other: the log gets what comes in the order in which it came.
+        if let Some(durable) = (&mut taken).now_or_never() {
+            let _ = events.send(Event::Taken(number, durable));
+            return;
+        }
         tokio::spawn(async move {
             let _ = events.send(Event::Taken(number, taken.await));
         });

@@ -24,8 +24,8 @@ const CHUNK: usize = 16 << 10;
 
 /// What happens on a line.
 pub(super) enum Event {
-    /// It stands, encryption included.
-    Opened,
+    /// It stands, encryption included, and leads there.
+    Opened(Endpoint),
     /// These came.
     Bytes(Vec<u8>),
     /// It is gone, for this reason.
@@ -48,6 +48,7 @@ pub(super) struct Line {
     connection: u64,
     /// Not opened again before this.
     not_before: Arc<Mutex<Instant>>,
+    places: Arc<Mutex<Places>>,
     task: JoinHandle<()>,
 }
 
@@ -62,8 +63,10 @@ impl Line {
     pub fn start(places: Vec<Endpoint>, tell: impl Fn(Event) -> bool + Send + Sync + 'static) -> Self {
         let (commands, inbox) = mpsc::unbounded_channel();
         let not_before = Arc::new(Mutex::new(Instant::now()));
-        let keeper = Keeper { places, tell, inbox, connection: 0, pause: PAUSE.0, not_before: Arc::clone(&not_before) };
-        Self { commands, connection: 0, not_before, task: tokio::spawn(keeper.keep()) }
+        let places = Arc::new(Mutex::new(Places { list: places, next: 0 }));
+        let (wait, leads) = (Arc::clone(&not_before), Arc::clone(&places));
+        let keeper = Keeper { places: leads, tell, inbox, connection: 0, pause: PAUSE.0, not_before: wait };
+        Self { commands, connection: 0, not_before, places, task: tokio::spawn(keeper.keep()) }
     }
 
     /// The driver was told that it stands.
@@ -82,9 +85,30 @@ impl Line {
         let _ = self.commands.send(Command::Close(self.connection));
     }
 
+    /// From its next opening on it leads to these places.
+    pub fn lead(&self, places: Vec<Endpoint>) {
+        if !places.is_empty() {
+            *self.places.lock() = Places { list: places, next: 0 };
+        }
+    }
+
     /// It does what it is for: the next pause is the first one again.
     pub fn works(&self) {
         let _ = self.commands.send(Command::Works);
+    }
+}
+
+/// Where a line may lead to: one place after the other, round and round.
+struct Places {
+    list: Vec<Endpoint>,
+    next: usize,
+}
+
+impl Places {
+    fn next(&mut self) -> Option<Endpoint> {
+        let place = self.list.get(self.next).or(self.list.first()).cloned();
+        self.next = if self.next + 1 < self.list.len() { self.next + 1 } else { 0 };
+        place
     }
 }
 
@@ -97,7 +121,7 @@ enum End {
 
 /// The task behind a line.
 struct Keeper<T> {
-    places: Vec<Endpoint>,
+    places: Arc<Mutex<Places>>,
     tell: T,
     inbox: mpsc::UnboundedReceiver<Command>,
     connection: u64,
@@ -107,11 +131,12 @@ struct Keeper<T> {
 
 impl<T: Fn(Event) -> bool + Send + Sync> Keeper<T> {
     async fn keep(mut self) {
-        for at in (0..self.places.len()).cycle() {
-            let place = &self.places[at];
-            let news = match connect(place).await {
+        loop {
+            let next = self.places.lock().next();
+            let Some(place) = next else { return };
+            let news = match connect(&place).await {
                 Err(why) => Some(Event::Failed(format!("{}:{} cannot be reached: {why}", place.host, place.port))),
-                Ok(stream) => match self.converse(stream).await {
+                Ok(stream) => match self.converse(stream, place).await {
                     End::Over => return,
                     End::ByUs => None,
                     End::ByThem(why) => Some(Event::Closed(why)),
@@ -135,9 +160,9 @@ impl<T: Fn(Event) -> bool + Send + Sync> Keeper<T> {
         self.pause
     }
 
-    async fn converse(&mut self, stream: Stream) -> End {
+    async fn converse(&mut self, stream: Stream, place: Endpoint) -> End {
         self.connection += 1;
-        if !(self.tell)(Event::Opened) {
+        if !(self.tell)(Event::Opened(place)) {
             return End::Over;
         }
         let (mut from, mut to) = tokio::io::split(stream);
