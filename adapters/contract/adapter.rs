@@ -96,6 +96,11 @@ pub trait Adapter: Send + Sync + 'static {
         Setup::ByHand(format!("Enter {} as the webhook address in the provider's console.", cx.hook_url))
     }
 
+    /// What a person has to do at the provider besides, in a sentence, where `setup` is calls.
+    fn setup_besides(&self) -> Option<&'static str> {
+        None
+    }
+
     /// A call that shows the person that we are typing, or that we have read `message_id`, where the channel has it.
     fn signal(&self, _signal: Signalled<'_>, _cx: &Context<'_>) -> Option<Call> {
         None

@@ -1,4 +1,4 @@
-//! The gateway's dispatches, as whoever holds the socket hands them on: `{"op":0,"s":42,"t":"MESSAGE_CREATE","d":{...}}`.
+//! The gateway's dispatches, as our own session or whoever else holds the socket hands them on: `{"op":0,"s":42,"t":"MESSAGE_CREATE","d":{...}}`.
 
 use serde_json::value::RawValue;
 
@@ -17,6 +17,15 @@ const KNOWN: &[&str] = &[
     "READY", "RESUMED", "APPLICATION_", "AUTO_MODERATION_", "CHANNEL_", "ENTITLEMENT_", "GUILD_", "INTEGRATION_", "INVITE_", "MESSAGE_REACTION_REMOVE_",
     "PRESENCE_", "SOUNDBOARD_", "STAGE_", "SUBSCRIPTION_", "THREAD_", "USER_", "VOICE_", "WEBHOOKS_", "MESSAGE_POLL_VOTE_REMOVE", "RATE_LIMITED",
 ];
+
+/// What changes nothing in any conversation and comes all the time; a name that ends in `_` begins several. A session drops it.
+const NOISE: &[&str] = &[
+    "READY", "RESUMED", "CHANNEL_PINS_UPDATE", "GUILD_MEMBER_UPDATE", "GUILD_MEMBERS_CHUNK", "PRESENCE_", "RATE_LIMITED", "SOUNDBOARD_", "STAGE_",
+    "THREAD_LIST_SYNC", "USER_UPDATE", "VOICE_",
+];
+
+/// Clocks may differ by so much.
+const SKEW_MS: i64 = 60_000;
 
 /// What opens a socket: of no use to a reader, and nobody else's business.
 const SECRET: &[&str] = &["token", "session_id", "resume_gateway_url"];
@@ -38,6 +47,20 @@ impl<'a> Dispatch<'a> {
         let handed = told("type", "data", "timestamp").and_then(|d| Some(Self { kind: d.kind.strip_prefix("GATEWAY_")?.to_owned().into(), ..d }));
         told("t", "d", "s").or(handed)
     }
+}
+
+/// Whether a dispatch of a session that began at this time need not be kept.
+pub(super) fn is_noise(kind: &str, data: &Object<'_>, since: Time) -> bool {
+    match kind {
+        // Every server is told again after each beginning and each outage; news is the one that the bot was added to since.
+        "GUILD_CREATE" => data.flag("unavailable") || stamp(data.text("joined_at")).is_some_and(|joined| joined < since.plus(-SKEW_MS)),
+        "GUILD_DELETE" => data.flag("unavailable"),
+        kind => is_of(kind, NOISE),
+    }
+}
+
+fn is_of(kind: &str, names: &[&str]) -> bool {
+    names.iter().any(|name| kind == *name || name.ends_with('_') && kind.starts_with(name))
 }
 
 /// Says what a dispatch means.
@@ -91,7 +114,7 @@ pub(super) fn dispatch<'a>(channel: &Channel, dispatch: &Dispatch<'a>, now: Time
             let body = GroupUpdated { group, change: "members".into(), from: content::person(&user, Some(&data)), extra };
             made(account.clone(), None, String::new(), stamp(data.text("joined_at")), Body::GroupUpdated(body))
         }
-        known if KNOWN.iter().any(|k| known == *k || k.ends_with('_') && known.starts_with(k)) => provider(kind),
+        known if is_of(known, KNOWN) => provider(kind),
         unknown => return Err(format!("a dispatch of the unknown name `{}`", short(unknown))),
     };
     parsed.events.push(event);

@@ -1,28 +1,40 @@
 //! Discord: an application by interactions and webhook events over HTTP, and the REST API.
 //!
-//! Commands, buttons, menus and forms come in this way; what people write in channels comes by the gateway socket, whose
-//! events are read here too. A conversation is a channel, `discord:CHANNEL`, and a thread is a channel of its own behind
+//! Commands, buttons, menus and forms come in this way. What people write in channels Discord tells over its gateway alone, a connection
+//! that `gateway = true` opens (`session.rs`); interactions come by it too where no interactions URL is set. A conversation is a channel, `discord:CHANNEL`, and a thread is a channel of its own behind
 //! `#`; a person without one is `discord:user/ID`, whose direct messages are opened on sending.
 //!
-//! Checked against `discord-interactions` and `@discordjs/rest` (`tests/sdks/discord.mjs`): the twin's signatures, the client and
-//! its errors on the twin.
+//! Checked against `discord-interactions`, `@discordjs/rest` and `@discordjs/ws` (`tests/sdks/discord.mjs`): the twin's signatures, the
+//! clients and their errors on the twin; the session against a gateway on tokio-tungstenite (`tests/stories/discord.rs`).
 //!
 //! Webhook events of Discord's documentation, and interactions and dispatches recorded in the tests of the Chat SDK,
 //! were read on 2026-11-29.
 
 mod checks;
+mod closing;
 mod components;
 mod content;
+mod endpoint;
 mod errors;
 mod facts;
 mod gateway;
+mod gateway_twin;
 mod inbound;
+mod intents;
 mod interaction;
 mod markup;
 mod outbound;
 mod place;
+mod progress;
 mod revise;
+mod session;
+#[cfg(test)]
+mod session_checks;
+mod shard;
+mod starts;
 mod twin;
+
+use std::sync::Arc;
 
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use http::Method;
@@ -31,11 +43,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 pub use facts::FACTS;
+pub use intents::Intent;
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, CallBody, Context, Fetched, Field, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Revision, Secrets, SentMessage,
-    SettingsError, Setup, Signalled, Step, Verified, VerifyError, Webhook,
+    Adapter, Call, CallBody, Context, Fetched, Field, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Revision, Secret, Secrets, SentMessage,
+    Session, SettingsError, Setup, Signalled, Step, Verified, VerifyError, Webhook,
 };
 use crate::kit::crypto;
 use crate::kit::object::Object;
@@ -52,13 +65,31 @@ pub struct Settings {
     /// Whether answers to commands are shown to the asking person alone.
     #[serde(default)]
     pub private_answers: bool,
+    /// Whether we listen on Discord's gateway: only there it tells what people write, their reactions and their votes. Interactions come
+    /// by it too unless the application has an interactions URL.
+    #[serde(default)]
+    pub gateway: bool,
+    /// What the gateway is to tell. Privileged ones (`message_content` among the usual ones) must be switched on in Discord's
+    /// developer portal: application, page Bot, Privileged Gateway Intents.
+    #[serde(default = "intents::usual")]
+    pub gateway_intents: Vec<Intent>,
+    /// Over how many connections: one for each 2,500 servers that the bot is in, at least.
+    #[serde(default = "one")]
+    pub gateway_shards: u16,
+    /// Where the gateway is, for tests.
+    pub gateway_url: Option<String>,
     /// Where the REST API is, for tests; stands for the file hosts too.
     pub api_base: Option<String>,
+}
+
+fn one() -> u16 {
+    1
 }
 
 /// An application.
 pub struct Channel {
     settings: Settings,
+    socket: Option<Arc<session::Bound>>,
     key: [u8; 32],
     base: String,
 }
@@ -83,7 +114,8 @@ impl Adapter for Channel {
             return Err(SettingsError::new("bot_token", "not a token", "copy it whole from the application's bot page"));
         }
         let base = settings.api_base.as_deref().unwrap_or("https://discord.com/api/v10").trim_end_matches('/').to_owned();
-        Ok(Self { settings, key, base })
+        let socket = if settings.gateway { Some(Arc::new(socket(&settings)?)) } else { None };
+        Ok(Self { settings, socket, key, base })
     }
 
     fn account(&self) -> Option<&str> {
@@ -142,6 +174,10 @@ impl Adapter for Channel {
         Some(self.call(Method::GET, "/users/@me"))
     }
 
+    fn session(&self, memory: &[u8]) -> Option<Box<dyn Session>> {
+        self.socket.as_ref().map(|bound| Box::new(session::Gateway::new(Arc::clone(bound), memory)) as Box<dyn Session>)
+    }
+
     fn setup(&self, cx: &Context<'_>) -> Setup {
         let events = [
             "APPLICATION_AUTHORIZED", "APPLICATION_DEAUTHORIZED", "ENTITLEMENT_CREATE", "ENTITLEMENT_UPDATE", "ENTITLEMENT_DELETE",
@@ -151,6 +187,14 @@ impl Adapter for Channel {
         // Discord tries the address at once, with good and bad signatures.
         let body = json!({ "interactions_endpoint_url": cx.hook_url, "event_webhooks_url": cx.hook_url, "event_webhooks_status": 2, "event_webhooks_types": events });
         Setup::Calls(vec![self.json(Method::PATCH, "/applications/@me", &body)])
+    }
+
+    fn setup_besides(&self) -> Option<&'static str> {
+        let privileged = self.settings.gateway && self.settings.gateway_intents.iter().any(|intent| intent.is_privileged());
+        privileged.then_some(
+            "For what people write, switch on Message Content Intent (and what else `gateway_intents` names of its kind) in Discord's developer \
+             portal: application, page Bot, Privileged Gateway Intents. Without it Discord refuses the connection.",
+        )
     }
 
     fn revise(&self, sent: &SentMessage<'_>, revision: Revision<'_>, cx: &Context<'_>) -> Option<Result<Call, RenderError>> {
@@ -165,6 +209,23 @@ impl Adapter for Channel {
             place::Place::User(_) => None,
         }
     }
+}
+
+/// What a session says of itself, and where.
+fn socket(settings: &Settings) -> Result<session::Bound, SettingsError> {
+    if settings.gateway_intents.is_empty() {
+        return Err(SettingsError::new("gateway_intents", "empty", "leave it away, or name what the gateway is to tell"));
+    }
+    if settings.gateway_shards == 0 {
+        return Err(SettingsError::new("gateway_shards", "zero", "use at least 1"));
+    }
+    Ok(session::Bound {
+        application_id: settings.application_id.clone(),
+        token: Secret::new(settings.bot_token.first()),
+        intents: intents::bits(&settings.gateway_intents),
+        shards: settings.gateway_shards,
+        place: endpoint::configured(settings.gateway_url.as_deref())?,
+    })
 }
 
 impl Channel {

@@ -6,7 +6,8 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::{Map, Value, json};
 
 use super::checks::{Checked, message, refused};
-use crate::contract::twin::{Accepted, Act, Answer, Draft, Request, Twin as Play};
+use super::gateway_twin::{End, Sessions};
+use crate::contract::twin::{Accepted, Act, Answer, Draft, Line, Request, Twin as Play};
 use crate::contract::{Reply, Time};
 use crate::kit::revise::Sent;
 use crate::kit::{crypto, multipart, sample};
@@ -28,6 +29,7 @@ pub struct Twin {
     tokens: HashSet<String>,
     blocked: HashSet<String>,
     sent: Sent,
+    sessions: Sessions,
 }
 
 impl Play for Twin {
@@ -43,6 +45,7 @@ impl Play for Twin {
             tokens: HashSet::new(),
             blocked: HashSet::new(),
             sent: Sent::default(),
+            sessions: Sessions::default(),
         }
     }
 
@@ -114,6 +117,19 @@ impl Play for Twin {
 
     fn pace(&self) -> (u32, u64) {
         (50, 1000)
+    }
+
+    fn line(&self) -> Option<Box<dyn Line>> {
+        Some(Box::new(End::new(APPLICATION, &self.token, &self.sessions)))
+    }
+
+    fn line_settings(&self, address: &str) -> Map<String, Value> {
+        let settings = json!({ "gateway": true, "gateway_url": format!("ws://{address}") });
+        settings.as_object().cloned().unwrap_or_default()
+    }
+
+    fn goes_over_line(&self, draft: &Draft) -> bool {
+        serde_json::from_slice::<Value>(&draft.body).is_ok_and(|body| body["op"] == 0)
     }
 
     fn pair_pace(&self) -> Option<(u32, u64, u32)> {

@@ -244,7 +244,8 @@ pub async fn setup(Extract(api): Extract<Api>, caller: Caller, Path(name): Path<
             return Ok(Json(SetUp { registered: false, text }));
         }
     }
-    Ok(Json(SetUp { registered: true, text: format!("The provider delivers to {} now.", channel.hook_url) }))
+    let besides = channel.adapter.setup_besides().map(|what| format!(" {what}")).unwrap_or_default();
+    Ok(Json(SetUp { registered: true, text: format!("The provider delivers to {} now.{besides}", channel.hook_url) }))
 }
 
 /// Asks the provider whether the credentials work.

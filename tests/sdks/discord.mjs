@@ -1,12 +1,49 @@
-// discord-interactions: its check of signatures; @discordjs/rest: its client against the twin.
+// discord-interactions: its check of signatures; @discordjs/rest and @discordjs/ws: their clients against the twin.
 
 import assert from "node:assert/strict";
 import { DiscordAPIError, REST } from "@discordjs/rest";
-import { Routes } from "discord-api-types/v10";
+import { WebSocketManager, WebSocketShardDestroyRecovery, WebSocketShardEvents } from "@discordjs/ws";
+import { GatewayIntentBits, Routes } from "discord-api-types/v10";
 import { verifyKey } from "discord-interactions";
-import { act, deliver, twin, webhook } from "./world.mjs";
+import { act, deliver, twin, until, webhook } from "./world.mjs";
 
 const PLACE = "700000000000000201";
+
+/** A client of the gateway with this token; what it has heard. */
+function listener(settings, token) {
+  const { GuildMessages, DirectMessages, MessageContent } = GatewayIntentBits;
+  const limit = { total: 1000, remaining: 1000, reset_after: 0, max_concurrency: 1 };
+  const rest = { get: async () => ({ url: settings.gateway_url, shards: 1, session_start_limit: limit }) };
+  const heard = { ready: 0, resumed: 0, texts: [] };
+  const manager = new WebSocketManager({ token, intents: GuildMessages | DirectMessages | MessageContent, rest, handshakeTimeout: 5000 });
+  manager.on(WebSocketShardEvents.Ready, () => (heard.ready += 1));
+  manager.on(WebSocketShardEvents.Resumed, () => (heard.resumed += 1));
+  manager.on(WebSocketShardEvents.Dispatch, (event) => (event.data ?? event).t === "MESSAGE_CREATE" && heard.texts.push((event.data ?? event).d.content));
+  manager.on(WebSocketShardEvents.Error, () => {});
+  return { manager, heard };
+}
+
+/** Its client begins a session, hears what people write, resumes, and is refused with a wrong token. */
+async function listens(settings) {
+  const { manager, heard } = listener(settings, settings.bot_token);
+  await manager.connect();
+  assert.equal(heard.ready, 1);
+  const writes = async (text) => {
+    // The twin tells an event to one of its sessions, ours or this one.
+    await until(`${text} on the gateway`, async () => {
+      await act("discord", { person: `discord:${PLACE}`, text });
+      return heard.texts.includes(text);
+    });
+  };
+  await writes("before");
+  await manager.destroy({ code: 4200, recover: WebSocketShardDestroyRecovery.Resume });
+  await until("the session again", async () => heard.resumed === 1);
+  await writes("after");
+  assert.equal(heard.ready, 1);
+  await manager.destroy();
+  const stranger = listener(settings, "fake");
+  await assert.rejects(Promise.race([stranger.manager.connect(), new Promise((_, no) => stranger.manager.on(WebSocketShardEvents.Error, (e) => no(e.error ?? e)))]), /[Aa]uthentication|token/);
+}
 
 export default async function check() {
   const { hook, settings, api } = await twin("discord");
@@ -27,4 +64,5 @@ export default async function check() {
   await assert.rejects(long, (e) => e instanceof DiscordAPIError && e.status === 400 && e.code === 50035);
   const stranger = new REST({ version: "10", api: `${api}/api`, retries: 0 }).setToken("fake");
   await assert.rejects(stranger.post(Routes.channelMessages(PLACE), { body: { content: "x" } }), (e) => e.status === 401);
+  await listens(settings);
 }

@@ -7,6 +7,7 @@ mod cluster;
 mod consent;
 mod crash;
 mod deploy;
+mod discord;
 mod egress;
 mod flow;
 mod house;
