@@ -2,47 +2,50 @@
 
 import assert from "node:assert/strict";
 import { DiscordAPIError, REST } from "@discordjs/rest";
-import { WebSocketManager, WebSocketShardDestroyRecovery, WebSocketShardEvents } from "@discordjs/ws";
+import { WebSocketManager, WebSocketShardEvents } from "@discordjs/ws";
 import { GatewayIntentBits, Routes } from "discord-api-types/v10";
 import { verifyKey } from "discord-interactions";
 import { act, deliver, twin, until, webhook } from "./world.mjs";
 
 const PLACE = "700000000000000201";
 
-/** A client of the gateway with this token; what it has heard. */
-function listener(settings, token) {
+/** A client of the gateway with this token, and a session if there was one; what it has heard. */
+function listener(settings, token, session = null) {
   const { GuildMessages, DirectMessages, MessageContent } = GatewayIntentBits;
-  const limit = { total: 1000, remaining: 1000, reset_after: 0, max_concurrency: 1 };
-  const rest = { get: async () => ({ url: settings.gateway_url, shards: 1, session_start_limit: limit }) };
-  const heard = { ready: 0, resumed: 0, texts: [] };
-  const manager = new WebSocketManager({ token, intents: GuildMessages | DirectMessages | MessageContent, rest, handshakeTimeout: 5000 });
+  const session_start_limit = { total: 1000, remaining: 1000, reset_after: 0, max_concurrency: 1 };
+  const rest = { get: async () => ({ url: settings.gateway_url, shards: 1, session_start_limit }) };
+  const heard = { ready: 0, resumed: 0, texts: [], session };
+  const options = { retrieveSessionInfo: () => heard.session, updateSessionInfo: (_shard, session) => (heard.session = session) };
+  const manager = new WebSocketManager({ token, intents: GuildMessages | DirectMessages | MessageContent, rest, ...options });
   manager.on(WebSocketShardEvents.Ready, () => (heard.ready += 1));
   manager.on(WebSocketShardEvents.Resumed, () => (heard.resumed += 1));
-  manager.on(WebSocketShardEvents.Dispatch, (event) => (event.data ?? event).t === "MESSAGE_CREATE" && heard.texts.push((event.data ?? event).d.content));
-  manager.on(WebSocketShardEvents.Error, () => {});
-  return { manager, heard };
+  manager.on(WebSocketShardEvents.Dispatch, ({ t, d }) => t === "MESSAGE_CREATE" && heard.texts.push(d.content));
+  const failed = new Promise((_, fail) => manager.on(WebSocketShardEvents.Error, fail));
+  failed.catch(() => {});
+  return { manager, heard, failed };
 }
 
-/** Its client begins a session, hears what people write, resumes, and is refused with a wrong token. */
+/** It begins a session, hears what people write, comes back to the session, and is refused with a wrong token. */
 async function listens(settings) {
-  const { manager, heard } = listener(settings, settings.bot_token);
-  await manager.connect();
-  assert.equal(heard.ready, 1);
-  const writes = async (text) => {
-    // The twin tells an event to one of its sessions, ours or this one.
-    await until(`${text} on the gateway`, async () => {
+  // The twin tells an event to one of its sessions: ours, or this one.
+  const writes = (heard, text) =>
+    until(`${text} on the gateway`, async () => {
       await act("discord", { person: `discord:${PLACE}`, text });
       return heard.texts.includes(text);
     });
-  };
-  await writes("before");
-  await manager.destroy({ code: 4200, recover: WebSocketShardDestroyRecovery.Resume });
-  await until("the session again", async () => heard.resumed === 1);
-  await writes("after");
-  assert.equal(heard.ready, 1);
-  await manager.destroy();
+  const first = listener(settings, settings.bot_token);
+  await first.manager.connect();
+  await writes(first.heard, "before");
+  assert.deepEqual([first.heard.ready, first.heard.resumed], [1, 0]);
+  const { session } = first.heard;
+  await first.manager.destroy({ code: 4200 });
+  const second = listener(settings, settings.bot_token, session);
+  await second.manager.connect();
+  await writes(second.heard, "after");
+  assert.deepEqual([second.heard.ready, second.heard.resumed], [0, 1]);
+  await second.manager.destroy();
   const stranger = listener(settings, "fake");
-  await assert.rejects(Promise.race([stranger.manager.connect(), new Promise((_, no) => stranger.manager.on(WebSocketShardEvents.Error, (e) => no(e.error ?? e)))]), /[Aa]uthentication|token/);
+  await assert.rejects(Promise.race([stranger.failed, stranger.manager.connect()]), /Authentication failed/);
 }
 
 export default async function check() {
