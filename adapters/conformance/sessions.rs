@@ -45,7 +45,8 @@ impl Rig {
         let (session, line) = (pair.adapter.session(&[]), pair.twin.line());
         assert_eq!(session.is_some(), line.is_some(), "{}: a session needs a twin with a line, and the other way round", provider.facts.id);
         let session = session?;
-        let places: Vec<Endpoint> = session.lines().iter().map(|places| places.first().expect("every line leads somewhere").clone()).collect();
+        let places: Vec<Endpoint> =
+            session.lines().iter().map(|places| places.first().expect("every line leads somewhere").clone()).collect();
         let count = places.len();
         assert!(count > 0, "it has lines");
         assert_eq!(session.room(), 0, "nothing can be carried before a line is up");

@@ -27,7 +27,12 @@ impl After {
 
 /// Codes that no next try mends, our code, and what to do.
 const FATAL: &[(u16, ErrorClass, &str, &str)] = &[
-    (4004, ErrorClass::Auth, "token_invalid", "Discord does not accept the bot's token: mend `bot_token` (application, page Bot, Reset Token)"),
+    (
+        4004,
+        ErrorClass::Auth,
+        "token_invalid",
+        "Discord does not accept the bot's token: mend `bot_token` (application, page Bot, Reset Token)",
+    ),
     (4010, ErrorClass::Config, "shard_invalid", "Discord does not know this shard: mend `gateway_shards`"),
     (4011, ErrorClass::Config, "sharding_required", "the bot is in too many servers for so few connections: raise `gateway_shards`"),
     (4012, ErrorClass::Config, "version_invalid", "Discord does not speak this version of its gateway any more: update the gateway"),
@@ -58,7 +63,8 @@ pub(super) fn closed(code: Option<u16>) -> After {
 
 /// After an answer to the handshake that was none.
 pub(super) fn refused(status: u16) -> After {
-    let reason = Reason::new(ErrorClass::Transient, "gateway_refused", "Discord's gateway does not take the connection").provider_code(status);
+    let reason =
+        Reason::new(ErrorClass::Transient, "gateway_refused", "Discord's gateway does not take the connection").provider_code(status);
     After { reason: Some(reason), resumes: true, wait_ms: AFTER_TOO_MUCH }
 }
 

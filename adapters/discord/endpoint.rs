@@ -67,10 +67,20 @@ mod tests {
         let ours = configured(None).expect("the default");
         assert_eq!(url(&ours), "wss://gateway.discord.gg/?v=10&encoding=json");
         let led = named("wss://gateway-us-east1-b.discord.gg", &ours).expect("the same owner");
-        assert_eq!((led.host.as_str(), led.port, led.tls.map(|tls| tls.name).as_deref()), ("gateway-us-east1-b.discord.gg", 443, Some("gateway-us-east1-b.discord.gg")));
+        assert_eq!(
+            (led.host.as_str(), led.port, led.tls.map(|tls| tls.name).as_deref()),
+            ("gateway-us-east1-b.discord.gg", 443, Some("gateway-us-east1-b.discord.gg"))
+        );
         for bad in [
-            "ws://gateway.discord.gg", "wss://discord.gg.example", "wss://evildiscord.gg", "wss://127.0.0.1", "https://gateway.discord.gg", "wss://", "",
-            "wss://user@gateway.discord.gg", "wss://gateway.discord.gg@example.org/",
+            "ws://gateway.discord.gg",
+            "wss://discord.gg.example",
+            "wss://evildiscord.gg",
+            "wss://127.0.0.1",
+            "https://gateway.discord.gg",
+            "wss://",
+            "",
+            "wss://user@gateway.discord.gg",
+            "wss://gateway.discord.gg@example.org/",
         ] {
             assert_eq!(named(bad, &ours), None, "{bad}");
         }

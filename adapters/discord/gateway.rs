@@ -24,6 +24,9 @@ const NOISE: &[&str] = &[
     "THREAD_LIST_SYNC", "USER_UPDATE", "VOICE_",
 ];
 
+/// When the session began that brought a dispatch; nobody else can say so.
+pub(super) const SINCE: &str = "x-fairway-since";
+
 /// Clocks may differ by so much.
 const SKEW_MS: i64 = 60_000;
 
@@ -40,12 +43,15 @@ pub(super) struct Dispatch<'a> {
 impl<'a> Dispatch<'a> {
     /// In the socket's own words, or as `{"type":"GATEWAY_MESSAGE_CREATE","timestamp":...,"data":{...}}`, which is how Vercel's Chat SDK
     /// hands dispatches on.
-    pub fn of(fields: &Object<'a>) -> Option<Self> {
+    pub fn of(fields: &Object<'a>, since: Option<&str>) -> Option<Self> {
         let told = |name: &str, data: &str, count: &str| {
             Some(Self { kind: fields.words(name)?, raw: fields.raw(data)?, count: fields.text(count).unwrap_or_default() })
         };
         let handed = told("type", "data", "timestamp").and_then(|d| Some(Self { kind: d.kind.strip_prefix("GATEWAY_")?.to_owned().into(), ..d }));
-        told("t", "d", "s").or(handed)
+        let dispatch = told("t", "d", "s").or(handed)?;
+        // Every session counts from 1.
+        let count = since.map(|since| format!("{since}/{}", dispatch.count).into());
+        Some(Self { count: count.unwrap_or(dispatch.count), ..dispatch })
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) fn parse<'a>(channel: &Channel, hook: &Verified<'a>, now: Time) -> Pa
     let Some(text) = hook.text() else { return Parsed::not_understood("the body is not UTF-8") };
     let Some(fields) = Object::parse(text) else { return Parsed::not_understood("the body is not a JSON object") };
     let mut parsed = Parsed::default();
-    let done = if let Some(dispatch) = gateway::Dispatch::of(&fields) {
+    let done = if let Some(dispatch) = gateway::Dispatch::of(&fields, hook.hook().header(gateway::SINCE)) {
         gateway::dispatch(channel, &dispatch, now, &mut parsed)
     } else if fields.has("event") || fields.int("type") == Some(0) {
         parsed.ack = Ack { status: StatusCode::NO_CONTENT, content_type: Some("application/json"), body: Cow::Borrowed(b"") };

@@ -1,10 +1,10 @@
 //! What an application asks the gateway to be told of: docs.discord.com/developers/events/gateway#list-of-intents, read 2026-11-29.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// One group of events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Intent {
     /// Servers, their channels and threads; the bot added and removed.

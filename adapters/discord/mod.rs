@@ -1,8 +1,9 @@
 //! Discord: an application by interactions and webhook events over HTTP, and the REST API.
 //!
-//! Commands, buttons, menus and forms come in this way. What people write in channels Discord tells over its gateway alone, a connection
-//! that `gateway = true` opens (`session.rs`); interactions come by it too where no interactions URL is set. A conversation is a channel, `discord:CHANNEL`, and a thread is a channel of its own behind
-//! `#`; a person without one is `discord:user/ID`, whose direct messages are opened on sending.
+//! Commands, buttons, menus and forms come in this way. What people write in channels Discord tells over its gateway alone, a
+//! connection that `gateway = true` opens (`session.rs`); interactions come by it too where no interactions URL is set. A
+//! conversation is a channel, `discord:CHANNEL`, and a thread is a channel of its own behind `#`; a person without one is
+//! `discord:user/ID`, whose direct messages are opened on sending.
 //!
 //! Checked against `discord-interactions`, `@discordjs/rest` and `@discordjs/ws` (`tests/sdks/discord.mjs`): the twin's signatures, the
 //! clients and their errors on the twin; the session against a gateway on tokio-tungstenite (`tests/stories/discord.rs`).
@@ -10,6 +11,7 @@
 //! Webhook events of Discord's documentation, and interactions and dispatches recorded in the tests of the Chat SDK,
 //! were read on 2026-11-29.
 
+mod bound;
 mod checks;
 mod closing;
 mod components;
@@ -30,6 +32,8 @@ mod revise;
 mod session;
 #[cfg(test)]
 mod session_checks;
+#[cfg(test)]
+mod session_desk;
 mod shard;
 mod starts;
 mod twin;
@@ -89,7 +93,7 @@ fn one() -> u16 {
 /// An application.
 pub struct Channel {
     settings: Settings,
-    socket: Option<Arc<session::Bound>>,
+    socket: Option<Arc<bound::Bound>>,
     key: [u8; 32],
     base: String,
 }
@@ -123,6 +127,10 @@ impl Adapter for Channel {
     }
 
     fn verify<'a>(&self, hook: Webhook<'a>, cx: &Context<'_>) -> Result<Verified<'a>, VerifyError> {
+        // What our own session says of its deliveries is covered by no signature.
+        if hook.header(gateway::SINCE).is_some() {
+            return Err(VerifyError::MISMATCH);
+        }
         let stamp = hook.header("x-signature-timestamp").ok_or(VerifyError::MISSING)?;
         let tag = hook.header("x-signature-ed25519").ok_or(VerifyError::MISSING)?;
         let tag = crypto::unhex::<64>(tag.trim()).ok_or(VerifyError::MISMATCH)?;
@@ -212,14 +220,14 @@ impl Adapter for Channel {
 }
 
 /// What a session says of itself, and where.
-fn socket(settings: &Settings) -> Result<session::Bound, SettingsError> {
+fn socket(settings: &Settings) -> Result<bound::Bound, SettingsError> {
     if settings.gateway_intents.is_empty() {
         return Err(SettingsError::new("gateway_intents", "empty", "leave it away, or name what the gateway is to tell"));
     }
     if settings.gateway_shards == 0 {
         return Err(SettingsError::new("gateway_shards", "zero", "use at least 1"));
     }
-    Ok(session::Bound {
+    Ok(bound::Bound {
         application_id: settings.application_id.clone(),
         token: Secret::new(settings.bot_token.first()),
         intents: intents::bits(&settings.gateway_intents),

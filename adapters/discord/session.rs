@@ -11,13 +11,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::bound::Bound;
 use super::closing::{self, After};
 use super::shard::{Kept, Payload, Shard, Stage};
 use super::starts::Starts;
 use super::{endpoint, gateway};
 use crate::contract::session::{Endpoint, Told, Wish};
-use crate::contract::{Delivery, ErrorClass, Reason, Secret, Session, Time};
-use crate::kit::crypto;
+use crate::contract::{Delivery, ErrorClass, Reason, Session, Time};
 use crate::kit::object::Object;
 use crate::kit::websocket::{Heard, WebSocket};
 
@@ -33,34 +33,6 @@ const WAIT_OPEN: i64 = 60_000;
 const STOP_WITHIN: i64 = 4_000;
 /// After a session that is over Discord wants 1 to 5 s: docs.discord.com/developers/events/gateway-events#invalid-session, read 2026-11-29.
 const AFTER_INVALID: (u64, u64) = (1_000, 4_000);
-
-/// What an application says of itself, and where.
-pub(super) struct Bound {
-    pub application_id: String,
-    pub token: Secret,
-    pub intents: u32,
-    pub shards: u16,
-    pub place: Endpoint,
-}
-
-impl Bound {
-    /// What a session is bound to: one with other intents or shards is another.
-    fn fingerprint(&self) -> String {
-        crypto::fingerprint(&[&self.application_id, &self.intents.to_string(), &self.shards.to_string(), &endpoint::url(&self.place)])
-    }
-
-    /// A part of the whole, from 0 to 1, that differs from shard to shard.
-    fn part(&self, shard: usize) -> f64 {
-        let hash = crypto::sha256(format!("{}/{shard}", self.application_id).as_bytes());
-        f64::from(hash[0]) / 256.0
-    }
-
-    /// Where a shard leads to: where its session wants us, else where all begin.
-    fn places(&self, kept: Option<&Kept>) -> Vec<Endpoint> {
-        let led = kept.and_then(|kept| endpoint::named(&kept.url, &self.place)).filter(|led| *led != self.place);
-        led.into_iter().chain([self.place.clone()]).collect()
-    }
-}
 
 /// What must be there after a crash.
 #[derive(Default, Serialize, Deserialize)]
@@ -239,7 +211,11 @@ impl Gateway {
     fn begin(&mut self, line: usize, now: Time) {
         let next = self.starts.next(now);
         if next > now.plus(WAIT_OPEN) {
-            let reason = Reason::new(ErrorClass::Throttled, "too_many_sessions", "as many sessions began today as Discord allows; the next one waits");
+            let reason = Reason::new(
+                ErrorClass::Throttled,
+                "too_many_sessions",
+                "as many sessions began today as Discord allows; the next one waits",
+            );
             return self.hang_up(line, After { reason: Some(reason), resumes: true, wait_ms: next.since(now).unsigned_abs() });
         }
         if next > now || self.stopping.is_some() {
@@ -284,11 +260,22 @@ impl Gateway {
         if noise {
             return shard.progress.went(seq, true);
         }
+        let since = shard.kept.as_ref().map_or(0, |kept| kept.since).to_string();
         self.number += 1;
         self.owed.insert(self.number, (line, shard.generation, seq));
-        self.out.push(Wish::Deliver(Delivery { number: self.number, headers: Vec::new(), body: text.as_bytes().to_vec() }));
+        self.out.push(Wish::Deliver(Delivery {
+            number: self.number,
+            headers: vec![(gateway::SINCE, since)],
+            body: text.as_bytes().to_vec(),
+        }));
         if shard.progress.ahead() > MOST_AHEAD {
-            self.hang_up(line, After { wait_ms: STORE_AGAIN, ..closing::broken("too_far_ahead", "more comes than can be stored; the rest is fetched later") });
+            self.hang_up(
+                line,
+                After {
+                    wait_ms: STORE_AGAIN,
+                    ..closing::broken("too_far_ahead", "more comes than can be stored; the rest is fetched later")
+                },
+            );
         }
     }
 
@@ -299,7 +286,10 @@ impl Gateway {
         }
         self.shards[line].progress.went(seq, durable);
         if !durable && self.shards[line].listens() {
-            self.hang_up(line, After { wait_ms: STORE_AGAIN, ..closing::broken("not_stored", "what came cannot be stored now; it is fetched again") });
+            self.hang_up(
+                line,
+                After { wait_ms: STORE_AGAIN, ..closing::broken("not_stored", "what came cannot be stored now; it is fetched again") },
+            );
         }
     }
 
@@ -314,7 +304,9 @@ impl Gateway {
     fn tick(&mut self, now: Time) {
         for line in 0..self.shards.len() {
             match self.shards[line].stage {
-                Stage::Opening(until) if until <= now => self.hang_up(line, closing::broken("no_hello", "Discord's gateway does not say hello")),
+                Stage::Opening(until) if until <= now => {
+                    self.hang_up(line, closing::broken("no_hello", "Discord's gateway does not say hello"))
+                }
                 Stage::Leaving(until) if until <= now => self.end(line, After::USUAL),
                 Stage::Waiting => self.begin(line, now),
                 _ => {}
@@ -367,7 +359,8 @@ impl Gateway {
     fn remember(&mut self) {
         self.version += 1;
         let shards: Vec<Option<Kept>> = self.shards.iter().map(Shard::memory).collect();
-        let seqs = self.shards.iter().zip(&shards).map(|(shard, kept)| (shard.generation, kept.as_ref().map_or(0, |kept| kept.seq))).collect();
+        let seqs =
+            self.shards.iter().zip(&shards).map(|(shard, kept)| (shard.generation, kept.as_ref().map_or(0, |kept| kept.seq))).collect();
         self.wished.push_back(Wished { version: self.version, seqs });
         let memory = Memory { bound: self.bound.fingerprint(), shards, starts: self.starts };
         self.out.push(Wish::Remember(self.version, serde_json::to_vec(&memory).unwrap_or_default()));

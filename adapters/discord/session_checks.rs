@@ -1,173 +1,13 @@
 //! What the laws cannot know of the gateway: its first words, its heartbeats, what is resumed and what begins anew.
 
-use std::sync::Arc;
-
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::session::Gateway;
-use super::{Channel, Twin, endpoint};
-use crate::contract::session::{Endpoint, Told, Wish};
-use crate::contract::twin::Twin as _;
-use crate::contract::{Adapter, Body, Context, Session, Time, Verified, Webhook};
-use crate::kit::websocket::{Heard, WebSocket};
-
-const NOW: Time = Time(1_795_169_730_000);
-const PACE: i64 = 41_250;
-const LED: &str = "wss://gateway-us-east1-b.discord.gg";
-
-/// A session, a clock, and the other ends of its lines.
-struct Desk {
-    session: Gateway,
-    now: Time,
-    ends: Vec<Option<WebSocket>>,
-    /// What the session said, and the codes it said goodbye with.
-    said: Vec<Value>,
-    places: Vec<Endpoint>,
-    memory: Vec<u8>,
-    delivered: Vec<(u64, String)>,
-}
-
-fn channel(more: Value) -> Channel {
-    let mut settings = Twin::new(1).settings();
-    settings.insert("gateway".into(), true.into());
-    settings.extend(more.as_object().cloned().unwrap_or_default());
-    Channel::bind(crate::contract::Settings(settings)).expect("good settings")
-}
-
-impl Desk {
-    fn new(more: Value, memory: &[u8]) -> Self {
-        let bound = channel(more).socket.expect("it listens");
-        let session = Gateway::new(Arc::clone(&bound), memory);
-        let places: Vec<Endpoint> = session.lines().into_iter().map(|mut places| places.remove(0)).collect();
-        let ends = places.iter().map(|_| None).collect();
-        Self { session, now: NOW, ends, said: Vec::new(), places, memory: memory.to_vec(), delivered: Vec::new() }
-    }
-
-    /// Tells something; the wishes in few words, but for what was written.
-    fn tell(&mut self, told: Told<'_>) -> Vec<String> {
-        let wishes = self.session.tell(told, self.now);
-        let mut words = Vec::new();
-        for wish in wishes {
-            words.push(match wish {
-                Wish::Write(line, bytes) => {
-                    self.write(line, &bytes);
-                    continue;
-                }
-                Wish::Deliver(delivery) => {
-                    self.delivered.push((delivery.number, String::from_utf8(delivery.body).expect("text")));
-                    format!("deliver {}", delivery.number)
-                }
-                Wish::Remember(number, memory) => {
-                    self.memory = memory;
-                    format!("remember {number}")
-                }
-                Wish::Up(line) => format!("up {line}"),
-                Wish::Refused(line, reason) => format!("refused {line} {}", reason.code),
-                Wish::Close(line, wait) => {
-                    self.ends[line] = None;
-                    format!("close {line} {wait}")
-                }
-                Wish::Lead(line, places) => {
-                    self.places[line] = places[0].clone();
-                    format!("lead {line} {}", places[0].host)
-                }
-                Wish::Settle(call, _) | Wish::Lose(call, _) => format!("end {call}"),
-            });
-        }
-        words
-    }
-
-    fn write(&mut self, line: usize, bytes: &[u8]) {
-        let end = self.ends[line].as_mut().expect("it is open");
-        for heard in end.hear(bytes) {
-            match heard {
-                Heard::Text(text) => self.said.push(serde_json::from_str(&text).expect("JSON")),
-                Heard::Closed(code) => self.said.push(json!({ "goodbye": code })),
-                Heard::Open => {}
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-
-    /// What the session has said since.
-    fn said(&mut self) -> Vec<Value> {
-        std::mem::take(&mut self.said)
-    }
-
-    fn open(&mut self, line: usize) {
-        self.ends[line] = Some(WebSocket::answer(1 << 16));
-        let place = self.places[line].clone();
-        self.tell(Told::Opened(line, &place));
-        self.read(line);
-    }
-
-    /// What the other end has written is heard.
-    fn read(&mut self, line: usize) -> Vec<String> {
-        let bytes = self.ends[line].as_mut().map(WebSocket::take).unwrap_or_default();
-        self.tell(Told::Bytes(line, &bytes))
-    }
-
-    fn say(&mut self, payload: Value) -> Vec<String> {
-        self.say_on(0, &payload)
-    }
-
-    fn say_on(&mut self, line: usize, payload: &Value) -> Vec<String> {
-        self.ends[line].as_mut().expect("it is open").say(&payload.to_string());
-        self.read(line)
-    }
-
-    fn event(&mut self, seq: u64, kind: &str, data: Value) -> Vec<String> {
-        self.say(json!({ "op": 0, "s": seq, "t": kind, "d": data }))
-    }
-
-    fn message(&mut self, seq: u64) -> Vec<String> {
-        let author = json!({ "id": "500000000000000001", "username": "ann" });
-        self.event(seq, "MESSAGE_CREATE", json!({ "id": format!("70000000000000{seq:04}"), "channel_id": "800", "content": "Hi", "type": 0, "author": author }))
-    }
-
-    fn goodbye(&mut self, code: u16) -> Vec<String> {
-        self.ends[0].as_mut().expect("it is open").close(code);
-        self.read(0)
-    }
-
-    fn later(&mut self, millis: i64) -> Vec<String> {
-        self.now = self.now.plus(millis);
-        self.tell(Told::Tick)
-    }
-
-    fn hello(&mut self, line: usize) {
-        self.open(line);
-        self.say_on(line, &json!({ "op": 10, "d": { "heartbeat_interval": PACE } }));
-    }
-
-    /// With a session, all of it remembered.
-    fn ready(more: Value) -> Self {
-        let mut desk = Self::new(more, b"");
-        desk.begin("one");
-        desk
-    }
-
-    fn begin(&mut self, id: &str) {
-        self.hello(0);
-        assert_eq!(self.said()[0]["op"], 2);
-        self.event(1, "READY", json!({ "session_id": id, "resume_gateway_url": LED, "guilds": [] }));
-        self.tell(Told::Remembered(u64::MAX));
-    }
-
-    /// The next process, with what this one remembered.
-    fn crash(self, more: Value) -> Self {
-        Self { now: self.now, ..Self::new(more, &self.memory) }
-    }
-
-    /// The number that it would resume from.
-    fn resumes(&mut self) -> Value {
-        self.hello(0);
-        let said = self.said();
-        assert_eq!(said[0]["op"], 6, "{said:?}");
-        said[0]["d"]["seq"].clone()
-    }
-}
+use super::session_desk::{Desk, LED, NOW, PACE, channel};
+use super::{Channel, Twin, endpoint, gateway};
+use crate::contract::session::Told;
+use crate::contract::twin::{Draft, Twin as _};
+use crate::contract::{Adapter, Body, Context, Session, Verified, Webhook};
 
 #[test]
 fn it_begins_as_documented() {
@@ -176,7 +16,8 @@ fn it_begins_as_documented() {
     desk.hello(0);
     let intents = 1 << 9 | 1 << 10 | 1 << 12 | 1 << 13 | 1 << 15 | 1 << 24 | 1 << 25;
     let properties = json!({ "os": std::env::consts::OS, "browser": "fairway", "device": "fairway" });
-    let identify = json!({ "op": 2, "d": { "token": "twin-fake-bot-token-1", "intents": intents, "shard": [0, 1], "properties": properties } });
+    let identify =
+        json!({ "op": 2, "d": { "token": "twin-fake-bot-token-1", "intents": intents, "shard": [0, 1], "properties": properties } });
     assert_eq!(desk.said(), [identify]);
     let ready = desk.event(1, "READY", json!({ "session_id": "one", "resume_gateway_url": LED }));
     assert_eq!(ready, ["remember 2", "lead 0 gateway-us-east1-b.discord.gg", "up 0"]);
@@ -251,7 +92,9 @@ fn a_crash_resumes_from_what_was_remembered() {
     assert_eq!(desk.said(), [resume]);
     assert_eq!((desk.message(3), desk.event(4, "RESUMED", json!({}))), (vec!["deliver 1".to_owned()], vec!["up 0".to_owned()]));
     // One that listens to other things, or has other shards, is another.
-    for more in [json!({ "gateway_intents": ["direct_messages"] }), json!({ "gateway_shards": 2 }), json!({ "gateway_url": "wss://g.example.org" })] {
+    for more in
+        [json!({ "gateway_intents": ["direct_messages"] }), json!({ "gateway_shards": 2 }), json!({ "gateway_url": "wss://g.example.org" })]
+    {
         let mut other = Desk { now: desk.now.plus(6_000), ..Desk::new(more, &desk.memory) };
         other.hello(0);
         assert_eq!(other.said()[0]["op"], 2);
@@ -290,7 +133,11 @@ fn it_comes_back_when_it_is_told_to_and_begins_anew_when_it_must() {
 #[test]
 fn codes_that_only_a_person_mends_say_so_and_wait() {
     for (code, ours) in [
-        (4004, "token_invalid"), (4010, "shard_invalid"), (4011, "sharding_required"), (4012, "version_invalid"), (4013, "intents_invalid"),
+        (4004, "token_invalid"),
+        (4010, "shard_invalid"),
+        (4011, "sharding_required"),
+        (4012, "version_invalid"),
+        (4013, "intents_invalid"),
         (4014, "intents_disallowed"),
     ] {
         let mut desk = Desk::new(json!({}), b"");
@@ -301,7 +148,10 @@ fn codes_that_only_a_person_mends_say_so_and_wait() {
         let mut desk = Desk::ready(json!({}));
         let wait = if code == 4008 { 60_000 } else { 1_000 };
         let words = desk.goodbye(code);
-        assert_eq!(words, ["refused 0 gateway_closed".to_owned(), "lead 0 gateway-us-east1-b.discord.gg".into(), format!("close 0 {wait}")]);
+        assert_eq!(
+            words,
+            ["refused 0 gateway_closed".to_owned(), "lead 0 gateway-us-east1-b.discord.gg".into(), format!("close 0 {wait}")]
+        );
         desk.said();
         assert_eq!(desk.resumes(), 1);
     }
@@ -324,7 +174,9 @@ fn nobody_is_waited_for_for_ever() {
 fn shards_begin_one_after_the_other() {
     let mut desk = Desk::new(json!({ "gateway_shards": 3 }), b"");
     (0..3).for_each(|line| desk.hello(line));
-    let shards = |said: Vec<Value>| -> Vec<Value> { said.into_iter().filter(|said| said["op"] == 2).map(|said| said["d"]["shard"].clone()).collect() };
+    let shards = |said: Vec<Value>| -> Vec<Value> {
+        said.into_iter().filter(|said| said["op"] == 2).map(|said| said["d"]["shard"].clone()).collect()
+    };
     assert_eq!(shards(desk.said()), [json!([0, 3])]);
     desk.later(5_400);
     assert_eq!(shards(desk.said()), Vec::<Value>::new());
@@ -405,6 +257,46 @@ fn what_comes_is_an_event_and_only_a_connection_or_a_signature_proves_it() {
     let parsed = channel.parse(&Verified::from_our_own_session(hook), &cx);
     assert!(matches!(&parsed.events[..], [event] if matches!(event.body, Body::Received(_)) && event.peer == "discord:800"), "{parsed:?}");
     assert!(channel.verify(hook, &cx).is_err());
+    // Nor does a signature prove what it does not cover.
+    let twin = Twin::new(1);
+    let draft =
+        twin.sign("", Draft { method: http::Method::POST, query: String::new(), headers: Vec::new(), body: b"{\"type\":1}".to_vec() });
+    let mut headers = http::HeaderMap::new();
+    for (name, value) in &draft.headers {
+        headers.insert(http::HeaderName::try_from(name.as_str()).expect("a name"), value.parse().expect("a value"));
+    }
+    let signed = |headers: &http::HeaderMap| channel.verify(Webhook { headers, body: &draft.body, ..hook }, &cx).is_ok();
+    assert!(signed(&headers));
+    headers.insert(gateway::SINCE, "1".parse().expect("a value"));
+    assert!(!signed(&headers));
+}
+
+/// Sessions count their events from 1; a reaction that was taken back and given again is another.
+#[test]
+fn the_second_event_of_two_sessions_is_not_the_same() {
+    let channel = channel(json!({}));
+    let reacts = |desk: &mut Desk| {
+        desk.event(2, "MESSAGE_REACTION_ADD", json!({ "user_id": "5", "channel_id": "8", "message_id": "7", "emoji": { "name": "x" } }));
+        let mut headers = http::HeaderMap::new();
+        for (name, value) in &desk.headers {
+            headers.insert(*name, value.parse().expect("a value"));
+        }
+        let body = &desk.delivered.last().expect("it is delivered").1;
+        let hook = Webhook { method: &http::Method::POST, url: "", query: "", headers: &headers, body: body.as_bytes() };
+        let cx = Context { now: NOW, public_url: "", hook_url: "", login: None, keys: None };
+        let parsed = channel.parse(&Verified::from_our_own_session(hook), &cx);
+        parsed.events[0].key.clone().map(|key| key.into_owned())
+    };
+    let mut desk = Desk::ready(json!({}));
+    let first = reacts(&mut desk);
+    let mut again = desk.crash(json!({}));
+    assert_eq!(again.resumes(), 1);
+    assert_eq!(reacts(&mut again), first);
+    again.now = again.now.plus(6_000);
+    again.say(json!({ "op": 9, "d": false }));
+    again.said();
+    again.begin("two");
+    assert_ne!(reacts(&mut again), first);
 }
 
 #[test]
@@ -440,7 +332,13 @@ fn payload() -> impl Strategy<Value = Value> {
         Just(json!({ "session_id": "x", "resume_gateway_url": "x", "heartbeat_interval": -5 })),
         any::<i64>().prop_map(|n| json!({ "heartbeat_interval": n, "session_id": n.to_string(), "joined_at": n })),
     ];
-    let kind = prop_oneof![Just(json!(null)), Just(json!("READY")), Just(json!("RESUMED")), Just(json!("GUILD_CREATE")), Just(json!("MESSAGE_CREATE"))];
+    let kind = prop_oneof![
+        Just(json!(null)),
+        Just(json!("READY")),
+        Just(json!("RESUMED")),
+        Just(json!("GUILD_CREATE")),
+        Just(json!("MESSAGE_CREATE"))
+    ];
     let seq = prop_oneof![Just(json!(null)), any::<u64>().prop_map(Value::from), (0_u64..5).prop_map(Value::from)];
     (0_u8..13, data, kind, seq).prop_map(|(op, d, t, s)| json!({ "op": op, "d": d, "t": t, "s": s }))
 }

@@ -114,13 +114,20 @@ impl Gateway {
                     return;
                 }
                 let properties = &data["properties"];
-                if !data["intents"].is_u64() || !properties["os"].is_string() || !properties["browser"].is_string() || data["shard"] != json!([0, 1]) {
+                if !data["intents"].is_u64()
+                    || !properties["os"].is_string()
+                    || !properties["browser"].is_string()
+                    || data["shard"] != json!([0, 1])
+                {
                     seen.wrong.push(format!("{data}"));
                 }
                 seen.events.clear();
                 seen.connection = Some(tell.clone());
                 let url = format!("ws://127.0.0.1:{}", self.ports[1]);
-                seen.tell("READY", json!({ "v": 10, "user": { "id": "1" }, "guilds": [], "session_id": "fake-session", "resume_gateway_url": url }));
+                seen.tell(
+                    "READY",
+                    json!({ "v": 10, "user": { "id": "1" }, "guilds": [], "session_id": "fake-session", "resume_gateway_url": url }),
+                );
             }
             Some(6) => {
                 let seq = data["seq"].as_u64().unwrap_or(u64::MAX);
