@@ -30,7 +30,7 @@ use crate::consent::{self, Consent};
 use crate::delivery::{feed::Feed, webhooks::Webhooks};
 use crate::envelope::Writer;
 use crate::ingress::{self, Ingress, claims::Claims, listener, remember::Remembered, smtp};
-use crate::log::{self, EventLog, Position, Positions, Topic};
+use crate::log::{self, EventLog, Position, Positions, Stretch, Topic};
 use crate::media::{blobs::Blobs, fetch, links::Links};
 use crate::outbound::{accept::Acceptor, fallback, owner, projector, unit};
 use crate::people::{People, jobs::Jobs};
@@ -555,27 +555,17 @@ async fn learn(log: &dyn EventLog, topic: Topic, known: &Positions, claims: &Cla
     let week = clock::now().plus(-7 * 86_400_000);
     let since = log.since(topic, week.0).await.map_err(|e| e.to_string())?;
     let ends = log.ends(topic).await.map_err(|e| e.to_string())?;
-    let mut reader = log.reader();
-    let mut left = 0;
-    for (partition, end) in &ends {
-        let from = known.get(&key(topic, *partition)).copied().unwrap_or(0).max(since.get(partition).copied().unwrap_or(0));
-        if from < *end {
-            reader.assign(Position { topic, partition: *partition, offset: from });
-            left += 1;
-        }
-    }
-    while left > 0 {
-        // Offsets are sparse: silence means that the rest is gaps.
-        let Ok(records) = tokio::time::timeout(Duration::from_millis(500), reader.next(4096)).await else { break };
-        for record in records.map_err(|e| e.to_string())? {
+    let parts = ends.into_iter().map(|(partition, end)| {
+        let offset = known.get(&key(topic, partition)).copied().unwrap_or(0).max(since.get(&partition).copied().unwrap_or(0));
+        (Position { topic, partition, offset }, end)
+    });
+    let mut stretch = Stretch::new(log, parts);
+    while let Some(records) = stretch.next(4096).await.map_err(|e| e.to_string())? {
+        for record in records {
             let id = record.headers.get("ce_id").or_else(|| record.headers.get("id"));
             if let Some(id) = id.and_then(crate::ids::read_fingerprint) {
                 claims.learn(id);
                 remembered.add(id);
-            }
-            if ends.get(&record.at.partition).is_some_and(|end| record.at.offset + 1 >= *end) {
-                reader.release(topic, record.at.partition);
-                left -= 1;
             }
         }
     }

@@ -6,7 +6,6 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
-    time::Duration,
 };
 
 use fairway_adapters::contract::{Context, Time, Verified, Webhook};
@@ -19,7 +18,7 @@ use crate::ids::{self, Fingerprint};
 use crate::ingress::answers::was_matched;
 use crate::ingress::claims::{Claim, Claims};
 use crate::ingress::record::{self, Claimed};
-use crate::log::{Durability, EventLog, Pending, Position, Record, Stored, Topic};
+use crate::log::{Durability, EventLog, Pending, Position, Record, Stored, Stretch, Topic};
 use crate::media::blobs::Blobs;
 
 /// What it needs.
@@ -49,23 +48,14 @@ impl Replay {
         let mut found = Replayed { written: request.write, ..Replayed::default() };
         let starts = self.log.since(Topic::Unparsed, request.from.0).await.map_err(|e| e.to_string())?;
         let ends = self.log.ends(Topic::Unparsed).await.map_err(|e| e.to_string())?;
-        let mut reader = self.log.reader();
-        let mut left: HashMap<u32, u64> = HashMap::new();
-        for (partition, end) in &ends {
-            let from = starts.get(partition).copied().unwrap_or(*end);
-            if from < *end {
-                reader.assign(Position { topic: Topic::Unparsed, partition: *partition, offset: from });
-                left.insert(*partition, *end);
-            }
-        }
+        let parts = ends.into_iter().map(|(partition, end)| {
+            let offset = starts.get(&partition).copied().unwrap_or(end);
+            (Position { topic: Topic::Unparsed, partition, offset }, end)
+        });
+        let mut stretch = Stretch::new(&*self.log, parts);
         let mut known = Vec::new();
-        while !left.is_empty() {
-            let Ok(records) = tokio::time::timeout(Duration::from_secs(1), reader.next(256)).await else { break };
-            for record in records.map_err(|e| e.to_string())? {
-                if left.get(&record.at.partition).is_some_and(|end| record.at.offset + 1 >= *end) {
-                    left.remove(&record.at.partition);
-                    reader.release(Topic::Unparsed, record.at.partition);
-                }
+        while let Some(records) = stretch.next(256).await.map_err(|e| e.to_string())? {
+            for record in records {
                 self.one(&request, &record, &mut found, &mut known).await?;
             }
             self.correct(&request, std::mem::take(&mut known), &mut found).await?;
@@ -87,13 +77,11 @@ impl Replay {
             // Its own time may lie a little behind the time it was taken; a minute is much.
             let starts = self.log.since(topic, first - 60_000).await.map_err(|e| e.to_string())?;
             let (Some(&end), Some(&start)) = (ends.get(&partition), starts.get(&partition)) else { continue };
-            let mut reader = self.log.reader();
-            reader.assign(Position { topic, partition, offset: start });
-            let mut at = start;
-            while at < end && !wanted.is_empty() {
-                let Ok(records) = tokio::time::timeout(Duration::from_secs(1), reader.next(1024)).await else { break };
-                for old in records.map_err(|e| e.to_string())? {
-                    at = old.at.offset + 1;
+            let mut stretch = Stretch::new(&*self.log, [(Position { topic, partition, offset: start }, end)]);
+            while !wanted.is_empty()
+                && let Some(records) = stretch.next(1024).await.map_err(|e| e.to_string())?
+            {
+                for old in records {
                     let Some(new) = old.headers.get("ce_id").and_then(|id| wanted.remove(id)) else { continue };
                     if let Some(correction) = corrected(&old, new) {
                         self.append_correction(request, correction, found).await?;

@@ -13,12 +13,14 @@ use tokio::sync::watch;
 
 use super::cursor::{self, Vector};
 use crate::envelope;
-use crate::log::{EventLog, Position, ReadError, Stored, Topic};
+use crate::log::{EventLog, Position, ReadError, Stored, Stretch, Topic};
 
 /// The topics events live on.
 pub const TOPICS: [Topic; 5] = [Topic::Inbound, Topic::Signals, Topic::Status, Topic::Notices, Topic::Unparsed];
 /// Events kept for streams that are a little behind.
 const RING: usize = 8192;
+/// How long a page reads a log that is slow, before it tells what it has.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Ids remembered to drop repeats.
 const SEEN: usize = 65_536;
 
@@ -229,30 +231,29 @@ impl Feed {
     async fn page_from_log(&self, from: &Vector, filter: &Filter, limit: usize) -> Result<(Vec<Event>, Vector, bool), Error> {
         let end = self.now();
         let mut place = from.clone();
-        let mut reader = self.log.reader();
-        let mut open = 0;
-        for ((topic, partition), offset) in &end {
-            let at = place.entry((*topic, *partition)).or_insert(0);
-            if *at < *offset {
-                reader.assign(Position { topic: *topic, partition: *partition, offset: *at });
-                open += 1;
-            }
-        }
+        let parts = end.iter().map(|((topic, partition), end)| {
+            let offset = *place.entry((*topic, *partition)).or_insert(0);
+            (Position { topic: *topic, partition: *partition, offset }, *end)
+        });
+        let mut stretch = Stretch::new(&*self.log, parts);
+        let until = tokio::time::Instant::now() + PATIENCE;
         let mut events = Vec::new();
         let mut seen = HashSet::new();
         // A page reads a bounded stretch, so that a narrow filter over a long log answers in time, empty but further on.
         let mut budget = 20_000;
-        while open > 0 && events.len() < limit && budget > 0 {
+        while events.len() < limit && budget > 0 {
             let want = (limit - events.len()).max(64);
-            let records = match tokio::time::timeout(Duration::from_millis(500), reader.next(want)).await {
-                // Offsets are sparse: what lies between here and the end may be nothing.
-                Err(_) => {
-                    place.clone_from(&end);
+            let records = match tokio::time::timeout_at(until, stretch.next(want)).await {
+                // A log that is slow: what was read so far, and the rest is asked for again.
+                Err(_) => break,
+                // Offsets are sparse: what lies between here and the end is nothing.
+                Ok(Ok(None)) => {
+                    forward(&mut place, &end);
                     break;
                 }
+                Ok(Ok(Some(records))) => records,
                 Ok(Err(ReadError::Expired(..))) => return Err(Error::Expired),
                 Ok(Err(e)) => return Err(Error::Away(e.to_string())),
-                Ok(Ok(records)) => records,
             };
             for record in records {
                 let key = (record.at.topic, record.at.partition);
@@ -261,10 +262,6 @@ impl Feed {
                 }
                 budget -= 1;
                 place.insert(key, record.at.offset + 1);
-                if place[&key] >= end[&key] {
-                    reader.release(key.0, key.1);
-                    open -= 1;
-                }
                 if let Some(event) = Event::of(&record).filter(|e| filter.wants(e))
                     && seen.insert(Arc::clone(&event.id))
                 {
@@ -274,6 +271,13 @@ impl Feed {
         }
         let more = place.iter().any(|(key, at)| end.get(key).is_some_and(|e| at < e));
         Ok((events, place, more))
+    }
+}
+
+/// Moves a place on to an end, and never back: it may come from another node, which has read further.
+fn forward(place: &mut Vector, end: &Vector) {
+    for (key, end) in end {
+        place.entry(*key).and_modify(|at| *at = (*at).max(*end)).or_insert(*end);
     }
 }
 
@@ -315,6 +319,7 @@ impl Ring {
                 events.push(event.clone());
             }
         }
-        Some((events, self.end.clone(), false))
+        forward(&mut place, &self.end);
+        Some((events, place, false))
     }
 }

@@ -24,8 +24,9 @@ mod kafka;
 pub mod laws;
 mod mailbox;
 mod spool;
+mod stretch;
 
-pub use self::{embedded::Embedded, kafka::Kafka};
+pub use self::{embedded::Embedded, kafka::Kafka, stretch::Stretch};
 
 use std::{collections::BTreeMap, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -313,6 +314,11 @@ pub trait Reader: Send {
     /// while Kafka is away. `Expired` is answered until the partition is assigned anew or released.
     /// Cancelling loses nothing: what was not returned is returned next time.
     fn next(&mut self, max: usize) -> Pending<'_, Result<Vec<Stored>, ReadError>>;
+
+    /// Whether there is surely nothing to read now. A log whose offsets have no gaps at their end need not know.
+    fn is_at_end(&self) -> bool {
+        false
+    }
 }
 
 /// The log.

@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use super::reply::No;
 use super::thread::Thread;
 use crate::envelope;
-use crate::log::{Durability, EventLog, Headers, Outcome, Position, Positions, ReadError, Record, Stored, Topic};
+use crate::log::{Durability, EventLog, Headers, Outcome, Position, Positions, ReadError, Record, Stored, Stretch, Topic};
 
 /// Conversations kept in memory while nobody looks at them.
 const IDLE: usize = 20_000;
@@ -217,21 +217,9 @@ async fn fill(log: &dyn EventLog, key: &str, shared: &Shared) -> Result<(), Read
     let partition = envelope::partition(key, log.partitions(Topic::Webchat));
     let begin = log.begins(Topic::Webchat).await?.get(&partition).copied().unwrap_or(0);
     let end = log.ends(Topic::Webchat).await?.get(&partition).copied().unwrap_or(0);
-    if begin >= end {
-        return Ok(());
+    let mut stretch = Stretch::new(log, [(Position { topic: Topic::Webchat, partition, offset: begin }, end)]);
+    while let Some(records) = stretch.next(4096).await? {
+        records.iter().filter(|record| record.key == key.as_bytes()).for_each(|record| take(shared, record));
     }
-    let mut reader = log.reader();
-    reader.assign(Position { topic: Topic::Webchat, partition, offset: begin });
-    loop {
-        // Offsets are sparse: silence means that the rest is gaps.
-        let Ok(records) = tokio::time::timeout(Duration::from_millis(500), reader.next(4096)).await else { return Ok(()) };
-        for record in records? {
-            if record.key == key.as_bytes() {
-                take(shared, &record);
-            }
-            if record.at.offset + 1 >= end {
-                return Ok(());
-            }
-        }
-    }
+    Ok(())
 }

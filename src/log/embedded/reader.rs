@@ -172,6 +172,10 @@ impl Reader for EmbeddedReader {
         self.leave(topic, partition);
     }
 
+    fn is_at_end(&self) -> bool {
+        matches!(self.disk, Disk::Idle(_)) && matches!(self.look(1), Found::Nothing)
+    }
+
     fn next(&mut self, max: usize) -> Pending<'_, Result<Vec<Stored>, ReadError>> {
         Box::pin(async move {
             loop {
