@@ -4,6 +4,7 @@
 //!   contacts            one row a person, by id (the caller's own, or derived from the first address)
 //!   contact_addresses   one row an address; an address belongs to one person
 //!   contact_history     what was learned and merged, oldest first
+//!   address_traffic     when each address wrote to us and read ours last, known contact or not
 //!   jobs, job_rows      long work (import, erase) with its progress and its bad rows
 //! ```
 //!
@@ -17,6 +18,7 @@ pub mod import;
 pub mod jobs;
 pub mod place;
 mod tables;
+pub mod traffic;
 mod write;
 
 use std::{collections::HashMap, sync::Arc};
@@ -66,6 +68,19 @@ pub struct Contact {
     pub updated_at: Time,
 }
 
+impl Contact {
+    /// Whether the locale is this one, or a more particular one: `de-AT` is `de` too.
+    pub fn speaks(&self, wanted: &str) -> bool {
+        let rest = self.locale.as_deref().unwrap_or_default().strip_prefix(wanted);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    }
+
+    /// The addresses that work, the oldest first.
+    pub fn reachable_at(&self) -> impl Iterator<Item = &str> {
+        self.addresses.iter().filter(|a| a.gone_at.is_none()).map(|a| a.address.as_str())
+    }
+}
+
 /// One way to reach a person.
 #[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -106,12 +121,8 @@ impl Filter {
     pub fn matches(&self, contact: &Contact) -> bool {
         let one_of = |list: &[String], value: Option<&String>| list.is_empty() || value.is_some_and(|v| list.contains(v));
         let scheme = |a: &Address| a.gone_at.is_none() && self.schemes.iter().any(|s| address::scheme(&a.address) == s);
-        let locale = |wanted: &String| {
-            let rest = contact.locale.as_deref().unwrap_or_default().strip_prefix(wanted.as_str());
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-        };
         (self.schemes.is_empty() || contact.addresses.iter().any(scheme))
-            && (self.locales.is_empty() || self.locales.iter().any(locale))
+            && (self.locales.is_empty() || self.locales.iter().any(|wanted| contact.speaks(wanted)))
             && one_of(&self.countries, contact.country.as_ref())
             && self.attributes.iter().all(|(name, value)| contact.attributes.get(name) == Some(value))
             && self.created_from.is_none_or(|from| contact.created_at >= from)
@@ -149,7 +160,7 @@ pub struct People {
 }
 
 /// Addresses or ids of one query, at most.
-const TOGETHER: usize = 512;
+pub(crate) const TOGETHER: usize = 512;
 
 const COLUMNS: &str = "c.id, c.name, c.locale, c.zone, c.zone_guessed, c.country, c.region, c.attributes, c.created_at, c.updated_at";
 
@@ -261,18 +272,18 @@ fn read(row: &Row) -> Result<Contact, Error> {
 }
 
 /// How many placeholders a list of so many texts gets: few sizes, so that statements are prepared once.
-fn room(count: usize) -> usize {
+pub(crate) fn room(count: usize) -> usize {
     [1, 16, 128].into_iter().find(|size| *size >= count).unwrap_or(TOGETHER)
 }
 
-/// Placeholders of a list of so many texts.
-fn places(count: usize) -> String {
+/// Placeholders of a list of so many texts, at most [`TOGETHER`]; what comes behind them is numbered after [`room`].
+pub(crate) fn places(count: usize) -> String {
     let all: Vec<String> = (1..=room(count)).map(|n| format!("?{n}")).collect();
     all.join(", ")
 }
 
 /// At most [`TOGETHER`] texts as parameters, the last one repeated to fill the placeholders.
-fn padded(texts: &[String]) -> Vec<Value> {
+pub(crate) fn padded(texts: &[String]) -> Vec<Value> {
     let last = texts.last().cloned().unwrap_or_default();
     let more = std::iter::repeat_n(last, room(texts.len()) - texts.len());
     texts.iter().cloned().chain(more).map(Value::from).collect()

@@ -1,7 +1,8 @@
 //! The room's tables.
 
 /// Run once each, in order; more may be appended, none changed.
-pub const STEPS: &[&str] = &["
+pub const STEPS: &[&str] = &[
+    "
 CREATE TABLE contacts (
   id TEXT PRIMARY KEY, name TEXT, locale TEXT, zone TEXT, zone_guessed BIGINT NOT NULL, country TEXT, region TEXT, attributes TEXT NOT NULL,
   created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL, merged_into TEXT) WITHOUT ROWID;
@@ -17,4 +18,8 @@ CREATE TABLE jobs (
 CREATE INDEX jobs_open ON jobs (state, created_at);
 CREATE TABLE job_rows (
   job TEXT NOT NULL, line BIGINT NOT NULL, col TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (job, line, col)) WITHOUT ROWID;
-"];
+",
+    "
+CREATE TABLE address_traffic (address TEXT PRIMARY KEY, wrote_at BIGINT, read_at BIGINT) WITHOUT ROWID;
+",
+];

@@ -152,7 +152,9 @@ impl People {
     pub async fn forget(&self, id: &str) -> Result<(), Error> {
         let _one = self.writing.lock().await;
         let all = "IN (SELECT c.id FROM contacts c WHERE c.id = ?1 OR c.merged_into = ?1)";
-        let mut statements = Vec::new();
+        let traffic =
+            format!("DELETE FROM address_traffic WHERE address IN (SELECT a.address FROM contact_addresses a WHERE a.contact {all})");
+        let mut statements = vec![Statement::once(traffic, values![id])];
         for table in ["contact_history", "contact_addresses"] {
             statements.push(Statement::once(format!("DELETE FROM {table} WHERE contact {all}"), values![id]));
         }
