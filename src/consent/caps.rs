@@ -3,13 +3,14 @@
 //! A use is reserved when a message is loaded, by one statement that counts and inserts, and given back when it is not sent.
 //! It is named by the message, so asking again after a crash finds its own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use fairway_adapters::contract::Time;
 
 use super::Consent;
 use crate::config::consent::Caps;
 use crate::config::units::Rate;
+use crate::people::{TOGETHER, padded, places, room};
 use crate::store::Error;
 use crate::store::db::{Statement, Value};
 use crate::values;
@@ -39,7 +40,7 @@ pub(super) struct Use {
 }
 
 /// When a message that is over a cap may go, and which cap says so.
-pub(super) type Over = (Time, String);
+pub type Over = (Time, String);
 
 const TOUCH: &str =
     "INSERT INTO cap_people (person, touched) VALUES (?1, ?2) ON CONFLICT (person) DO UPDATE SET touched = excluded.touched";
@@ -81,6 +82,31 @@ impl Consent {
             answers.push(if counted.contains(&u.message) { None } else { Some(self.until(caps, u, now).await?) });
         }
         Ok(answers)
+    }
+
+    /// Which of these people have no room for one more, and until when. Counts nothing.
+    pub(super) async fn over(&self, people: &[String], now: Time) -> Result<HashMap<String, Over>, Error> {
+        let rules = self.rules();
+        let mut full = BTreeSet::new();
+        for cap in &rules.caps {
+            for some in people.chunks(TOGETHER) {
+                let first = room(some.len()) + 1;
+                let sql = format!(
+                    "SELECT u.person FROM cap_uses u WHERE u.person IN ({}) AND u.at > ?{first} GROUP BY u.person HAVING count(*) >= ?{}",
+                    places(some.len()),
+                    first + 1
+                );
+                let mut parameters = padded(some);
+                parameters.extend(values![now.0 - cap.window(), i64::from(cap.rate.count)]);
+                full.extend(self.db.read(sql.into(), parameters).await?.iter().map(|r| r.text(0)).collect::<Result<Vec<_>, _>>()?);
+            }
+        }
+        let mut over = HashMap::with_capacity(full.len());
+        for person in full {
+            let until = self.until(&rules.caps, &Use { message: String::new(), person: person.clone() }, now).await?;
+            over.insert(person, until);
+        }
+        Ok(over)
     }
 
     /// When enough of a person's uses have left every window.

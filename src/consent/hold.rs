@@ -3,9 +3,9 @@
 use fairway_adapters::contract::{Category, Time};
 
 use super::Consent;
-use super::caps::Use;
+use super::caps::{Over, Use};
 use super::quiet::{Quiet, Whereabouts};
-use crate::people::address;
+use crate::people::{Contact, address};
 use crate::store::Error;
 
 /// A message about to be loaded.
@@ -33,8 +33,12 @@ pub enum Verdict {
 impl Consent {
     /// Whether anything may hold messages of a channel: else nobody need ask.
     pub fn may_hold(&self, channel: &str) -> bool {
-        let rules = self.rules();
-        !rules.caps.is_empty() || rules.hours.are_kept(self.own_hours(channel))
+        !self.rules().caps.is_empty() || self.keeps_hours(channel)
+    }
+
+    /// Whether a channel has quiet hours at all.
+    pub fn keeps_hours(&self, channel: &str) -> bool {
+        self.rules().hours.are_kept(self.own_hours(channel))
     }
 
     fn own_hours(&self, channel: &str) -> Option<crate::config::consent::Hours> {
@@ -44,6 +48,24 @@ impl Consent {
     /// What quiet hours say about marketing to a person at a time. Counts nothing: for forecasts.
     pub fn quiet(&self, channel: &str, at: &Whereabouts, now: Time) -> Quiet {
         self.rules().hours.ask(self.own_hours(channel), at, now)
+    }
+
+    /// Where the people at these addresses live, as quiet hours take it.
+    pub async fn whereabouts(&self, addresses: &[String]) -> Result<Vec<Whereabouts>, Error> {
+        let people = self.people.by_addresses(addresses).await?;
+        Ok(addresses.iter().map(|a| Whereabouts::of(a, people.get(a))).collect())
+    }
+
+    /// What caps say about one more marketing message to each of these addresses: until when it would wait, and for which cap.
+    /// Counts nothing: for forecasts.
+    pub async fn capped(&self, addresses: &[String], now: Time) -> Result<Vec<Option<Over>>, Error> {
+        if self.rules().caps.is_empty() {
+            return Ok(vec![None; addresses.len()]);
+        }
+        let people = self.people.by_addresses(addresses).await?;
+        let persons: Vec<String> = addresses.iter().map(|a| counted_as(a, people.get(a))).collect();
+        let over = self.over(&persons, now).await?;
+        Ok(persons.iter().map(|p| over.get(p).cloned()).collect())
     }
 
     /// Asks quiet hours, then caps, for messages in their order. What may go is counted against its person's caps.
@@ -63,7 +85,7 @@ impl Consent {
             verdicts.push(match self.quiet(&candidate.channel, &at, now) {
                 Quiet::Closed(until, rule) => Verdict::Hold(until, rule),
                 Quiet::Open(until) => {
-                    let person = contact.map_or_else(|| address::normal(&candidate.address).into_owned(), |c| c.id.clone());
+                    let person = counted_as(&candidate.address, contact);
                     uses.push((verdicts.len(), Use { message: candidate.message.clone(), person }));
                     Verdict::Go(until)
                 }
@@ -77,4 +99,9 @@ impl Consent {
         }
         Ok(verdicts)
     }
+}
+
+/// Whom a message counts for: the person, with all addresses; else the address.
+fn counted_as(to: &str, contact: Option<&Contact>) -> String {
+    contact.map_or_else(|| address::normal(to).into_owned(), |c| c.id.clone())
 }

@@ -42,6 +42,7 @@ use crate::store::db::{Database, Statement};
 use crate::values;
 
 pub use answer::Owed;
+pub use caps::Over;
 pub use hold::{Candidate, Verdict};
 pub use record::{Known, Review, Scope, Suppression, Word, pattern};
 

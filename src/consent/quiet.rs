@@ -12,7 +12,7 @@ use crate::config::consent::{Hours as Span, QuietHours};
 use crate::people::{Contact, address, place};
 
 /// Where a person lives, as far as it is known.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Whereabouts {
     /// The zone, or those it may be.
     pub zones: Vec<String>,

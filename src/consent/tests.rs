@@ -128,6 +128,12 @@ async fn caps_count_a_person_across_addresses_and_give_back(stage: Stage) {
     assert_eq!([&verdicts[0], &verdicts[1], &verdicts[3], &verdicts[4]], [&go; 4]);
     let Verdict::Hold(until, why) = &verdicts[2] else { panic!("{verdicts:?}") };
     assert_eq!((*until, why.contains("2/1h")), (now.plus(3_600_001), true), "{why}");
+    // A forecast tells the same, and counts nothing.
+    let asked: Vec<String> = ["telegram:1", "viber:1", "telegram:2", "telegram:3"].map(str::to_owned).into();
+    for _ in 0..2 {
+        let capped = consent.capped(&asked, now).await.expect("asked");
+        assert_eq!(capped, [Some((*until, "the cap of 2/1h on marketing".to_owned())), capped[0].clone(), None, None]);
+    }
     // Asking again for the same message counts it once; what did not go counts no more.
     assert_eq!(consent.hold(&batch[..1], now.plus(1)).await.expect("asked"), std::slice::from_ref(&go));
     consent.give_back(&["b".into()]).await.expect("given back");
