@@ -163,6 +163,8 @@ impl App {
             log: Arc::clone(&log),
             store: Arc::clone(&store),
             channels: channels.clone(),
+            people: people.clone(),
+            consent: Arc::clone(&consent),
             board,
             links: linker(),
             prices: proactive::prices::Prices::path(&config.path),

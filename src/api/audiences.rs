@@ -1,20 +1,24 @@
-//! `/v1/audiences`: lists of people as CSV, read as they arrive, with a report of bad rows.
+//! `/v1/audiences`: lists of people as CSV, read as they arrive, with a report of bad rows; saved filters over contacts.
 
 use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::body::Body as HttpBody;
 use axum::extract::{Path, Query, State as Extract};
+use fairway_adapters::contract::Category;
 use futures_util::StreamExt;
 use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
 use tokio::sync::mpsc;
 
 use super::Api;
 use super::auth::Caller;
 use super::page::Page;
 use super::problem::{self, Problem};
-use crate::proactive::audiences::{Audience, BadRow, FollowUp};
+use crate::proactive::audiences::{Audience, BadRow, FollowUp, Kept};
+use crate::proactive::campaigns::reach::Reached;
+use crate::proactive::saved::Save;
 
 /// What an upload is called.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -24,6 +28,7 @@ pub struct UploadQuery {
 }
 
 /// An audience with its bad rows.
+#[skip_serializing_none]
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = AudienceReport)]
 pub struct Report {
@@ -32,26 +37,46 @@ pub struct Report {
     audience: Audience,
     /// The first thousand rows that were not taken.
     bad_rows: Vec<BadRow>,
-    /// People each channel asked for reaches; all that reach somebody where none was asked for.
-    reachable: BTreeMap<String, u64>,
+    /// People each channel asked for has an address of; all that reach somebody where none was asked for. Of a saved filter absent:
+    /// it is counted.
+    reachable: Option<BTreeMap<String, u64>>,
     /// People whom none of them reaches.
-    unreachable: u64,
+    unreachable: Option<u64>,
+}
+
+/// An audience that is not uploaded.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(untagged)]
+#[schema(as = NewAudience)]
+pub enum New {
+    /// By a filter over contacts.
+    Filter(Save),
+    /// By what a campaign left.
+    FollowUp(FollowUp),
 }
 
 async fn report(api: &Api, audience: Audience, channels: Vec<String>) -> Result<Report, Problem> {
     let bad_rows = api.proactive.bad_rows(&audience.id).await?;
+    if audience.state == Kept::Saved {
+        return Ok(Report { audience, bad_rows, reachable: None, unreachable: None });
+    }
     let asked = !channels.is_empty();
-    let channels = if asked { channels } else { api.channels.get().by_id.keys().cloned().collect() };
+    let channels = if asked { channels } else { every_channel(api) };
     let (mut reachable, unreachable) = api.proactive.reachable(&audience, &channels);
     reachable.retain(|_, people| asked || *people > 0);
-    Ok(Report { audience, bad_rows, reachable, unreachable })
+    Ok(Report { audience, bad_rows, reachable: Some(reachable), unreachable: Some(unreachable) })
+}
+
+fn every_channel(api: &Api) -> Vec<String> {
+    api.channels.get().by_id.keys().cloned().collect()
 }
 
 /// Uploads an audience: CSV whose first line names the columns. `address` may hold several addresses, separated by spaces, the
 /// preferred one first; columns that are not `address`, `name`, `locale` or `time_zone` become attributes. With a JSON body
-/// (`campaign`, `states`, `without_goal`) an audience of those whom a campaign left so, to follow up.
+/// `{name, filter}` a saved filter over contacts, whose people are looked for when a campaign with it is launched; with `campaign`,
+/// `states` and `without_goal` a list of those whom a campaign left so, to follow up.
 #[utoipa::path(post, path = "/v1/audiences", operation_id = "uploadAudience", tag = "audiences", params(UploadQuery),
-    request_body(content((String = "text/csv"), (FollowUp = "application/json")), description = "address,name,locale,time_zone,...attributes"),
+    request_body(content((String = "text/csv"), (New = "application/json")), description = "address,name,locale,time_zone,...attributes"),
     responses((status = 201, body = Report), (status = 415, body = Problem), (status = 422, body = Problem), (status = 501, body = Problem)))]
 pub async fn upload(
     Extract(api): Extract<Api>,
@@ -64,7 +89,7 @@ pub async fn upload(
     let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     if kind == "application/json" {
-        return follow_up(&api, &caller, body).await;
+        return made(&api, &caller, body).await;
     }
     if kind != "text/csv" {
         return Err(Problem::new(&problem::MEDIA_TYPE, "send `Content-Type: text/csv`"));
@@ -83,19 +108,21 @@ pub async fn upload(
     Ok((StatusCode::CREATED, Json(report(&api, audience, Vec::new()).await?)))
 }
 
-/// What a JSON body may hold: a follow-up of a campaign. Filters over contacts are refused by name.
-async fn follow_up(api: &Api, caller: &Caller, body: HttpBody) -> Result<(StatusCode, Json<Report>), Problem> {
+/// What a JSON body may hold: a filter, or a follow-up of a campaign.
+async fn made(api: &Api, caller: &Caller, body: HttpBody) -> Result<(StatusCode, Json<Report>), Problem> {
     caller.may("campaigns:write")?;
     let bytes = axum::body::to_bytes(body, 64 << 10).await.map_err(|_| Problem::new(&problem::TOO_LARGE, "at most 64 KiB"))?;
     let value: serde_json::Value =
         serde_json::from_slice(&bytes).map_err(|e| Problem::new(&problem::MALFORMED, format!("the body is not JSON: {e}")))?;
-    if value.get("filter").is_some() {
-        let detail = "this build has no filters over contacts; upload the people as text/csv, or follow a `campaign` up";
-        return Err(Problem::new(&problem::NOT_SUPPORTED, detail).at("#/filter", "not_supported"));
-    }
-    let wanted: FollowUp = super::parse(value)?;
-    let name = wanted.name.clone().unwrap_or_else(|| format!("follow-up of {}", wanted.campaign));
-    let audience = api.proactive.follow_up(&name, &wanted).await?;
+    // Told apart here, so that what is wrong is named by its place.
+    let new = if value.get("filter").is_some() { New::Filter(super::parse(value)?) } else { New::FollowUp(super::parse(value)?) };
+    let audience = match new {
+        New::Filter(save) => api.proactive.save_audience(save).await?,
+        New::FollowUp(wanted) => {
+            let name = wanted.name.clone().unwrap_or_else(|| format!("follow-up of {}", wanted.campaign));
+            api.proactive.follow_up(&name, &wanted).await?
+        }
+    };
     Ok((StatusCode::CREATED, Json(report(api, audience, Vec::new()).await?)))
 }
 
@@ -107,27 +134,58 @@ pub async fn list(Extract(api): Extract<Api>, caller: Caller) -> Result<Json<Pag
     Ok(Json(Page::whole(api.proactive.audiences().await?)))
 }
 
-/// Which channels to count for.
+/// Which channels to show the reach of.
 #[derive(Deserialize, utoipa::IntoParams)]
-pub struct CountQuery {
+pub struct ShowQuery {
     /// Channels, separated by commas.
     channels: Option<String>,
 }
 
+/// What to count for.
+#[derive(Deserialize, utoipa::IntoParams)]
+pub struct CountQuery {
+    /// Channels, separated by commas; all when absent.
+    channels: Option<String>,
+    /// The category of the message; `marketing` when absent.
+    #[param(value_type = Option<String>)]
+    category: Option<Category>,
+}
+
+fn names(channels: Option<String>) -> Vec<String> {
+    let channels = channels.unwrap_or_default();
+    channels.split(',').map(str::trim).filter(|c| !c.is_empty()).map(str::to_owned).collect()
+}
+
 /// Shows an audience with its bad rows, and how many of its people each channel reaches.
-#[utoipa::path(get, path = "/v1/audiences/{id}", operation_id = "showAudience", tag = "audiences", params(("id" = String, Path), CountQuery),
+#[utoipa::path(get, path = "/v1/audiences/{id}", operation_id = "showAudience", tag = "audiences", params(("id" = String, Path), ShowQuery),
     responses((status = 200, body = Report), (status = 404, body = Problem)))]
 pub async fn show(
     Extract(api): Extract<Api>,
     caller: Caller,
     Path(id): Path<String>,
-    Query(query): Query<CountQuery>,
+    Query(query): Query<ShowQuery>,
 ) -> Result<Json<Report>, Problem> {
     caller.may("contacts:read")?;
     let audience = api.proactive.audience(&id).await?;
-    let channels = query.channels.unwrap_or_default();
-    let channels = channels.split(',').map(str::trim).filter(|c| !c.is_empty()).map(str::to_owned).collect();
-    Ok(Json(report(&api, audience, channels).await?))
+    Ok(Json(report(&api, audience, names(query.channels)).await?))
+}
+
+/// Counts an audience's people as they are now, whoever a saved filter means included: how many could be written to through each
+/// channel, do not want it, have had what caps allow, or have no address there.
+#[utoipa::path(get, path = "/v1/audiences/{id}/count", operation_id = "countAudience", tag = "audiences",
+    params(("id" = String, Path), CountQuery),
+    responses((status = 200, body = Reached), (status = 404, body = Problem), (status = 422, body = Problem)))]
+pub async fn count(
+    Extract(api): Extract<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(query): Query<CountQuery>,
+) -> Result<Json<Reached>, Problem> {
+    caller.may("contacts:read")?;
+    let audience = api.proactive.audience(&id).await?;
+    let named = names(query.channels);
+    let channels = if named.is_empty() { every_channel(&api) } else { named };
+    Ok(Json(api.proactive.count(&audience, &channels, query.category.unwrap_or(Category::Marketing)).await?))
 }
 
 /// Removes an audience, unless a campaign that has not ended is for it.

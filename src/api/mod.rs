@@ -142,6 +142,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/templates/{name}/lint", post(templates::lint))
         .route("/v1/audiences", get(audiences::list).post(audiences::upload))
         .route("/v1/audiences/{id}", get(audiences::show).delete(audiences::remove))
+        .route("/v1/audiences/{id}/count", get(audiences::count))
         .route("/v1/campaigns", get(campaigns::list).post(campaigns::create))
         .route("/v1/campaigns/{id}", get(campaigns::show).put(campaigns::edit).delete(campaigns::remove))
         .route("/v1/campaigns/{id}/forecast", post(campaigns::forecast))

@@ -1,15 +1,20 @@
 //! Campaigns kept as files, so that they can be reviewed as code: one TOML file a campaign, in the shape of the API's body.
 //!
-//! A file's campaign is found again by the file's name, which travels in its metadata.
+//! A file's campaign is found again by the file's name, which travels in its metadata. Where the API takes the id of an audience, a
+//! file may have the filter itself: the saved audience that has it is taken, or one is made.
 
 use std::path::Path;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::client::Client;
 
 /// The key of the metadata that names the file.
 const FILE: &str = "file";
+
+/// The key of a file that holds a filter in place of an audience.
+const FILTER: &str = "filter";
+const AUDIENCE: &str = "audience";
 
 /// A file: its name and the campaign it describes.
 pub type File = (String, Value);
@@ -68,23 +73,51 @@ impl Client {
         Ok(list["data"].as_array().cloned().unwrap_or_default())
     }
 
+    /// Puts the audience that has a file's filter in the filter's place; the id of one that was made for it.
+    async fn resolve(&self, name: &str, plan: &mut Value) -> Result<Option<String>, String> {
+        let Some(filter) = plan.as_object_mut().and_then(|map| map.remove(FILTER)) else { return Ok(None) };
+        if plan.get(AUDIENCE).is_some() {
+            return Err(format!("{name}: say `{AUDIENCE}` or `{FILTER}`, not both"));
+        }
+        let list = self.ask("GET", "/v1/audiences", None).await?;
+        let known = list["data"].as_array().into_iter().flatten().find(|a| a[FILTER] == filter);
+        if let Some(known) = known {
+            plan[AUDIENCE] = text(known, "id").into();
+            return Ok(None);
+        }
+        let body = json!({ "name": name, FILTER: filter });
+        let made = self.ask("POST", "/v1/audiences", Some(&body)).await.map_err(|e| format!("{name}: {e}"))?;
+        plan[AUDIENCE] = text(&made, "id").into();
+        Ok(Some(text(&made, "id").to_owned()))
+    }
+
     /// Prints what `apply` would do, and whom it would reach.
     pub async fn plan_campaigns(&self, files: Vec<File>) -> Result<(), String> {
         let campaigns = self.campaigns().await?;
-        for (name, plan) in &files {
-            match change(&campaigns, name, plan) {
-                Change::Same(known) => println!("= {name}: {} as it is here", text(known, "state")),
-                Change::Over(known) => println!("= {name}: {} already; a file of another name is another campaign", text(known, "state")),
-                Change::Edited(known) => {
-                    println!("~ {name}: {} would be edited", text(known, "id"));
-                    for (key, value) in plan.as_object().into_iter().flatten().filter(|(k, v)| known.get(k.as_str()) != Some(v)) {
-                        println!("    {key}: {} -> {value}", known.get(key).unwrap_or(&Value::Null));
-                    }
+        for (name, mut plan) in files {
+            let made = self.resolve(&name, &mut plan).await?;
+            let printed = self.plan_one(&campaigns, &name, &plan).await;
+            if let Some(audience) = made {
+                self.raw("DELETE", &format!("/v1/audiences/{audience}"), None, None).await?;
+            }
+            printed?;
+        }
+        Ok(())
+    }
+
+    async fn plan_one(&self, campaigns: &[Value], name: &str, plan: &Value) -> Result<(), String> {
+        match change(campaigns, name, plan) {
+            Change::Same(known) => println!("= {name}: {} as it is here", text(known, "state")),
+            Change::Over(known) => println!("= {name}: {} already; a file of another name is another campaign", text(known, "state")),
+            Change::Edited(known) => {
+                println!("~ {name}: {} would be edited", text(known, "id"));
+                for (key, value) in plan.as_object().into_iter().flatten().filter(|(k, v)| known.get(k.as_str()) != Some(v)) {
+                    println!("    {key}: {} -> {value}", known.get(key).unwrap_or(&Value::Null));
                 }
-                Change::New => {
-                    println!("+ {name}: would be launched");
-                    self.print_forecast(plan).await?;
-                }
+            }
+            Change::New => {
+                println!("+ {name}: would be launched");
+                self.print_forecast(plan).await?;
             }
         }
         Ok(())
@@ -99,6 +132,7 @@ impl Client {
         let forecast = forecast?;
         let n = |key: &str| forecast[key].as_u64().unwrap_or(0);
         println!("    {} people: {} messages, {} held out, {} not reached", n("people"), n("messages"), n("holdout"), n("unreachable"));
+        println!("    {} do not want it, {} wait for quiet hours, {} for caps", n("suppressed"), n("quiet"), n("capped"));
         if let Some(end) = forecast["ends_at"].as_str() {
             println!("    from {} to {end}; {} would come too late", text(&forecast, "begins_at"), n("misses"));
         }
@@ -113,9 +147,10 @@ impl Client {
     }
 
     /// Launches what is new and edits what has changed.
-    pub async fn apply_campaigns(&self, files: Vec<File>) -> Result<(), String> {
+    pub async fn apply_campaigns(&self, mut files: Vec<File>) -> Result<(), String> {
         let campaigns = self.campaigns().await?;
-        for (name, plan) in &files {
+        for (name, plan) in &mut files {
+            self.resolve(name, plan).await?;
             match change(&campaigns, name, plan) {
                 Change::Same(known) if known["state"] != "draft" => println!("= {name}: {}", text(known, "state")),
                 Change::Over(known) => println!("= {name}: {} already", text(known, "state")),

@@ -155,7 +155,7 @@ enum LetterCommand {
 enum CampaignCommand {
     /// Print the difference in people and messages.
     Plan {
-        /// Where the files are: one campaign a file, as `POST /v1/campaigns` takes it, in TOML.
+        /// Where the files are: one campaign a file, as `POST /v1/campaigns` takes it, in TOML; `filter` may stand in place of `audience`.
         #[arg(long, default_value = "config/campaigns")]
         folder: PathBuf,
     },

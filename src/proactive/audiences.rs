@@ -1,4 +1,5 @@
-//! Audiences: lists of people, uploaded as CSV and never changed afterwards, so that what was launched stays what it was.
+//! Audiences: lists of people, uploaded as CSV and never changed afterwards, so that what was launched stays what it was; or a
+//! saved filter, whose people become such a list at each launch ([`super::saved`]).
 //!
 //! The file is read as it arrives: neither its size nor the number of bad rows is held in memory.
 
@@ -7,15 +8,17 @@ use std::io::{self, Read};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value as Json};
 use serde_with::skip_serializing_none;
 use tokio::sync::mpsc;
 
+use super::filter::Filter;
 use super::templates::is_locale;
 use super::{Failed, Room, Wrong};
 use crate::clock;
 use crate::ids;
-use crate::store::db::{Row, Statement};
+use crate::people::address::normal;
+use crate::store::db::{Row, Statement, Value};
 use crate::values;
 
 /// Rows of one transaction.
@@ -26,36 +29,72 @@ const LISTED: u64 = 1000;
 const COLUMNS: [&str; 4] = ["address", "name", "locale", "time_zone"];
 
 /// An audience.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Audience {
     /// `aud_...`.
     pub id: String,
     /// Its name.
     pub name: String,
-    /// People in it.
-    pub people: u64,
+    /// Whether its people are listed.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub state: Kept,
+    /// Which contacts are meant, where it is a saved filter.
+    pub filter: Option<Filter>,
+    /// People in it; absent of a saved filter, whose people are whoever is meant when they are counted or written to.
+    pub people: Option<u64>,
     /// Rows that were not taken.
     pub bad: u64,
     /// Attributes its people may have.
     pub attributes: Vec<String>,
     /// People by the kinds of address they have, such as `tel` or `tel whatsapp`.
     pub schemes: BTreeMap<String, u64>,
-    /// When it was uploaded.
+    /// When it was uploaded or saved.
     #[schema(value_type = String, format = "date-time")]
     pub created_at: fairway_adapters::contract::Time,
 }
 
+/// How an audience knows its people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = AudienceState)]
+pub enum Kept {
+    /// As a list.
+    #[default]
+    Ready,
+    /// By a filter over contacts.
+    Saved,
+}
+
+impl Kept {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Saved => "saved",
+        }
+    }
+}
+
 impl Audience {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         Self {
             id: ids::text("aud_", ids::random()),
             name: name.to_owned(),
-            people: 0,
+            state: Kept::Ready,
+            filter: None,
+            people: Some(0),
             bad: 0,
             attributes: Vec::new(),
             schemes: BTreeMap::new(),
             created_at: clock::now(),
         }
+    }
+
+    /// One more person of a list.
+    fn count(&mut self, addresses: &[String]) {
+        *self.schemes.entry(schemes(addresses)).or_default() += 1;
+        self.people = Some(self.people.unwrap_or(0) + 1);
     }
 }
 
@@ -102,12 +141,12 @@ pub struct Person {
     /// IANA.
     pub time_zone: Option<String>,
     /// What else is known.
-    pub attributes: Map<String, Value>,
+    pub attributes: Map<String, Json>,
 }
 
 impl Person {
     /// What templates may ask for: `contact` with the attributes beside name, locale and time zone.
-    pub fn about(&self) -> Map<String, Value> {
+    pub fn about(&self) -> Map<String, Json> {
         let mut contact = self.attributes.clone();
         let own = [("address", self.addresses.first()), ("name", self.name.as_ref()), ("locale", self.locale.as_ref())];
         for (key, value) in own.into_iter().chain([("time_zone", self.time_zone.as_ref())]) {
@@ -115,7 +154,18 @@ impl Person {
                 contact.insert(key.into(), value.as_str().into());
             }
         }
-        Map::from_iter([("contact".to_owned(), Value::Object(contact))])
+        Map::from_iter([("contact".to_owned(), Json::Object(contact))])
+    }
+
+    /// The row of [`ENLIST`].
+    pub(super) fn row(&self, list: &str) -> Vec<Value> {
+        let first = self.addresses.first().map_or("", String::as_str);
+        let attributes = serde_json::to_string(&self.attributes).unwrap_or_default();
+        let own = [&self.name, &self.locale, &self.time_zone].map(|v| Value::from(v.clone()));
+        let mut row = values![list, self.number as i64, first, self.addresses.join(" ")];
+        row.extend(own);
+        row.push(attributes.into());
+        row
     }
 
     pub(super) fn read(row: &Row) -> Option<Self> {
@@ -129,6 +179,10 @@ impl Person {
         })
     }
 }
+
+/// Puts a person on a list; who is there already is left out, and not among the numbers returned.
+pub(super) const ENLIST: &str = "INSERT INTO audience_people (audience, number, address, addresses, name, locale, zone, attributes)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING RETURNING number";
 
 /// What the reading thread found.
 enum Found {
@@ -150,11 +204,12 @@ impl Room {
     }
 
     /// Writes an audience's own row. It comes last: an audience is there when all of it is.
-    async fn complete_audience(&self, audience: Audience) -> Result<Audience, Failed> {
+    pub(super) async fn complete_audience(&self, audience: Audience) -> Result<Audience, Failed> {
         let shown = serde_json::to_string(&audience).unwrap_or_default();
-        let sql = "INSERT INTO audiences (id, name, state, good, bad, attributes, created_at) VALUES (?1, ?2, 'ready', ?3, ?4, ?5, ?6)";
-        let (id, name) = (audience.id.as_str(), audience.name.as_str());
-        let row = values![id, name, audience.people as i64, audience.bad as i64, shown, audience.created_at.0];
+        let sql = "INSERT INTO audiences (id, name, state, good, bad, attributes, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let (id, name, state) = (audience.id.as_str(), audience.name.as_str(), audience.state.word());
+        let good = audience.people.unwrap_or(0) as i64;
+        let row = values![id, name, state, good, audience.bad as i64, shown, audience.created_at.0];
         self.parts.db.write(vec![Statement::once(sql, row)]).await?;
         Ok(audience)
     }
@@ -177,21 +232,19 @@ impl Room {
         );
         let mut behind = 0;
         loop {
-            let mut row = values![audience.id.as_str(), campaign.id.as_str(), source.id.as_str(), behind, CHUNK as i64];
+            let mut row = values![audience.id.as_str(), campaign.id.as_str(), campaign.list(), behind, CHUNK as i64];
             row.extend(from.states.iter().map(|s| s.as_str().into()));
             let done = self.parts.db.write(vec![Statement::once(sql.clone(), row)]).await?;
             let rows = done.first().map(|d| d.rows.as_slice()).unwrap_or_default();
             for row in rows {
                 behind = behind.max(row.int(0)?);
-                let addresses: Vec<String> = row.text(1)?.split(' ').map(str::to_owned).collect();
-                *audience.schemes.entry(schemes(&addresses)).or_default() += 1;
-                audience.people += 1;
+                audience.count(&row.text(1)?.split(' ').map(str::to_owned).collect::<Vec<_>>());
             }
             if rows.len() < CHUNK {
                 break;
             }
         }
-        if audience.people == 0 {
+        if audience.people == Some(0) {
             return Err(Wrong::at("#/states", "audience_empty", "nobody of the campaign is left by these conditions").into());
         }
         self.complete_audience(audience).await
@@ -207,7 +260,7 @@ impl Room {
                 Found::Broken(wrong) => return Err(wrong.into()),
             }
         }
-        if audience.people == 0 {
+        if audience.people == Some(0) {
             let detail = format!("no row of it is a person ({} rows are bad)", audience.bad);
             return Err(Wrong::at("#", "audience_empty", detail).into());
         }
@@ -221,33 +274,18 @@ impl Room {
         for (line, row) in rows {
             match row {
                 Ok(person) => {
-                    let attributes = serde_json::to_string(&person.attributes).unwrap_or_default();
-                    let first = person.addresses.first().cloned().unwrap_or_default();
-                    let all = person.addresses.join(" ");
-                    let id = audience.id.as_str();
-                    people.push(values![
-                        id,
-                        line as i64,
-                        first,
-                        all,
-                        person.name.clone(),
-                        person.locale.clone(),
-                        person.time_zone.clone(),
-                        attributes
-                    ]);
+                    let person = Person { number: line, ..person };
+                    people.push(person.row(&audience.id));
                     lines.insert(line, person);
                 }
                 Err(row) => bad.push(row),
             }
         }
         // A person who is there already is told by the absence of his number.
-        let sql = "INSERT INTO audience_people (audience, number, address, addresses, name, locale, zone, attributes)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING RETURNING number";
-        let done = self.parts.db.write(vec![Statement::each(sql, people)]).await?;
+        let done = self.parts.db.write(vec![Statement::each(ENLIST, people)]).await?;
         for row in done.iter().flat_map(|d| &d.rows) {
             if let Some(person) = lines.remove(&(row.int(0)? as u64)) {
-                *audience.schemes.entry(schemes(&person.addresses)).or_default() += 1;
-                audience.people += 1;
+                audience.count(&person.addresses);
             }
         }
         let again =
@@ -309,7 +347,13 @@ impl Room {
         if let Some(row) = self.parts.db.read(sql.into(), values![format!("%\"audience\":\"{id}\"%")]).await?.first() {
             return Err(Failed::Conflict(format!("the campaign {} is for these people; cancel it first", row.text(0)?)));
         }
+        // Lists that launches made of a saved filter go with it.
+        let sql = "SELECT id FROM campaigns WHERE body LIKE ?1 AND place IS NOT NULL";
+        let launched = self.parts.db.read(sql.into(), values![format!("%\"audience\":\"{id}\"%")]).await?;
         self.parts.db.write(vec![Statement::once("DELETE FROM audiences WHERE id = ?1", values![id])]).await?;
+        for row in launched {
+            self.drop_audience_rows(&row.text(0)?).await?;
+        }
         self.drop_audience_rows(id).await
     }
 
@@ -417,7 +461,7 @@ fn person(columns: &[String], record: &csv::ByteRecord) -> Result<Person, (Strin
 
 /// The addresses of a field: several are separated by spaces, the preferred one first.
 fn addresses(text: &str) -> Result<Vec<String>, String> {
-    let all: Vec<String> = text.split_whitespace().map(address).collect::<Result<_, _>>()?;
+    let all: Vec<String> = text.split_whitespace().map(|a| Ok(normal(&address(a)?).into_owned())).collect::<Result<_, String>>()?;
     if all.is_empty() {
         return Err("it is empty; write scheme:id, such as tel:+15550100200".into());
     }

@@ -10,9 +10,8 @@ use super::audiences::Person;
 use super::templates::{Source, Writer};
 use super::{Failed, Room, Wrong, content};
 use crate::channels::Channel;
+use crate::clock;
 
-/// People read at a time.
-const CHUNK: usize = 2000;
 /// Different complaints that are told.
 const TOLD: usize = 100;
 /// Messages of each channel and locale that are shown to the channel's adapter.
@@ -70,17 +69,13 @@ impl Room {
 
     /// Lints words over an audience.
     pub async fn lint(&self, source: Source, audience: &str, channels: &[String]) -> Result<Lint, Failed> {
-        self.audience(audience).await?;
+        let mut walk = self.walk(&self.audience(audience).await?, clock::now())?;
         let channels = self.channels(channels, "#/channels")?;
         let strict = Writer::new(source.clone(), true)?;
         let mut lint = Lint::default();
         let mut shown: BTreeMap<(String, Option<String>), u32> = BTreeMap::new();
         let mut told = HashSet::new();
-        let mut behind = 0;
-        loop {
-            let people = self.people(audience, behind, CHUNK).await?;
-            let Some(last) = people.last() else { return Ok(lint) };
-            behind = last.number;
+        while let Some(people) = self.next(&mut walk).await? {
             for person in &people {
                 lint.people += 1;
                 let Some((channel, to)) = first_reached(&channels, person) else {
@@ -108,6 +103,7 @@ impl Room {
                 }
             }
         }
+        Ok(lint)
     }
 
     async fn lint_one(&self, words: &Writer, channel: &Arc<Channel>, to: &str, person: &Person, look: bool) -> Result<(), Found> {

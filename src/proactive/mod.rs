@@ -14,11 +14,13 @@ pub mod audiences;
 pub mod campaigns;
 pub mod content;
 pub mod due;
+pub mod filter;
 pub mod links;
 pub mod lint;
 pub mod prices;
 mod reading;
 pub mod reminders;
+pub mod saved;
 pub mod tables;
 pub mod templates;
 pub mod triggers;
@@ -30,9 +32,11 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use crate::channels::Live;
+use crate::consent::Consent;
 use crate::log::EventLog;
 use crate::outbound::accept::Acceptor;
 use crate::outbound::owner::Units;
+use crate::people::People;
 use crate::store::{self, Store, db::Database};
 
 /// Why something cannot be done, with the place in the request.
@@ -88,6 +92,10 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// The channels in force.
     pub channels: Live,
+    /// People, of whom saved filters choose.
+    pub people: People,
+    /// Who may be written to, and when.
+    pub consent: Arc<Consent>,
     /// What the gate is told of campaigns.
     pub board: Arc<campaigns::board::Board>,
     /// Makes the short links of campaigns that expand here.

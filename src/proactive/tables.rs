@@ -42,4 +42,7 @@ pub const STEPS: &[&str] = &[
     "CREATE TABLE links (code TEXT PRIMARY KEY, url TEXT NOT NULL, campaign TEXT NOT NULL, number BIGINT NOT NULL,
         created_at BIGINT NOT NULL);
      CREATE INDEX links_by_time ON links (created_at);",
+    // `place`: of a campaign for a saved filter, the last contact that its launch has looked at; its list has the campaign's id.
+    "ALTER TABLE campaigns ADD COLUMN place TEXT;
+     ALTER TABLE campaigns ADD COLUMN reach TEXT;",
 ];

@@ -72,6 +72,7 @@ use crate::api;
         api::audiences::list,
         api::audiences::upload,
         api::audiences::show,
+        api::audiences::count,
         api::audiences::remove,
         api::campaigns::list,
         api::campaigns::create,

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use crate::world::World;
 use crate::world_twin::{Hosted, host};
 
+mod audiences;
+
 const FAST: &str = "rate = \"2000/s\"\nper_recipient = \"1000/s\"\nconcurrency = 32\n";
 
 fn throttle(name: &str, rate: &str) -> String {
@@ -340,4 +342,25 @@ async fn a_campaign_kept_as_a_file_is_planned_and_applied() {
     world.until("everybody has it", 60, async |_| taken(&[&tg, &vb]) == 45).await;
     let (good, said) = world.cli(&["campaign", "apply", "--folder", &folder]);
     assert!(good && said.contains("= spring"), "nothing is sent again: {said}");
+    // A file may name a filter in place of an audience: a plan leaves no audience behind, an apply keeps one.
+    let folder = world.folder.path().join("filters");
+    std::fs::create_dir(&folder).expect("a folder");
+    let text = "name = \"Gold\"\nchannels = [\"tg\"]\nparts = [{ type = \"text\", text = \"hi {{ contact.address }}\" }]\n\
+        [filter]\nattribute = \"plan\"\nis = \"gold\"\n";
+    std::fs::write(folder.join("gold.toml"), text).expect("written");
+    for (id, plan) in [(1, "gold"), (2, "silver")] {
+        let contact = json!({ "id": format!("c-{id}"), "addresses": [format!("telegram:90000{id}")], "attributes": { "plan": plan } });
+        assert_eq!(world.post("/v1/contacts", &contact).await.0, 201);
+    }
+    let folder = folder.to_string_lossy().into_owned();
+    let audiences = async || world.get("/v1/audiences").await["data"].as_array().map(Vec::len);
+    let (good, said) = world.cli(&["campaign", "plan", "--folder", &folder]);
+    assert!(good && said.contains("+ gold") && said.contains("1 people: 1 messages"), "{said}");
+    assert_eq!(audiences().await, Some(1));
+    let (good, said) = world.cli(&["campaign", "apply", "--folder", &folder]);
+    assert!(good && said.contains("+ gold"), "{said}");
+    world.until("the golden one has it", 60, async |_| taken(&[&tg, &vb]) == 46).await;
+    let (good, said) = world.cli(&["campaign", "apply", "--folder", &folder]);
+    assert!(good && said.contains("= gold"), "nothing is sent again: {said}");
+    assert_eq!(audiences().await, Some(2), "the filter's audience is found again");
 }

@@ -12,6 +12,8 @@ use crate::ids::{self, MessageId};
 use crate::log::Outcome;
 use crate::outbound::accept::Act;
 use crate::outbound::unit::Ask;
+use crate::people::address::normal;
+use crate::proactive::audiences::Person;
 use crate::proactive::prices::Prices;
 use crate::proactive::templates::{Source, Writer};
 use crate::proactive::{Failed, Room, Wrong};
@@ -53,7 +55,12 @@ impl Room {
         plan.check()?;
         let channels = self.channels(&plan.channels, "#/channels")?;
         if matches!(self.audience(&plan.audience).await, Err(Failed::Unknown(_))) {
-            return Err(Wrong::at("#/audience", "audience_unknown", "there is no audience of this id; upload one at /v1/audiences").into());
+            return Err(Wrong::at(
+                "#/audience",
+                "audience_unknown",
+                "there is no audience of this id; upload or save one at /v1/audiences",
+            )
+            .into());
         }
         if let Some(budget) = &plan.budget {
             let prices = self.prices()?;
@@ -146,9 +153,11 @@ impl Room {
             return Err(Failed::Conflict(format!("it is {} already", campaign.state.word())));
         }
         let sources = serde_json::to_string(&self.check_plan(&campaign.plan).await?).unwrap_or_default();
-        let sql = "UPDATE campaigns SET state = 'scheduled', phase = 'freeze', sources = ?2, launched_at = ?3,
+        // A saved filter's people are looked for from the first contact on.
+        let place = self.audience(&campaign.plan.audience).await?.filter.map(|_| "");
+        let sql = "UPDATE campaigns SET state = 'scheduled', phase = 'freeze', sources = ?2, launched_at = ?3, place = ?5,
             changed_at = CASE WHEN changed_at >= ?3 THEN changed_at + 1 ELSE ?3 END WHERE id = ?1 AND state = 'draft' AND edition = ?4";
-        let row = values![id, sources, clock::now().0, i64::from(campaign.edition)];
+        let row = values![id, sources, clock::now().0, i64::from(campaign.edition), place];
         if self.parts.db.write(vec![Statement::once(sql, row)]).await?.first().is_none_or(|d| d.changed == 0) {
             return Err(Failed::Conflict("it was changed by somebody else meanwhile; look at it again".into()));
         }
@@ -232,14 +241,14 @@ impl Room {
         };
         let writer = Writer::new(source, false)?;
         let channels = self.channels(&campaign.plan.channels, "#/channels")?;
-        let first = self.people(&campaign.plan.audience, 0, 1).await?.pop().unwrap_or_default();
+        let first = self.first_of(&campaign).await?.unwrap_or_default();
         let mut ready = Vec::with_capacity(to.len());
         for (n, address) in to.iter().enumerate() {
             let place = format!("#/to/{n}");
             let Some(channel) = channels.iter().find(|c| c.reaches(address)) else {
                 return Err(Wrong::at(place, "channel_mismatch", "none of the campaign's channels reaches this address").into());
             };
-            let person = self.person_at(&campaign.plan.audience, address).await?.unwrap_or_else(|| first.clone());
+            let person = self.person_at(&campaign, address).await?.unwrap_or_else(|| first.clone());
             let written = writer.write(person.locale.as_deref(), channel, address, &person.about())?;
             let request = written.into_request(SendRequest {
                 to: Some(address.clone()),
@@ -258,11 +267,26 @@ impl Room {
         Ok(ready.iter().map(|r| r.accepted.id.to_string()).collect())
     }
 
-    async fn person_at(&self, audience: &str, address: &str) -> Result<Option<crate::proactive::audiences::Person>, Failed> {
+    /// The first person it is for.
+    async fn first_of(&self, campaign: &Campaign) -> Result<Option<Person>, Failed> {
+        let mut walk = self.walk_of(campaign).await?;
+        while let Some(people) = self.next(&mut walk).await? {
+            if let Some(first) = people.into_iter().next() {
+                return Ok(Some(first));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn person_at(&self, campaign: &Campaign, address: &str) -> Result<Option<Person>, Failed> {
+        let address = normal(address);
         let sql = "SELECT number FROM audience_people WHERE audience = ?1 AND address = ?2";
-        let rows = self.parts.db.read(sql.into(), values![audience, address]).await?;
-        let Some(number) = rows.first().map(|r| r.int(0)).transpose()? else { return Ok(None) };
-        Ok(self.people(audience, (number - 1) as u64, 1).await?.pop())
+        let rows = self.parts.db.read(sql.into(), values![campaign.list(), &*address]).await?;
+        match rows.first().map(|r| r.int(0)).transpose()? {
+            Some(number) => Ok(self.people(campaign.list(), (number - 1) as u64, 1).await?.pop()),
+            None if self.audience(&campaign.plan.audience).await?.filter.is_some() => self.contact_at(&address).await,
+            None => Ok(None),
+        }
     }
 }
 

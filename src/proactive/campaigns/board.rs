@@ -181,6 +181,8 @@ mod tests {
             plan: serde_json::from_value(plan).expect("a plan"),
             until: None,
             frozen: 0,
+            place: None,
+            reach: None,
             spent: 0,
             changed_at: Time(changed),
             sources: BTreeMap::from([(String::new(), source)]),

@@ -225,7 +225,10 @@ impl Room {
         let rows = self.parts.db.read(sql.into(), values![campaign.id.as_str()]).await?;
         let count = |n: usize| rows.first().and_then(|r| r.maybe_int(n).ok().flatten()).unwrap_or(0);
         let (written, failed, opted_out) = (count(0), count(1), count(2));
-        let people = self.audience(&campaign.plan.audience).await?.people;
+        let people = match &campaign.reach {
+            Some(reach) => reach.people,
+            None => self.audience(&campaign.plan.audience).await?.people.unwrap_or(0),
+        };
         let quota = ((people as f64 * canary.share).ceil() as i64).max(1);
         for (what, bound, found) in [("failed", canary.stop_if.failed, failed), ("opted out", canary.stop_if.opted_out, opted_out)] {
             if let Some(bound) = bound.filter(|b| found as f64 > b * quota as f64) {
@@ -289,7 +292,7 @@ impl Room {
         let sql = "SELECT p.number, a.addresses, a.name, a.locale, a.zone, a.attributes, p.due, p.variant, p.channel, p.address
             FROM campaign_people p JOIN audience_people a ON a.audience = ?2 AND a.number = p.number
             WHERE p.campaign = ?1 AND p.state = ?3 AND p.due <= ?4 ORDER BY p.due, p.number LIMIT ?5";
-        let row = values![campaign.id.as_str(), campaign.plan.audience.as_str(), state, clock::now().0, limit as i64];
+        let row = values![campaign.id.as_str(), campaign.list(), state, clock::now().0, limit as i64];
         let read = |row: &Row| -> Result<Turned, Failed> {
             let person = Person::read(row).ok_or_else(|| crate::store::Error("a person's row cannot be read".into()))?;
             let channel = row.maybe_text(8)?;

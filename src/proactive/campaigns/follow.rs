@@ -1,18 +1,24 @@
 //! The follower: reads from the log what became of our messages and what people did, and writes it into the books.
 //!
 //! Its position is never written before what it read, and every change only moves a row forward, so that reading
-//! something twice changes nothing.
+//! something twice changes nothing. When addresses wrote and read last is kept in mind until the position is written: a person
+//! who writes ten times a second costs one row.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fairway_adapters::contract::event::{Consent, ConsentState, Follow, LinkClicked, Received, Tracked};
-use fairway_adapters::contract::{Status, Time};
+use fairway_adapters::contract::{State, Status, Time};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::{COLUMNS, Campaign};
 use crate::envelope;
 use crate::log::{Stored, Topic};
+use crate::people::address;
+use crate::people::traffic::Traffic;
 use crate::proactive::reading::UNIT;
 use crate::proactive::{Failed, Room};
 use crate::store::db::{Statement, Value};
@@ -20,9 +26,11 @@ use crate::store::rank;
 use crate::values;
 
 /// What it reads.
-const TOPICS: [Topic; 2] = [Topic::Status, Topic::Inbound];
+const TOPICS: [Topic; 3] = [Topic::Status, Topic::Inbound, Topic::Signals];
 /// Records of one transaction.
 const BATCH: usize = 1000;
+/// Addresses whose traffic is kept in mind at most, before it is noted.
+const MINDED: usize = 2000;
 /// How long a batch waits for more.
 const PATIENCE: Duration = Duration::from_millis(50);
 /// Milliseconds a campaign's goals are followed after its launch.
@@ -74,12 +82,13 @@ impl Room {
         let mut reading = self.reading("follower", &TOPICS, None).await?;
         let (mut goals, mut looked) = (Goals::new(), None::<tokio::time::Instant>);
         let mut any_due = false;
+        let mut minded = BTreeMap::new();
         while let Some(records) = reading.next(BATCH).await? {
             if !records.is_empty() && looked.is_none_or(|at| at.elapsed() > BELIEVED) {
                 (goals, looked) = (self.goals().await?, Some(tokio::time::Instant::now()));
             }
             let mut changes = Changes::default();
-            records.iter().for_each(|record| learn(&mut changes, record, &goals));
+            records.iter().for_each(|record| learn(&mut changes, &mut minded, record, &goals));
             if !changes.due_states.is_empty() && !any_due {
                 // A row is there before its message is, so a state that finds none is nobody's of ours.
                 any_due = !self.parts.db.read("SELECT 1 FROM dues LIMIT 1".into(), Vec::new()).await?.is_empty();
@@ -88,7 +97,11 @@ impl Room {
                 }
             }
             let mut statements = changes.statements();
-            statements.extend(reading.place(!statements.is_empty()));
+            let place = reading.place(!statements.is_empty() || minded.len() >= MINDED);
+            if place.is_some() {
+                self.parts.people.note(&std::mem::take(&mut minded)).await?;
+            }
+            statements.extend(place);
             if !statements.is_empty() {
                 self.parts.db.write(statements).await?;
             }
@@ -119,8 +132,12 @@ impl Changes {
     }
 }
 
-fn learn(changes: &mut Changes, record: &Stored, goals: &Goals) {
+/// What addresses did that is not noted yet.
+type Minded = BTreeMap<String, Traffic>;
+
+fn learn(changes: &mut Changes, minded: &mut Minded, record: &Stored, goals: &Goals) {
     let Some(event) = envelope::read(record) else { return };
+    mind(minded, &event, record.time);
     match &*event.kind {
         "fairway.message.status" => learn_state(changes, &event),
         "fairway.contact.consent" => {
@@ -153,6 +170,66 @@ fn learn(changes: &mut Changes, record: &Stored, goals: &Goals) {
     }
 }
 
+/// What of an event tells when somebody wrote or read.
+#[derive(Deserialize)]
+struct Seen<'a> {
+    #[serde(borrow)]
+    conversation: Cow<'a, str>,
+    #[serde(borrow)]
+    from: Option<SeenPerson<'a>>,
+    message: Option<SeenMessage>,
+    state: Option<State>,
+    recipient: Option<IgnoredAny>,
+    at: Option<Time>,
+}
+
+#[derive(Deserialize)]
+struct SeenPerson<'a> {
+    #[serde(borrow)]
+    address: Cow<'a, str>,
+    #[serde(borrow)]
+    kind: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    also: Vec<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct SeenMessage {
+    #[serde(default)]
+    history: bool,
+    #[serde(default)]
+    automatic: bool,
+    group: Option<IgnoredAny>,
+}
+
+/// Keeps in mind when somebody wrote to us, to us alone and themselves, or read what we wrote.
+fn mind(minded: &mut Minded, event: &envelope::Event<'_>, at: i64) {
+    if !matches!(&*event.kind, "fairway.message.received" | "fairway.contact.read" | "fairway.message.status") {
+        return;
+    }
+    let read = event.kind != "fairway.message.received";
+    if event.kind == "fairway.message.status" && !event.data.contains("\"read\"") {
+        return; // Most states are others.
+    }
+    let Ok(seen) = serde_json::from_str::<Seen<'_>>(event.data) else { return };
+    let mut note = |address: &str, at: Time| {
+        let one = if read { Traffic { read: Some(at), ..Traffic::default() } } else { Traffic { wrote: Some(at), ..Traffic::default() } };
+        let known = minded.entry(address::normal(address).into_owned()).or_default();
+        *known = known.joined(one);
+    };
+    match (&seen.from, seen.conversation.split_once('/')) {
+        _ if seen.message.is_some_and(|m| m.history || m.automatic || m.group.is_some()) => {}
+        (Some(person), _) if person.kind.as_deref().is_none_or(|kind| kind == "person") => {
+            std::iter::once(&person.address).chain(&person.also).for_each(|address| note(address, Time(at)));
+        }
+        // What a member of a group read tells nothing of a person's own conversation.
+        (None, Some((_, peer))) if seen.state == Some(State::Read) && seen.recipient.is_none() => {
+            note(peer.split('#').next().unwrap_or(peer), seen.at.unwrap_or(Time(at)));
+        }
+        _ => {}
+    }
+}
+
 fn learn_state(changes: &mut Changes, event: &envelope::Event<'_>) {
     let Some(status) = body::<Status<'_>>(event) else { return };
     let attempt = u16::try_from(status.attempt.unwrap_or(0)).unwrap_or(u16::MAX);
@@ -173,5 +250,52 @@ fn learn_goal(changes: &mut Changes, goals: &Goals, name: &str, address: &str, a
     for (campaign, _, within) in goals.iter().filter(|(_, event, _)| event == name) {
         let Time(from) = Time(at).plus(-within);
         changes.goals.push(values![address, campaign.as_str(), name, from, at]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn who_wrote_or_read_is_kept_in_mind_once_with_the_latest_time() {
+        let mut minded = Minded::new();
+        let mut hear = |kind: &str, at: i64, data: serde_json::Value| {
+            let data = data.to_string();
+            let event = envelope::Event {
+                id: "evt_1".into(),
+                kind: kind.into(),
+                source: "s".into(),
+                subject: "".into(),
+                time: "".into(),
+                replaces: None,
+                data: &data,
+            };
+            mind(&mut minded, &event, at);
+        };
+        let wrote = |address: &str, more: serde_json::Value| {
+            let mut message = json!({ "id": "1", "parts": [] });
+            message.as_object_mut().expect("an object").extend(more.as_object().cloned().expect("an object"));
+            json!({ "conversation": format!("c/{address}"), "from": { "address": address, "also": ["tel:+1 555 010 0200"] }, "message": message })
+        };
+        hear("fairway.message.received", 20, wrote("viber:1", json!({})));
+        hear("fairway.message.received", 10, wrote("viber:1", json!({})));
+        for more in [json!({ "history": true }), json!({ "automatic": true }), json!({ "group": { "id": "g" } })] {
+            hear("fairway.message.received", 30, wrote("viber:1", more));
+        }
+        let bot = json!({ "conversation": "c/viber:2", "from": { "address": "viber:2", "kind": "bot" }, "message": { "id": "1" } });
+        hear("fairway.message.received", 30, bot);
+        let state =
+            |state: &str| json!({ "conversation": "c/viber:3#t", "message_id": "m", "state": state, "at": "1970-01-01T00:00:00.040Z" });
+        hear("fairway.message.status", 50, state("read"));
+        hear("fairway.message.status", 60, state("delivered"));
+        hear("fairway.contact.read", 70, json!({ "conversation": "c/webchat:v", "from": { "address": "webchat:v" } }));
+        hear("fairway.contact.typing", 80, json!({ "conversation": "c/webchat:v", "from": { "address": "webchat:v" } }));
+        let at = |wrote: Option<i64>, read: Option<i64>| Traffic { wrote: wrote.map(Time), read: read.map(Time) };
+        let expected = [("tel:+15550100200", at(Some(20), None)), ("viber:1", at(Some(20), None)), ("viber:3", at(None, Some(40)))];
+        let expected = expected.into_iter().chain([("webchat:v", at(None, Some(70)))]).map(|(a, t)| (a.to_owned(), t));
+        assert_eq!(minded, expected.collect());
     }
 }

@@ -1,40 +1,35 @@
-//! The forecast: the real plan against the limits in force, without sending: when it ends, what it costs, who misses it.
+//! The forecast: the real plan against the limits in force, without sending: when it ends, what it costs, who does not want it,
+//! who waits, and who misses it.
 //!
-//! The audience is read once and becomes groups of people with the same channel, time and zone; the groups are then played
-//! against the rates, ten seconds at a step. The first messages of each kind are really written and rendered, so that words
-//! which a channel would refuse are told here.
+//! The audience is read once and becomes groups of people with the same channel, times and clock; the groups are then played
+//! ([`super::stage`]). Consent, caps and quiet hours are asked of those who will be asked when it is sent. The first messages of
+//! each kind are really written and rendered, so that words which a channel would refuse are told here.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use fairway_adapters::contract::{SendRequest, Time};
 use serde::Serialize;
 use serde_with::skip_serializing_none;
 use tokio::sync::oneshot;
 
-use super::expand::{choose, ramp};
 use super::freeze::due;
+use super::reach::{Look, Reached, Stand, Way};
 use super::report::Spent;
+use super::stage::{Group, Place, Played, Stage};
 use super::{Campaign, Checked, HOLDOUT};
-use crate::channels::Channel;
 use crate::clock;
+use crate::consent::quiet::Whereabouts;
 use crate::outbound::unit::Ask;
 use crate::proactive::audiences::Person;
-use crate::proactive::prices::Prices;
 use crate::proactive::templates::Writer;
-use crate::proactive::when::{self, Window};
 use crate::proactive::{Failed, Room, prices};
 
-/// People read at a time.
-const CHUNK: usize = 2000;
 /// Messages of each channel, variant and locale that are rendered.
 const RENDERED: u32 = 10;
-/// Milliseconds of a step.
-const STEP: i64 = 10_000;
-/// How far it looks ahead, in milliseconds.
-const HORIZON: i64 = 30 * 86_400_000;
-/// Complaints that are told.
+/// Complaints, and holds, that are told.
 const TOLD: usize = 20;
+/// Milliseconds to which the end of a cap is rounded up, so that people make few groups.
+const ROUNDED: i64 = 60_000;
 
 /// What would happen.
 #[skip_serializing_none]
@@ -46,8 +41,18 @@ pub struct Forecast {
     pub holdout: u64,
     /// No channel reaches them.
     pub unreachable: u64,
+    /// Do not want it, or a suppression covers them: their message would end as `suppressed`.
+    pub suppressed: u64,
     /// Would be written to.
     pub messages: u64,
+    /// Of those: who have had all the marketing that caps allow, and wait until there is room.
+    pub capped: u64,
+    /// Of those: whose turn would come in quiet hours, and who wait for their end.
+    pub quiet: u64,
+    /// How many wait for which quiet hours, the first to end first; at most 20 are told.
+    pub held: Vec<Held>,
+    /// How the channels stand to everybody now.
+    pub reach: Reached,
     /// When the first leaves.
     #[schema(value_type = Option<String>, format = "date-time")]
     pub begins_at: Option<Time>,
@@ -68,6 +73,19 @@ pub struct Forecast {
     pub problems: Vec<String>,
 }
 
+/// People who wait for the end of quiet hours.
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
+#[schema(as = ForecastHeld)]
+pub struct Held {
+    /// Which.
+    pub reason: String,
+    /// When they end.
+    #[schema(value_type = String, format = "date-time")]
+    pub until: Time,
+    /// How many wait.
+    pub people: u64,
+}
+
 /// A channel's share.
 #[skip_serializing_none]
 #[derive(Clone, Debug, Default, Serialize, utoipa::ToSchema)]
@@ -83,28 +101,18 @@ pub struct Share {
     pub backlog: u64,
 }
 
-/// People with the same channel, time and zone.
-#[derive(Clone, Debug)]
-struct Group {
-    channel: usize,
-    due: Time,
-    expires: Option<Time>,
-    zone: usize,
-    left: f64,
-}
-
 /// Who reads the audience.
 struct Survey<'s> {
     campaign: &'s Campaign,
     checked: &'s Checked,
-    channels: &'s [Arc<Channel>],
-    groups: HashMap<(usize, i64, usize), f64>,
-    zones: Vec<String>,
-    by_zone: HashMap<String, usize>,
+    way: &'s Way,
+    /// People by channel, due time, the time at which caps let them go, and clock.
+    groups: HashMap<(usize, Time, Time, usize), f64>,
+    places: Vec<Place>,
+    by_place: HashMap<Place, usize>,
     rendered: HashMap<(usize, String, Option<String>), u32>,
     units: Vec<(u64, u64)>,
     prices: Vec<(i64, bool)>,
-    list: Prices,
 }
 
 impl Room {
@@ -113,33 +121,17 @@ impl Room {
         let mut campaign = self.campaign(id).await?;
         campaign.launched_at = Some(clock::now());
         let checked = campaign.plan.check()?;
-        let channels = self.channels(&campaign.plan.channels, "#/channels")?;
+        let way = Way::new(&campaign.plan, self.channels(&campaign.plan.channels, "#/channels")?, self.prices()?);
         let sources = self.sources_of(&campaign.plan).await?;
         let mut writers = BTreeMap::new();
         for (variant, source) in sources {
             writers.insert(variant, Writer::new(source, false)?);
         }
-        let mut survey = Survey {
-            campaign: &campaign,
-            checked: &checked,
-            channels: &channels,
-            groups: HashMap::new(),
-            zones: Vec::new(),
-            by_zone: HashMap::new(),
-            rendered: HashMap::new(),
-            units: vec![(0, 0); channels.len()],
-            prices: vec![(0, true); channels.len()],
-            list: self.prices()?,
-        };
+        let mut survey = Survey::new(&campaign, &checked, &way);
         let mut forecast = Forecast::default();
-        let mut behind = 0;
-        loop {
-            let people = self.people(&campaign.plan.audience, behind, CHUNK).await?;
-            let Some(last) = people.last() else { break };
-            behind = last.number;
-            for person in &people {
-                self.survey(&mut survey, &mut forecast, &writers, person).await?;
-            }
+        let mut walk = self.walk_of(&campaign).await?;
+        while let Some(people) = self.next(&mut walk).await? {
+            self.survey(&mut survey, &mut forecast, &writers, &people).await?;
         }
         self.play(&survey, &mut forecast).await;
         Ok(forecast)
@@ -150,43 +142,73 @@ impl Room {
         survey: &mut Survey<'_>,
         forecast: &mut Forecast,
         writers: &BTreeMap<String, Writer>,
-        person: &Person,
+        people: &[Person],
     ) -> Result<(), Failed> {
-        forecast.people += 1;
-        let first = person.addresses.first().map_or("", String::as_str);
-        let variant = survey.campaign.plan.variant(&survey.campaign.id, first);
-        if variant == HOLDOUT {
-            forecast.holdout += 1;
-            return Ok(());
+        let looks = self.look(survey.way, people, clock::now()).await?;
+        forecast.reach.add(survey.way, &looks);
+        forecast.people += people.len() as u64;
+        let mut written = Vec::with_capacity(people.len());
+        for (person, look) in people.iter().zip(&looks) {
+            if survey.variant(person) == HOLDOUT {
+                forecast.holdout += 1;
+                continue;
+            }
+            match (look.stand(), &look.chosen) {
+                (Stand::Suppressed, _) => forecast.suppressed += 1,
+                (Stand::Unreachable, _) | (_, None) => forecast.unreachable += 1,
+                (_, Some((channel, to))) => written.push((person, look, *channel, to.as_str())),
+            }
         }
-        let Some((channel, to)) = choose(survey.campaign.plan.order, survey.channels, &survey.list, person) else {
-            forecast.unreachable += 1;
-            return Ok(());
-        };
-        forecast.messages += 1;
-        let index = survey.channels.iter().position(|c| c.id == channel.id).unwrap_or(0);
-        match survey.list.of(&channel, &to) {
-            Some(price) => survey.prices[index].0 += price,
-            None => survey.prices[index].1 = false,
+        let places = self.whereabouts(survey.way, &written).await?;
+        for ((person, look, channel, to), place) in written.into_iter().zip(places) {
+            forecast.messages += 1;
+            let free = match look.stand() {
+                Stand::Capped(until) => Time((until.0 + ROUNDED - 1).div_euclid(ROUNDED) * ROUNDED),
+                _ => Time(i64::MIN),
+            };
+            let due = survey.add(channel, to, person, free, place);
+            forecast.capped += u64::from(free > due);
+            self.try_out(survey, forecast, writers, person, channel, to).await;
         }
-        survey.add(index, person);
-        let key = (index, variant.to_owned(), person.locale.clone());
-        let looked = survey.rendered.entry(key).or_default();
+        Ok(())
+    }
+
+    /// Where quiet hours take these people to be; nothing where none are kept.
+    async fn whereabouts(&self, way: &Way, written: &[(&Person, &Look, usize, &str)]) -> Result<Vec<Option<Whereabouts>>, Failed> {
+        let quiet: Vec<bool> = way.channels.iter().map(|c| way.is_marketing() && self.parts.consent.keeps_hours(&c.id)).collect();
+        let asked: Vec<String> = written.iter().filter(|(_, _, c, _)| quiet[*c]).map(|(.., to)| (*to).to_owned()).collect();
+        let mut found = self.parts.consent.whereabouts(&asked).await?.into_iter();
+        Ok(written.iter().map(|(_, _, c, _)| if quiet[*c] { found.next() } else { None }).collect())
+    }
+
+    /// Writes and renders one of the first messages of each kind.
+    async fn try_out(
+        &self,
+        survey: &mut Survey<'_>,
+        forecast: &mut Forecast,
+        writers: &BTreeMap<String, Writer>,
+        person: &Person,
+        index: usize,
+        to: &str,
+    ) {
+        let variant = survey.variant(person);
+        let looked = survey.rendered.entry((index, variant.to_owned(), person.locale.clone())).or_default();
         *looked += 1;
         if *looked > RENDERED {
-            return Ok(());
+            return;
         }
-        let Some(writer) = writers.get(variant) else { return Ok(()) };
-        let problem = match writer.write(person.locale.as_deref(), &channel, &to, &person.about()) {
+        let Some(writer) = writers.get(variant) else { return };
+        let channel = &survey.way.channels[index];
+        let problem = match writer.write(person.locale.as_deref(), channel, to, &person.about()) {
             Err(wrong) => format!("{}: {}", wrong.pointer, wrong.detail),
             Ok(written) => {
-                let request = written.into_request(SendRequest { to: Some(to.clone()), ..SendRequest::default() });
-                match self.parts.acceptor.preview(&request, &channel, &to).await.rendered {
+                let request = written.into_request(SendRequest { to: Some(to.to_owned()), ..SendRequest::default() });
+                match self.parts.acceptor.preview(&request, channel, to).await.rendered {
                     Err(refused) => format!("{}: {}", refused.pointer, refused.detail),
                     Ok(rendered) => {
                         let units = &mut survey.units[index];
                         *units = (units.0 + u64::from(rendered.cost.max(1)), units.1 + 1);
-                        return Ok(());
+                        return;
                     }
                 }
             }
@@ -195,13 +217,12 @@ impl Room {
         if forecast.problems.len() < TOLD && !forecast.problems.contains(&problem) {
             forecast.problems.push(problem);
         }
-        Ok(())
     }
 
     async fn play(&self, survey: &Survey<'_>, forecast: &mut Forecast) {
-        let mut rates = Vec::with_capacity(survey.channels.len());
+        let mut rates = Vec::with_capacity(survey.way.channels.len());
         let (mut cost, mut priced) = (0_i64, true);
-        for (index, channel) in survey.channels.iter().enumerate() {
+        for (index, channel) in survey.way.channels.iter().enumerate() {
             let rate = self.allowed(&[channel.id.to_string()]).await;
             let (answer, view) = oneshot::channel();
             let asked = self.parts.units.ask(channel.unit, Ask::View(channel.id.to_string(), answer));
@@ -216,20 +237,16 @@ impl Room {
             forecast.channels.insert(channel.id.to_string(), share);
             rates.push((rate, backlog as f64));
         }
-        let now = clock::now();
-        let groups = survey.groups.iter().map(|((channel, at, zone), left)| {
-            let expires = survey.checked.expires_after.map(|ms| Time(*at).plus(ms));
-            Group { channel: *channel, due: Time(*at), expires, zone: *zone, left: *left }
-        });
-        let mut stage = Stage::new(now, survey.checked, groups.collect(), rates, &survey.zones);
+        let hours = |channel: usize, place: &Whereabouts, at: Time| {
+            let channel = survey.way.channels.get(channel).map_or("", |c| &*c.id);
+            self.parts.consent.quiet(channel, place, at)
+        };
+        let mut stage = Stage::new(clock::now(), survey.checked, survey.stand_up(), rates, &survey.places, &hours);
         if let Some(canary) = &survey.campaign.plan.canary {
             stage.canary = Some(((forecast.people as f64 * canary.share).ceil().max(1.0), survey.checked.watch));
         }
-        let played = stage.play();
-        forecast.begins_at = played.begins;
-        forecast.ends_at = played.ends;
-        (forecast.misses, forecast.beyond) = (played.misses.round() as u64, played.beyond.round() as u64);
-        let currency = survey.list.currency.clone();
+        forecast.take(stage.play());
+        let currency = survey.way.prices.currency.clone();
         if priced && !currency.is_empty() {
             forecast.cost = Some(Spent { amount: prices::decimal(cost), currency });
         }
@@ -237,160 +254,63 @@ impl Room {
     }
 }
 
-impl Survey<'_> {
-    fn add(&mut self, channel: usize, person: &Person) {
+impl Forecast {
+    fn take(&mut self, played: Played) {
+        (self.begins_at, self.ends_at) = (played.begins, played.ends);
+        (self.misses, self.beyond) = (played.misses.round() as u64, played.beyond.round() as u64);
+        self.quiet = played.held.values().sum::<f64>().round() as u64;
+        let held = played.held.into_iter().take(TOLD);
+        self.held = held.map(|((until, reason), people)| Held { reason, until, people: people.round() as u64 }).collect();
+    }
+}
+
+impl<'s> Survey<'s> {
+    fn new(campaign: &'s Campaign, checked: &'s Checked, way: &'s Way) -> Self {
+        Self {
+            campaign,
+            checked,
+            way,
+            groups: HashMap::new(),
+            places: Vec::new(),
+            by_place: HashMap::new(),
+            rendered: HashMap::new(),
+            units: vec![(0, 0); way.channels.len()],
+            prices: vec![(0, true); way.channels.len()],
+        }
+    }
+
+    fn variant(&self, person: &Person) -> &'s str {
+        let first = person.addresses.first().map_or("", String::as_str);
+        self.campaign.plan.variant(&self.campaign.id, first)
+    }
+
+    /// Takes one person who would be written to; when their message is due.
+    fn add(&mut self, channel: usize, to: &str, person: &Person, free: Time, at: Option<Whereabouts>) -> Time {
+        match self.way.prices.of(&self.way.channels[channel], to) {
+            Some(price) => self.prices[channel].0 += price,
+            None => self.prices[channel].1 = false,
+        }
         let own = person.time_zone.as_ref().filter(|_| self.checked.by_person || self.checked.window.is_some());
         let name = own.unwrap_or(&self.checked.zone_name).clone();
-        let next = self.zones.len();
-        let zone = *self.by_zone.entry(name.clone()).or_insert(next);
-        if zone == next {
-            self.zones.push(name.clone());
+        let due = due(self.campaign, self.checked, &name);
+        let place = Place { zone: name, quiet: at.map(|at| (channel, at)) };
+        let next = self.places.len();
+        let clock = *self.by_place.entry(place.clone()).or_insert(next);
+        if clock == next {
+            self.places.push(place);
         }
-        let at = due(self.campaign, self.checked, &name);
-        *self.groups.entry((channel, at.0, zone)).or_default() += 1.0;
-    }
-}
-
-/// A play of groups against rates.
-struct Stage<'s> {
-    now: Time,
-    checked: &'s Checked,
-    groups: Vec<Group>,
-    /// Messages a second, and what waits there.
-    rates: Vec<(f64, f64)>,
-    zones: Vec<jiff::tz::TimeZone>,
-    canary: Option<(f64, i64)>,
-}
-
-#[derive(Debug, Default, PartialEq)]
-struct Played {
-    begins: Option<Time>,
-    ends: Option<Time>,
-    misses: f64,
-    beyond: f64,
-}
-
-impl<'s> Stage<'s> {
-    fn new(now: Time, checked: &'s Checked, mut groups: Vec<Group>, rates: Vec<(f64, f64)>, zones: &[String]) -> Self {
-        groups.sort_by_key(|g| g.due);
-        let zones = zones.iter().map(|z| when::zone(z, "#").unwrap_or(jiff::tz::TimeZone::UTC)).collect();
-        Self { now, checked, groups, rates, zones, canary: None }
+        // A cap that ends before that is none to them.
+        let free = if free > due { free } else { Time(i64::MIN) };
+        *self.groups.entry((channel, due, free, clock)).or_default() += 1.0;
+        due
     }
 
-    fn play(mut self) -> Played {
-        let mut played = Played::default();
-        let mut at = self.now;
-        // A zone's window is looked at when it may have changed: closed until its next opening, open for another step.
-        let mut opens = vec![Time(i64::MIN); self.zones.len()];
-        let (mut left_of_canary, mut watched_until) = (self.canary.map_or(f64::MAX, |c| c.0), Time(i64::MIN));
-        while self.groups.iter().any(|g| g.left > 0.0) && at.since(self.now) < HORIZON {
-            self.miss(at, &mut played);
-            for (zone, opens) in self.zones.iter().zip(&mut opens).filter(|(_, o)| **o <= at) {
-                *opens = self.checked.window.map_or(at, |w: Window| w.opens(at, zone));
-            }
-            let mut own = self.own_capacity(at);
-            let mut capacity = self.channel_capacity();
-            if at < watched_until {
-                own = 0.0;
-            }
-            for group in self.groups.iter_mut().filter(|g| g.left > 0.0 && g.due <= at && opens[g.zone] <= at) {
-                let gone = group.left.min(own).min(capacity[group.channel]).min(left_of_canary);
-                if gone <= 0.0 {
-                    continue;
-                }
-                (group.left, own, capacity[group.channel]) = (group.left - gone, own - gone, capacity[group.channel] - gone);
-                left_of_canary -= gone;
-                played.begins.get_or_insert(at);
-                played.ends = Some(at.plus(STEP));
-            }
-            if let Some((_, watch)) = self.canary.filter(|_| left_of_canary <= 0.0) {
-                (left_of_canary, watched_until) = (f64::MAX, at.plus(watch));
-                self.canary = None;
-            }
-            at = self.next(at, &opens);
-        }
-        played.beyond = self.groups.iter().map(|g| g.left).sum();
-        played
-    }
-
-    fn miss(&mut self, at: Time, played: &mut Played) {
-        for group in self.groups.iter_mut().filter(|g| g.left > 0.0 && g.expires.is_some_and(|e| e <= at)) {
-            played.misses += std::mem::take(&mut group.left);
-        }
-    }
-
-    /// What the campaign's own rate lets through in a step.
-    fn own_capacity(&self, at: Time) -> f64 {
-        let Some(max) = self.checked.rate else { return f64::MAX };
-        f64::from(max.count) / max.window.as_secs_f64() * ramp(at.since(self.now), self.checked.ramp) * STEP as f64 / 1000.0
-    }
-
-    /// What each channel lets through in a step, after what waits there already.
-    fn channel_capacity(&mut self) -> Vec<f64> {
-        let step = |(rate, backlog): &mut (f64, f64)| {
-            let all = *rate * STEP as f64 / 1000.0;
-            let before = backlog.min(all);
-            *backlog -= before;
-            all - before
+    /// The groups as they are played.
+    fn stand_up(&self) -> Vec<Group> {
+        let group = |(&(channel, due, free, clock), left): (&(usize, Time, Time, usize), &f64)| {
+            let expires = self.checked.expires_after.map(|ms| due.plus(ms));
+            Group { channel, due: due.max(free), expires, clock, left: *left, held: false }
         };
-        self.rates.iter_mut().map(step).collect()
-    }
-
-    /// The next step, or the next time at which there is something to do.
-    fn next(&self, at: Time, opens: &[Time]) -> Time {
-        let step = at.plus(STEP);
-        let ready = self.groups.iter().filter(|g| g.left > 0.0).map(|g| g.due.max(opens[g.zone])).min();
-        ready.map_or(step, |ready| ready.max(step))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::proactive::campaigns::Plan;
-
-    fn played(more: serde_json::Value, groups: &[(i64, Option<i64>, f64)], rate: f64, canary: Option<(f64, i64)>) -> Played {
-        let mut body = json!({ "name": "n", "audience": "aud_x", "channels": ["a"], "parts": [{ "type": "text", "text": "x" }] });
-        body.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
-        let plan: Plan = serde_json::from_value(body).expect("a plan");
-        let checked = plan.check().expect("it makes sense");
-        let now = Time::parse("2027-01-10T11:00:00Z").expect("a time");
-        let group = |(due, expires, left): &(i64, Option<i64>, f64)| Group {
-            channel: 0,
-            due: now.plus(*due),
-            expires: expires.map(|e| now.plus(e)),
-            zone: 0,
-            left: *left,
-        };
-        let groups = groups.iter().map(group).collect();
-        let mut stage = Stage::new(now, &checked, groups, vec![(rate, 0.0)], &["Europe/Rome".to_owned()]);
-        stage.canary = canary;
-        let mut played = stage.play();
-        (played.begins, played.ends) = (played.begins.map(|t| Time(t.since(now))), played.ends.map(|t| Time(t.since(now))));
-        played
-    }
-
-    #[test]
-    fn a_plan_plays_against_rates_windows_and_ends() {
-        // 80/s: 100,000 take 1250 s.
-        let whole = played(json!({}), &[(0, None, 100_000.0)], 80.0, None);
-        assert_eq!((whole.begins, whole.ends), (Some(Time(0)), Some(Time(1_250_000))));
-        // Its own rate is lower: 40/s.
-        let slow = played(json!({ "rate": { "max": "40/s" } }), &[(0, None, 100_000.0)], 80.0, None);
-        assert_eq!(slow.ends, Some(Time(2_500_000)));
-        // Worth sending for ten minutes: 48,000 leave, 52,000 miss it.
-        let late = played(json!({}), &[(0, Some(600_000), 100_000.0)], 80.0, None);
-        assert_eq!((late.misses, late.ends), (52_000.0, Some(Time(600_000))));
-        // Noon in Rome; the window closes at 13:00 and opens at 09:00, 21 h from now.
-        let windowed = played(json!({ "schedule": { "window": ["09:00", "13:00"] } }), &[(0, None, 300_000.0)], 80.0, None);
-        assert_eq!(windowed.ends, Some(Time(21 * 3_600_000 + 150_000)));
-        // A canary of 800 goes first and is watched for a quarter of an hour.
-        let canary = played(json!({}), &[(0, None, 100_000.0)], 80.0, Some((800.0, 900_000)));
-        assert_eq!(canary.ends, Some(Time(900_000 + 1_240_000)));
-        // What cannot leave at all is told.
-        let never = played(json!({}), &[(0, None, 5.0)], 0.0, None);
-        assert_eq!((never.beyond, never.ends), (5.0, None));
+        self.groups.iter().map(group).collect()
     }
 }

@@ -1,55 +1,65 @@
-//! Freezing: the audience of a launched campaign becomes its rows, in chunks, each with the number it got to, so that a crash
-//! goes on where it was.
+//! Freezing: the audience of a launched campaign becomes its rows, in chunks, each with the place it got to, so that a crash
+//! goes on where it was. Of a saved filter whoever is meant at the launch is put on a list of the campaign's own first. How the
+//! channels stand to everybody is counted on the way.
 
 use std::collections::BTreeMap;
 
 use fairway_adapters::contract::Time;
 
+use super::reach::{Look, Way};
 use super::{Campaign, Checked, HOLDOUT};
 use crate::clock;
-use crate::proactive::audiences::Person;
+use crate::proactive::audiences::{ENLIST, Person};
 use crate::proactive::when;
 use crate::proactive::{Failed, Room};
 use crate::store::db::{Statement, Value};
 use crate::values;
 
-/// People of one transaction: two statements below the store's 5,000 rows.
-const CHUNK: usize = 4000;
+/// Counts for one alone: of two nodes that froze the same chunk, the later changes nothing.
+const MOVED: &str = "UPDATE campaigns SET frozen = ?2, place = ?3, reach = ?4 WHERE id = ?1 AND frozen = ?5 AND coalesce(place, '') = ?6";
+const PEOPLE: &str = "INSERT INTO campaign_people (campaign, number, due, variant, state, level, address, reason, opted_out)
+    VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, 0) ON CONFLICT DO NOTHING";
 
 impl Room {
     /// Freezes the next people; true when all are.
     pub(super) async fn freeze(&self, campaign: &Campaign) -> Result<bool, Failed> {
         let checked = campaign.plan.check()?;
-        let people = self.people(&campaign.plan.audience, campaign.frozen, CHUNK).await?;
-        let Some(last) = people.last().map(|p| p.number) else { return Ok(true) };
-        let reached = self.channels(&campaign.plan.channels, "#/channels").unwrap_or_default();
+        let id = campaign.id.as_str();
+        let place = campaign.place.as_deref().unwrap_or_default();
+        let mut walk = match self.walk_of(campaign).await {
+            Ok(walk) => walk.behind(campaign.frozen, place),
+            // It was cancelled, and its audience removed.
+            Err(Failed::Unknown(_)) => return Ok(true),
+            Err(e) => return Err(e),
+        };
+        let mut people = self.next(&mut walk).await?.unwrap_or_default();
+        if campaign.place.is_some() {
+            people = self.unlisted(id, people).await?;
+        }
+        let channels = self.channels(&campaign.plan.channels, "#/channels").unwrap_or_default();
+        let way = Way::new(&campaign.plan, channels, self.prices().unwrap_or_default());
+        let looks = self.look(&way, &people, clock::now()).await?;
+        let mut reach = campaign.reach.clone().unwrap_or_default();
+        reach.add(&way, &looks);
+        let moved = values![
+            id,
+            walk.number as i64,
+            campaign.place.is_some().then(|| walk.place.clone()),
+            serde_json::to_string(&reach).unwrap_or_default(),
+            campaign.frozen as i64,
+            place
+        ];
+        let mut statements = vec![Statement::guard(MOVED, moved)];
+        if campaign.place.is_some() {
+            statements.push(Statement::each(ENLIST, people.iter().map(|p| p.row(id)).collect()));
+        }
         let mut clocks = Clocks { campaign, checked: &checked, known: BTreeMap::new() };
-        let rows = people.iter().map(|person| {
-            let variant = campaign.plan.variant(&campaign.id, person.addresses.first().map_or("", String::as_str)).to_owned();
-            let due = clocks.due(person);
-            let (state, reason) = if variant == HOLDOUT {
-                ("holdout", Value::Null)
-            } else if !person.addresses.iter().any(|a| reached.iter().any(|c| c.reaches(a))) {
-                ("unreachable", "none of the campaign's channels reaches any of the addresses".into())
-            } else {
-                ("waiting", Value::Null)
-            };
-            let address = person.addresses.first().cloned().unwrap_or_default();
-            vec![
-                campaign.id.as_str().into(),
-                (person.number as i64).into(),
-                due.0.into(),
-                variant.into(),
-                state.into(),
-                address.into(),
-                reason,
-            ]
-        });
-        let sql = "INSERT INTO campaign_people (campaign, number, due, variant, state, level, address, reason, opted_out)
-            VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, 0) ON CONFLICT DO NOTHING";
-        let moved = Statement::once("UPDATE campaigns SET frozen = ?2 WHERE id = ?1", values![campaign.id.as_str(), last as i64]);
-        self.parts.db.write(vec![Statement::each(sql, rows.collect()), moved]).await?;
-        Ok(people.len() < CHUNK)
+        let rows = people.iter().zip(&looks).map(|(person, look)| clocks.row(person, look));
+        statements.push(Statement::each(PEOPLE, rows.collect()));
+        match self.parts.db.write(statements).await {
+            Err(e) if e.is_guarded() => Err(Failed::Conflict("another node froze these people".into())),
+            done => done.map(|_| walk.is_over()).map_err(Failed::Store),
+        }
     }
 }
 
@@ -61,6 +71,19 @@ struct Clocks<'c> {
 }
 
 impl Clocks<'_> {
+    /// A person's row in the books.
+    fn row(&mut self, person: &Person, look: &Look) -> Vec<Value> {
+        let campaign = self.campaign;
+        let address = person.addresses.first().map_or("", String::as_str);
+        let variant = campaign.plan.variant(&campaign.id, address);
+        let (state, reason) = match &look.chosen {
+            _ if variant == HOLDOUT => ("holdout", None),
+            None => ("unreachable", Some("none of the campaign's channels reaches any of the addresses")),
+            Some(_) => ("waiting", None),
+        };
+        values![campaign.id.as_str(), person.number as i64, self.due(person).0, variant, state, address, reason]
+    }
+
     fn due(&mut self, person: &Person) -> Time {
         let own = person.time_zone.as_ref().filter(|_| self.checked.by_person || self.checked.window.is_some());
         let name = own.unwrap_or(&self.checked.zone_name);
@@ -109,6 +132,8 @@ mod tests {
             plan,
             until: None,
             frozen: 0,
+            place: None,
+            reach: None,
             spent: 0,
             changed_at: Time(0),
             sources: BTreeMap::new(),

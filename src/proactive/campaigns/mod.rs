@@ -18,7 +18,9 @@ pub mod expand;
 pub mod follow;
 pub mod forecast;
 pub mod freeze;
+pub mod reach;
 pub mod report;
+mod stage;
 
 use std::collections::BTreeMap;
 
@@ -27,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_with::skip_serializing_none;
 
+use self::reach::Reached;
 use super::templates::Source;
 use super::when::{self, Moment, Window};
 use super::{Failed, Wrong, prices};
@@ -286,6 +289,8 @@ pub struct Campaign {
     /// When it was made.
     #[schema(value_type = String, format = "date-time")]
     pub created_at: Time,
+    /// How its channels reach its people, as it was when they were frozen.
+    pub reach: Option<Reached>,
     /// What it is to do.
     #[serde(flatten)]
     pub plan: Plan,
@@ -295,6 +300,9 @@ pub struct Campaign {
     /// The last number of the audience that is frozen.
     #[serde(skip)]
     pub frozen: u64,
+    /// Of one launched for a saved filter: the last contact that was looked at.
+    #[serde(skip)]
+    pub place: Option<String>,
     /// Millionths spent.
     #[serde(skip)]
     pub spent: i64,
@@ -308,7 +316,7 @@ pub struct Campaign {
 
 /// What [`Campaign::read`] reads.
 pub(super) const COLUMNS: &str =
-    "id, body, state, phase, edition, reason, launched_at, created_at, until_at, frozen, spent, changed_at, sources";
+    "id, body, state, phase, edition, reason, launched_at, created_at, until_at, frozen, spent, changed_at, sources, place, reach";
 
 impl Campaign {
     pub(super) fn read(row: &Row) -> Result<Self, Failed> {
@@ -328,7 +336,14 @@ impl Campaign {
             spent: row.int(10)?,
             changed_at: Time(row.int(11)?),
             sources: row.json(12).unwrap_or_default(),
+            place: row.maybe_text(13)?,
+            reach: row.json(14),
         })
+    }
+
+    /// The name of the list of its people: that of an upload, or one of its own, made at its launch.
+    pub fn list(&self) -> &str {
+        if self.place.is_some() { &self.id } else { &self.plan.audience }
     }
 
     /// The unit whose owner runs it.

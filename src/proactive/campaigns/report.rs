@@ -6,6 +6,7 @@ use fairway_adapters::contract::Time;
 use serde::Serialize;
 use serde_with::skip_serializing_none;
 
+use super::reach::Reached;
 use super::{Campaign, HOLDOUT, Phase, State};
 use crate::proactive::{Failed, Room, prices};
 use crate::store::db::Row;
@@ -97,6 +98,8 @@ pub struct Report {
     pub phase: Phase,
     /// Why it is held.
     pub reason: Option<String>,
+    /// How the channels reached everybody when they were frozen.
+    pub reach: Option<Reached>,
     /// Altogether.
     pub counts: Counts,
     /// By variant.
@@ -196,6 +199,7 @@ impl Room {
             state: campaign.state,
             phase: campaign.phase,
             reason: campaign.reason.clone(),
+            reach: campaign.reach.clone(),
             counts: Counts::default(),
             variants: BTreeMap::new(),
             channels: BTreeMap::new(),
