@@ -24,7 +24,7 @@ use crate::people::{Contact, address};
 /// `last_inbound`, `last_read` and `campaign`, with the words that go with it.
 #[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 #[schema(as = AudienceFilter)]
 pub struct Filter {
     /// Every one of these conditions holds.
@@ -84,7 +84,7 @@ pub enum Texts {
 /// How long ago something last happened: `30d`, `12h`, or as ISO 8601 `P30D`. Say `within`, `before`, both, or `never`.
 #[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 #[schema(as = FilterAgo)]
 pub struct Ago {
     /// It happened since so long ago.
@@ -253,6 +253,17 @@ impl Filter {
         let fact = facts.into_iter().find_map(|(fact, ago)| Some((fact, ago.as_ref()?)));
         let (fact, ago) = fact.ok_or_else(|| nothing(pointer))?;
         ago.span(now, &at).map(|span| Test::When(fact, span))
+    }
+
+    /// The campaigns it asks about, each with its place below `pointer`.
+    pub fn campaigns(&self, pointer: &str) -> Vec<(String, &str)> {
+        let mut found: Vec<_> = self.campaign.iter().map(|id| (format!("{pointer}/campaign"), id.as_str())).collect();
+        for (word, list) in [("all", &self.all), ("any", &self.any)] {
+            let inner = list.iter().flatten().enumerate();
+            found.extend(inner.flat_map(|(n, f)| f.campaigns(&format!("{pointer}/{word}/{n}"))));
+        }
+        found.extend(self.not.iter().flat_map(|f| f.campaigns(&format!("{pointer}/not"))));
+        found
     }
 
     /// The one word that says what this condition is about; the others must go with it.

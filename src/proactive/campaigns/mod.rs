@@ -389,7 +389,7 @@ impl Plan {
             return Err(Wrong::at("#/channels", "missing", "name at least one channel"));
         }
         if self.order == Order::LastUsed {
-            let detail = "this build does not know yet where people last wrote; take preferred, listed or cheapest";
+            let detail = "this build does not choose by where people last wrote; take preferred, listed or cheapest";
             return Err(Wrong::at("#/order", "not_supported", detail));
         }
         self.check_variants()?;

@@ -17,6 +17,7 @@ use crate::proactive::{Failed, Room};
 
 /// People by how one channel stands to them; adds up to all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = ChannelReach)]
 pub struct Reach {
     /// They can be written to now.
     pub reachable: u64,
@@ -30,6 +31,7 @@ pub struct Reach {
 
 /// How channels stand to people at a moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = AudienceReach)]
 pub struct Reached {
     /// Everybody, those who get nothing on purpose included.
     pub people: u64,

@@ -63,10 +63,14 @@ const STANDS: [&str; 4] = ["reachable", "suppressed", "capped", "unreachable"];
 async fn a_filter_finds_its_people_when_it_is_launched_and_keeps_them() {
     let world = World::start("[quiet_hours]\nmarketing = \"off\"\n").await;
     contacts(&world).await;
-    let (status, wrong) = world.post("/v1/audiences", &json!({ "filter": { "all": [{ "locale": "de" }, { "plan": "gold" }] } })).await;
-    assert_eq!((status, &wrong["errors"][0]["pointer"]), (422, &json!("#/filter/all/1/plan")), "{wrong}");
-    let (status, wrong) = world.post("/v1/audiences", &json!({ "filter": { "not": { "last_read": { "within": "soon" } } } })).await;
-    assert_eq!((status, &wrong["errors"][0]["pointer"]), (422, &json!("#/filter/not/last_read/within")), "{wrong}");
+    for (filter, pointer) in [
+        (json!({ "all": [{ "locale": "de" }, { "plan": "gold" }] }), "#/filter/all/1/plan"),
+        (json!({ "not": { "last_read": { "within": "soon" } } }), "#/filter/not/last_read/within"),
+        (json!({ "any": [{ "not": { "campaign": "cmp_none" } }] }), "#/filter/any/0/not/campaign"),
+    ] {
+        let (status, wrong) = world.post("/v1/audiences", &json!({ "filter": filter })).await;
+        assert_eq!((status, &wrong["errors"][0]["pointer"]), (422, &json!(pointer)), "{wrong}");
+    }
 
     // Two golden ones write, one wants nothing any more, one is suppressed by hand, a silver one writes in vain.
     for (n, text) in [(50, "hello"), (150, "hello"), (300, "STOP"), (51, "hello")] {
