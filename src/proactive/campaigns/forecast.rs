@@ -2,7 +2,7 @@
 //! who waits, and who misses it.
 //!
 //! The audience is read once and becomes groups of people with the same channel, times and clock; the groups are then played
-//! ([`super::stage`]). Consent, caps and quiet hours are asked of those who will be asked when it is sent. The first messages of
+//! (`stage.rs`). Consent, caps and quiet hours are asked of those who will be asked when it is sent. The first messages of
 //! each kind are really written and rendered, so that words which a channel would refuse are told here.
 
 use std::collections::{BTreeMap, HashMap};
