@@ -28,6 +28,7 @@ pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
         "BadDeviceToken" => {
             Step::of(reason(C::Recipient, "token_invalid", "the device token is malformed or belongs to the other environment"))
         }
+        "ChannelNotRegistered" => Step::of(reason(C::Recipient, "channel_unknown", "there is no such broadcast channel")),
         "DeviceTokenNotForTopic" => Step::of(reason(C::Recipient, "other_app", "the device token belongs to another app")),
         "BadTopic" | "MissingTopic" | "TopicDisallowed" => Step::of(reason(C::Config, "topic_refused", "the key may not send for this bundle id")),
         "MissingDeviceToken" | "MissingProviderToken" | "BadPath" | "MethodNotAllowed" | "InvalidPushType" | "FeatureNotEnabled" | "TopicMismatch" => {
@@ -84,7 +85,7 @@ mod tests {
     fn the_table_of_reasons() {
         let rows: &[(u16, &str, &[&str])] = &[
             (410, "gone", &["Unregistered", "ExpiredToken", ""]),
-            (400, "unreachable", &["BadDeviceToken", "DeviceTokenNotForTopic"]),
+            (400, "unreachable", &["BadDeviceToken", "DeviceTokenNotForTopic", "ChannelNotRegistered"]),
             (400, "suspend", &["MissingDeviceToken", "BadTopic", "MissingTopic", "TopicDisallowed", "InvalidPushType"]),
             (404, "suspend", &["BadPath", ""]),
             (405, "suspend", &["MethodNotAllowed", ""]),
