@@ -7,6 +7,13 @@ use crate::contract::ErrorClass as C;
 use crate::contract::adapter::unexplained;
 use crate::contract::*;
 
+/// What SES says, by API and by SMTP, when the day's allowance is used up, and the milliseconds to wait: the day is a window that
+/// moves, and the guide wants a second try after ten minutes at most (docs.aws.amazon.com/ses, manage-sending-quotas-errors,
+/// read 2026-11-29).
+const DAILY_QUOTA: (&str, u64) = ("Daily message quota exceeded", 600_000);
+/// What SendGrid says when the plan's mails are used up: with 401 by HTTP (sendgrid-nodejs, issue 1032), with 451 by SMTP.
+const NO_CREDITS: &str = "Maximum credits exceeded";
+
 fn reason(class: C, code: &'static str, title: &'static str, provider: impl ToString) -> Reason {
     let reason = Reason::new(class, code, title);
     let provider = provider.to_string();
@@ -148,6 +155,11 @@ fn too_fast(reply: &Reply) -> Step {
     Step::throttle(Scope::Account, after, rate_limited(reply.status.as_u16()))
 }
 
+fn day_used_up(reply: &Reply, code: impl ToString) -> Step {
+    let used_up = reason(C::Throttled, "daily_quota", "the account's mails of the last 24 hours are used up", code);
+    Step::throttle(Scope::Account, Some(reply.retry_after().unwrap_or(DAILY_QUOTA.1)), used_up)
+}
+
 /// What an answer means.
 pub(super) fn classify(transport: Transport, call: &Call, reply: &Reply) -> Step {
     let status = reply.status.as_u16();
@@ -167,6 +179,7 @@ pub(super) fn classify(transport: Transport, call: &Call, reply: &Reply) -> Step
         // No code of Postmark's own: something in between refuses our network.
         (Transport::Postmark, 403) => Step::of(config(403)),
         (Transport::Ses, 400..=499) => ses(&body, reply),
+        (Transport::Sendgrid, 401) if String::from_utf8_lossy(&reply.body).contains(NO_CREDITS) => Step::of(config(401)),
         (_, 401) => Step::of(auth(401)),
         (Transport::Sendgrid, 403) | (Transport::Mailgun, 402..=404) => Step::of(config(status)),
         (_, 400 | 413) => Step::of(content(status)),
@@ -197,7 +210,8 @@ fn smtp(call: &Call, reply: &Reply) -> Step {
         (421 | 450 | 451 | 452 | 454, _) => {
             let known = bounced(&code.to_string(), &words);
             match known.class {
-                _ if words.contains("Daily message quota") => Step::of(config(code)),
+                _ if words.contains(NO_CREDITS) => Step::of(config(code)),
+                _ if words.contains(DAILY_QUOTA.0) => day_used_up(reply, code),
                 _ if words.contains("Throttling") => Step::throttle(Scope::Account, reply.retry_after(), rate_limited(code)),
                 C::Throttled if known.code == "recipient_rate" => Step::throttle(Scope::Conversation, reply.retry_after(), known),
                 C::Throttled => Step::throttle(Scope::Account, reply.retry_after(), known),
@@ -238,13 +252,17 @@ fn ses(body: &Value, reply: &Reply) -> Step {
     let header = reply.headers.get("x-amzn-errortype").and_then(|v| v.to_str().ok());
     let name = header.or_else(|| body["__type"].as_str()).or_else(|| body["code"].as_str()).unwrap_or_default();
     let name = name.split(':').next().unwrap_or_default().rsplit('#').next().unwrap_or_default();
+    let words = body["message"].as_str().or_else(|| body["Message"].as_str()).unwrap_or_default();
     match name {
+        _ if words.contains(DAILY_QUOTA.0) => day_used_up(reply, name),
         "TooManyRequestsException" | "ThrottlingException" | "Throttling" => too_fast(reply),
-        "SendingPausedException" | "AccountSuspendedException" | "LimitExceededException" | "MailFromDomainNotVerifiedException" | "MessageRejected"
+        // The same name for an identity that nobody has verified and for a mail that SES finds harmful: only the words tell.
+        "MessageRejected" if words.contains("not verified") => Step::of(config(name)),
+        "SendingPausedException" | "AccountSuspendedException" | "LimitExceededException" | "MailFromDomainNotVerifiedException"
         | "NotFoundException" => Step::of(config(name)),
         "InvalidClientTokenId" | "SignatureDoesNotMatch" | "UnrecognizedClientException" | "ExpiredTokenException" | "AccessDeniedException"
         | "InvalidSignatureException" | "IncompleteSignature" | "MissingAuthenticationToken" => Step::of(auth(name)),
-        "BadRequestException" | "ValidationException" => Step::of(content(name)),
+        "MessageRejected" | "BadRequestException" | "ValidationException" => Step::of(content(name)),
         _ => Step::of(unexplained(reply.status)),
     }
 }
@@ -296,7 +314,7 @@ mod tests {
             (Transport::Smtp, smtp(250, "2.0.0 queued", 200), "accept "),
             (Transport::Smtp, smtp(421, "4.7.28 too fast", 503), "throttle rate_limited"),
             (Transport::Smtp, smtp(454, "Throttling failure: Maximum sending rate exceeded", 503), "throttle rate_limited"),
-            (Transport::Smtp, smtp(454, "Throttling failure: Daily message quota exceeded", 503), "suspend account_not_ready"),
+            (Transport::Smtp, smtp(454, "Throttling failure: Daily message quota exceeded", 503), "throttle daily_quota"),
             (Transport::Smtp, smtp(451, "later", 503), "retry delivery_delayed"),
             (Transport::Smtp, smtp(452, "4.2.2 full", 503), "retry mailbox_full"),
             (Transport::Smtp, smtp(535, "5.7.8 no", 422), "suspend credentials_refused"),
@@ -316,7 +334,7 @@ mod tests {
             (Transport::Mailgun, Reply::json(500, &json!({})), "unclear http_status"),
             (Transport::Ses, Reply::json(200, &json!({ "MessageId": "m" })), "accept "),
             (Transport::Ses, Reply::json(429, &json!({ "__type": "TooManyRequestsException" })), "throttle rate_limited"),
-            (Transport::Ses, Reply::json(400, &json!({})).header("x-amzn-errortype", "MessageRejected:http://x"), "suspend account_not_ready"),
+            (Transport::Ses, Reply::json(400, &json!({})).header("x-amzn-errortype", "MessageRejected:http://x"), "reject request_refused"),
             (Transport::Ses, Reply::json(403, &json!({ "__type": "SignatureDoesNotMatch" })), "suspend credentials_refused"),
             (Transport::Ses, Reply::json(400, &json!({ "__type": "BadRequestException" })), "reject request_refused"),
         ];

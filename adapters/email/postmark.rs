@@ -105,3 +105,24 @@ pub(super) fn letter(body: &Object<'_>) -> Incoming {
         ..Incoming::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_bounce_has_its_class() {
+        let rows: &[(Option<ErrorClass>, &[&str])] = &[
+            (Some(ErrorClass::Recipient), &["HardBounce", "BadEmailAddress"]),
+            (Some(ErrorClass::Transient), &["SoftBounce", "Transient", "DnsError"]),
+            (Some(ErrorClass::OptedOut), &["SpamComplaint", "ManuallyDeactivated", "Unconfirmed"]),
+            (Some(ErrorClass::Content), &["SpamNotification", "VirusNotification", "Blocked"]),
+            (None, &["AutoResponder", "AddressChange", "ChallengeVerification", "Subscribe", "Unsubscribe", "OpenRelayTest"]),
+        ];
+        for (class, kinds) in rows {
+            for kind in *kinds {
+                assert_eq!(bounce(kind, "", None).ok().map(|r| r.class), *class, "{kind}");
+            }
+        }
+    }
+}

@@ -27,12 +27,7 @@ pub(super) fn event(event: &Object<'_>, parsed: &mut Parsed<'_>) {
         // A machine that fetches pictures is no reader.
         "open" if !event.flag("sg_machine_open") => Body::Receipt(says(State::Read)),
         "bounce" | "dropped" => {
-            let error = match (word.as_str(), text("reason").as_str()) {
-                ("dropped", "Unsubscribed Address" | "Spam Reporting Address") => errors::opted_out(&text("reason")),
-                ("dropped", "Bounced Address" | "Invalid") => errors::bounced("5.1.1", &text("reason")),
-                (_, reason) if text("type") == "blocked" => errors::blocked(&text("status"), reason),
-                (_, reason) => errors::bounced(&text("status"), reason),
-            };
+            let error = failure(&word, &text("type"), &text("status"), &text("reason"));
             Body::Receipt(Receipt { error: Some(error), ..says(State::Failed) })
         }
         "click" => clicked(&who, raw),
@@ -91,5 +86,37 @@ pub(super) fn letter(pieces: Vec<Piece>) -> Incoming {
         files: files.collect(),
         authentication,
         ..Incoming::default()
+    }
+}
+
+/// Why a mail came back, or was never sent.
+fn failure(word: &str, kind: &str, status: &str, reason: &str) -> Reason {
+    match (word, reason) {
+        ("dropped", "Unsubscribed Address" | "Spam Reporting Address") => errors::opted_out(reason),
+        ("dropped", "Bounced Address" | "Invalid") => errors::bounced("5.1.1", reason),
+        _ if kind == "blocked" => errors::blocked(status, reason),
+        _ => errors::bounced(status, reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_its_class() {
+        let rows = [
+            ("dropped", "", "", "Unsubscribed Address", ErrorClass::OptedOut),
+            ("dropped", "", "", "Spam Reporting Address", ErrorClass::OptedOut),
+            ("dropped", "", "", "Bounced Address", ErrorClass::Recipient),
+            ("dropped", "", "", "Invalid", ErrorClass::Recipient),
+            ("bounce", "bounce", "5.1.1", "550 5.1.1 no such user", ErrorClass::Recipient),
+            ("bounce", "bounce", "5.2.2", "552 5.2.2 full", ErrorClass::Transient),
+            ("bounce", "blocked", "5.7.1", "550 5.7.1 spam", ErrorClass::Content),
+            ("bounce", "blocked", "5.7.26", "550 5.7.26 no SPF", ErrorClass::Config),
+        ];
+        for (word, kind, status, reason, class) in rows {
+            assert_eq!(failure(word, kind, status, reason).class, class, "{word} {kind} {status} {reason}");
+        }
     }
 }

@@ -172,6 +172,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_kind_of_bounce_has_its_class() {
+        let rows: &[(ErrorClass, &str, &[&str])] = &[
+            (ErrorClass::Recipient, "Permanent", &["General", "NoEmail"]),
+            (ErrorClass::OptedOut, "Permanent", &["OnAccountSuppressionList", "Suppressed"]),
+            (ErrorClass::Transient, "Transient", &["General", "MailboxFull"]),
+            (ErrorClass::Content, "Transient", &["ContentRejected", "AttachmentRejected", "MessageTooLarge"]),
+        ];
+        for (class, kind, subs) in rows {
+            for sub in *subs {
+                let told = format!(r#"{{"bounceType":"{kind}","bounceSubType":"{sub}"}}"#);
+                let told = Object::parse(&told).expect("an object");
+                assert_eq!(bounce(&told, &Object::default()).class, *class, "{kind} {sub}");
+            }
+        }
+    }
+
+    #[test]
     fn only_amazon_is_asked_for_certificates() {
         for good in ["https://sns.eu-west-1.amazonaws.com/x.pem", "https://sns.cn-north-1.amazonaws.com.cn/x.pem"] {
             assert!(is_amazons(good), "{good}");
