@@ -45,7 +45,7 @@ pub(super) fn classify(reply: &Reply) -> Step {
         (404, _, "NOT_FOUND") => Step::of(reason(C::Config, "project_unknown", "there is no such Firebase project")),
         (404, ..) => Step::Done(Verdict::Retry(reason(C::Transient, "not_found", "Google's front end did not know the address"))),
         (429, ..) => {
-            let scope = if error.is_of_one_device() { Scope::Conversation } else { Scope::Account };
+            let scope = if error.is_of_one_target() { Scope::Conversation } else { Scope::Account };
             let after = reply.retry_after().unwrap_or(THROTTLED);
             Step::throttle(scope, Some(after), reason(C::Throttled, "quota_exceeded", "too many messages for Firebase"))
         }
@@ -96,10 +96,12 @@ impl<'b> Told<'b> {
         violations.filter_map(|v| v["field"].as_str())
     }
 
-    fn is_of_one_device(&self) -> bool {
+    /// Whether the rate of one device or one topic is exceeded, not the project's (reference/fcm/rest/v1/ErrorCode, read 2026-11-29).
+    fn is_of_one_target(&self) -> bool {
         let violations = self.details.iter().flat_map(|d| d["violations"].as_array().into_iter().flatten());
         let words = violations.flat_map(|v| [v["subject"].as_str(), v["description"].as_str()]).flatten();
-        words.chain([self.message]).any(|text| text.to_ascii_lowercase().contains("device"))
+        let names = |text: &str| ["device", "topic"].iter().any(|target| text.to_ascii_lowercase().contains(target));
+        words.chain([self.message]).any(names)
     }
 }
 

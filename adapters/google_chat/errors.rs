@@ -32,7 +32,10 @@ pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
     let reason = |class, ours: &'static str, title: &'static str| Reason { class, code: ours.into(), title: title.into(), ..bare.clone() };
     let says = |words: &[&str]| words.iter().any(|word| fault.words.contains(word));
     match status {
-        429 => Step::throttle(Scope::Conversation, reply.retry_after(), reason(C::Throttled, "too_many_requests", "The space or the project is too fast.")),
+        429 => {
+            let slower = reason(C::Throttled, "too_many_requests", "The space or the project is too fast.");
+            Step::throttle(fast(&fault.words), reply.retry_after(), slower)
+        }
         // The request's own id makes repeating safe.
         500..=599 => Step::Done(Verdict::Retry(reason(C::Transient, "provider_error", "Google Chat had a fault."))),
         401 => Step::Done(Verdict::LogIn(reason(C::Auth, "token_expired", "Google does not accept the token any more."))),
@@ -60,6 +63,12 @@ pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
         400 => Step::of(reason(C::Content, "message_invalid", "Google Chat does not take the message as it is.")),
         _ => Step::of(adapter::unexplained(reply.status)),
     }
+}
+
+/// What is too fast: the space, unless the sentence names the project, which Google's quota service does where a project's own
+/// quota is exceeded; what is counted for a space does not stand there (workspace/chat/limits, read 2026-11-29).
+fn fast(words: &str) -> Scope {
+    if words.contains("for consumer 'project") && !words.contains("per space") { Scope::Account } else { Scope::Conversation }
 }
 
 /// The name of a message that was posted before: the space, and the name we gave it.
