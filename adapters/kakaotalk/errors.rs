@@ -190,21 +190,23 @@ mod tests {
 
     #[test]
     fn every_code_of_the_delivery_has_its_class() {
-        let table: &[(&[&str], ErrorClass)] = &[
-            (&["1002", "1022", "4104"], ErrorClass::Auth),
-            (&["1028", "3015", "4134"], ErrorClass::Config),
-            (&["1020", "3008", "3018", "3019", "3021"], ErrorClass::Recipient),
-            (&["3020"], ErrorClass::OptedOut),
-            (&["3022"], ErrorClass::Window),
-            (&["4138", "4156"], ErrorClass::Throttled),
-            (&["2001", "4140", "9999"], ErrorClass::Transient),
-            (&["1001", "3011", "3046", "4144", "?"], ErrorClass::Content),
+        use ErrorClass as C;
+        let table: &[(C, &[i64])] = &[
+            (C::Auth, &[1002, 1003, 1006, 1007, 1011, 1013, 1014, 1016, 1021, 1022, 1023, 1024, 1025, 1027, 4103, 4104]),
+            (C::Config, &[1028, 2003, 3015, 3050, 4133, 4134]),
+            (C::Recipient, &[1020, 3008, 3018, 3019, 3021]),
+            (C::OptedOut, &[3020]),
+            (C::Window, &[3022]),
+            (C::Throttled, &[4138, 4156]),
+            (C::Transient, &[2001, 2005, 3000, 3006, 3010, 3012, 4000, 4001, 4121, 4122, 4137, 4139, 4140, 4141, 4142, 9998, 9999]),
+            (C::Content, &[1001, 1004, 1012, 1015, 1030, 1033, 3011, 3013, 3014, 3016, 3051, 3052, 3053, 3054, 3055, 3056, 3057, 3058]),
+            (C::Content, &[4100, 4101, 4102, 4110, 4120, 4130, 4132, 4143, 4144]),
         ];
-        for (codes, class) in table {
-            for code in *codes {
-                assert_eq!(delivery(code).class, *class, "{code}");
-            }
+        let rows = table.iter().flat_map(|(class, codes)| codes.iter().map(|code| (*class, *code)));
+        for (class, code) in rows.chain((3023..=3048).map(|code| (C::Content, code))) {
+            assert_eq!(delivery(&code.to_string()).class, class, "{code}");
         }
+        assert_eq!(delivery("?").class, C::Content);
     }
 
     #[test]

@@ -124,8 +124,11 @@ mod tests {
                 assert_eq!((reason.class, reason.provider_code.as_deref()), (*class, Some(*word)));
             }
         }
-        let finer = Object::parse(r#"{"code":"CHANNEL_FAILURE","sub_code":"INACTIVE_SENDER"}"#).expect("an object");
-        assert_eq!(told(&finer).class, C::Config);
+        let finer = [("INACTIVE_SENDER", C::Config), ("ATTACHMENT_REJECTED", C::Content), ("MEDIA_TYPE_UNDETERMINED", C::Content)];
+        for (sub_code, class) in finer {
+            let json = format!(r#"{{"code":"CHANNEL_FAILURE","sub_code":"{sub_code}"}}"#);
+            assert_eq!(told(&Object::parse(&json).expect("an object")).class, class, "{sub_code}");
+        }
     }
 
     #[test]
@@ -155,7 +158,8 @@ mod tests {
     #[test]
     fn the_numbers_say_what_the_sheet_says() {
         let rows: &[(ErrorClass, &[i64])] = &[
-            (C::Recipient, &[402, 408, 415, 417, 150, 151, 152, 154, 205, 206, 250, 257, 300, 304, 399, 1]),
+            (C::Recipient, &[402, 408, 415, 417, 150, 151, 152, 154, 205, 206, 250, 251, 252, 253, 254, 255, 256, 257]),
+            (C::Recipient, &[300, 301, 302, 303, 304, 1, 100, 204, 320, 399]),
             (C::Transient, &[403, 404, 406, 4, 14, 18, 40, 50, 51, 52, 56, 70, 71, 73, 74, 75, 76, 101, 102, 106, 109, 111, 112, 114]),
             (C::Transient, &[153, 155, 158, 159, 161, 162, 164, 200, 201, 202, 203, 207, 210, 211, 212, 214, 215, 217]),
             (C::Content, &[405, 411, 414, 416, 418, 15, 16, 61, 62, 63, 65, 66, 67, 330, 331, 332, 333, 334]),

@@ -232,7 +232,12 @@ mod tests {
     fn receipts_say_why() {
         let class = |detail, err, network| of_receipt(detail, err, network).class;
         assert_eq!(class(Some("undeliverable"), Some("000"), None), ErrorClass::Recipient);
-        assert_eq!(class(Some("undeliverable"), None, Some((3, 6))), ErrorClass::Transient);
+        let network = [(ErrorClass::Transient, &[6, 27, 31, 32, 34][..]), (ErrorClass::Recipient, &[1, 9, 11, 13, 255])];
+        for (expected, codes) in network {
+            for code in codes {
+                assert_eq!(class(Some("undeliverable"), None, Some((3, *code))), expected, "{code}");
+            }
+        }
         assert_eq!(class(Some("undeliverable"), None, Some((2, 6))), ErrorClass::Recipient, "another network's code");
         assert_eq!(class(Some("expired"), None, None), ErrorClass::Transient);
         assert_eq!(class(Some("rejected"), Some("0404"), None), ErrorClass::Content);
