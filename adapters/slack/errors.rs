@@ -48,7 +48,9 @@ pub(super) fn classify(channel: &Channel, call: &Call, reply: &Reply) -> Step {
     let status = reply.status.as_u16();
     let error = body.words("error");
     if status == 429 || matches!(error.as_deref(), Some("ratelimited" | "rate_limited")) {
-        let posts = ["/chat.postMessage", "/chat.postEphemeral"].iter().any(|method| call.url.ends_with(method));
+        // What is sent to a `response_url` counts as the channel's messages do (docs.slack.dev/apis/web-api/rate-limits).
+        let posts = ["/chat.postMessage", "/chat.postEphemeral"].iter().any(|method| call.url.ends_with(method))
+            || call.url_secret.is_some() && stage != "share";
         let scope = if posts { Scope::Conversation } else { Scope::Account };
         return Step::throttle(scope, reply.retry_after(), Reason::new(C::Throttled, "too_many_requests", "Slack asks for a slower pace.").provider_code("ratelimited"));
     }

@@ -16,6 +16,8 @@ enum Act {
 }
 
 const DAY: u64 = 86_400_000;
+/// The day of the carriers ends at midnight in California, which may be near: until then a try now and again.
+const HOUR: u64 = 3_600_000;
 
 /// What is known of a code: what it leads to, our word for it, and a sentence.
 fn meaning(code: i64) -> Option<(Act, &'static str, &'static str)> {
@@ -73,7 +75,7 @@ fn meaning(code: i64) -> Option<(Act, &'static str, &'static str)> {
         63016 => (Class(C::Window), "window_closed", "The person has not written within 24 hours; only a template goes."),
         21611 | 30001 => (Slow(Scope::Sender, None), "queue_full", "The sender's queue at Twilio is full."),
         30022 => (Slow(Scope::Sender, None), "campaign_rate", "The 10DLC campaign is too fast."),
-        30023 | 30027 => (Slow(Scope::Account, None), "daily_cap", "The brand's daily allowance at a carrier is used up."),
+        30023 | 30027 => (Slow(Scope::Account, Some(HOUR)), "daily_cap", "The brand's daily allowance at a carrier is used up."),
         63017 => (Slow(Scope::Account, None), "channel_rate", "The account is too fast for this channel."),
         63018 => (Slow(Scope::Sender, None), "channel_rate", "The sender is too fast for this channel."),
         63038 => (Slow(Scope::Account, Some(DAY)), "daily_limit", "The account's daily limit is reached."),
