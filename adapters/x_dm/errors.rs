@@ -116,9 +116,8 @@ fn refused(status: u16, problem: &Problem, reply: &Reply) -> Step {
     }
     match (status, problem.code) {
         (429, _) | (_, 88) => {
-            let spent = reply.headers.get("x-app-limit-24hour-remaining").is_some_and(|left| left == "0");
-            let scope = if spent { Scope::Account } else { Scope::Sender };
-            Step::throttle(scope, reply.retry_after().or_else(|| reply.until_reset("x-rate-limit-reset")), reason(C::Throttled, "rate_limit", "X wants fewer messages"))
+            let (scope, after) = window(reply);
+            Step::throttle(scope, after, reason(C::Throttled, "rate_limit", "X wants fewer messages"))
         }
         (401, _) => Step::of(reason(C::Auth, "token_invalid", "the account's token is invalid or has ended")),
         (_, 226 | 326) => Step::of(reason(C::Auth, "account_locked", "X locked the account: it looks automated")),
@@ -140,6 +139,16 @@ fn refused(status: u16, problem: &Problem, reply: &Reply) -> Step {
         (400..=499, _) => Step::of(reason(C::Content, "message_invalid", "X does not take the message")),
         _ => Step::of(adapter::unexplained(reply.status)),
     }
+}
+
+/// Whose allowance is used up, and until when. A day's comes back with its own window, not with that of 15 minutes; how X names
+/// the three stands in node-twitter-api-v2, issues 495 and 553 (read 2026-11-29).
+fn window(reply: &Reply) -> (Scope, Option<u64>) {
+    let spent = |whose: &str| reply.headers.get(format!("x-{whose}-limit-24hour-remaining")).is_some_and(|left| left == "0");
+    let day = |whose: &&str| spent(whose).then(|| reply.until_reset(&format!("x-{whose}-limit-24hour-reset"))).flatten();
+    let scope = if spent("app") { Scope::Account } else { Scope::Sender };
+    let longest = ["app", "user"].iter().filter_map(day).max();
+    (scope, reply.retry_after().or(longest).or_else(|| reply.until_reset("x-rate-limit-reset")))
 }
 
 #[cfg(test)]
