@@ -275,6 +275,9 @@ pub(super) fn classify(reply: &Reply) -> Step {
             let slow = reason(ErrorClass::Throttled, "throttled", "the chat room takes no more for the moment");
             Step::throttle(Scope::Sender, reply.retry_after(), slow)
         }
+        StatusCode::FORBIDDEN if code == "origin_not_allowed" => {
+            Step::of(reason(ErrorClass::Config, "origin_not_allowed", "the chat room takes no calls from there; see `origins`"))
+        }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             Step::of(reason(ErrorClass::Auth, "secret_wrong", "the chat room refuses this channel's secret"))
         }
