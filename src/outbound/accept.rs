@@ -297,24 +297,17 @@ impl Acceptor {
         Ok(())
     }
 
-    /// What the person can be answered with. The owner writes it down a moment after the delivery was acknowledged, so a fast
-    /// answer looks twice.
+    /// What the person can be answered with.
     async fn handle(&self, channel: &Channel, conversation: &str) -> Option<String> {
         if !channel.facts().handles {
             return None;
         }
-        for pause in [0, 100, 300] {
-            tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
-            let found = self.parts.store.handle(conversation).await.ok().flatten();
-            if let Some(handle) = found.filter(|handle| handle.is_good(clock::now())) {
-                return self.parts.seal.open(conversation, &handle.sealed);
-            }
-        }
-        None
+        let found = self.parts.store.handle(conversation).await.ok().flatten();
+        found.filter(|handle| handle.is_good(clock::now())).and_then(|handle| self.parts.seal.open(conversation, &handle.sealed))
     }
 
-    /// How the message looks to the person, with what they can be answered with where it goes by nothing else. Most messages go
-    /// without it, and are not kept waiting for it.
+    /// How the message looks to the person, with what they can be answered with. The owner writes that down a moment after the
+    /// delivery was acknowledged, so a fast answer that cannot go without it looks again; others are not kept waiting.
     async fn rendered(
         &self,
         channel: &Channel,
@@ -323,12 +316,16 @@ impl Acceptor {
         thread: Option<&str>,
         reply_to: Option<&str>,
     ) -> Result<Rendered, Refused> {
-        match self.render(channel, request, to, thread, reply_to, None) {
-            Err(_) if channel.facts().handles => {
-                let handle = self.handle(channel, &conversation(&channel.id, to, thread)).await;
-                self.render(channel, request, to, thread, reply_to, handle.as_deref())
+        let conversation = conversation(&channel.id, to, thread);
+        let mut pauses = [100, 300].into_iter();
+        loop {
+            let handle = self.handle(channel, &conversation).await;
+            let rendered = self.render(channel, request, to, thread, reply_to, handle.as_deref());
+            if rendered.is_ok() || handle.is_some() || !channel.facts().handles {
+                return rendered;
             }
-            rendered => rendered,
+            let Some(pause) = pauses.next() else { return rendered };
+            tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
         }
     }
 
