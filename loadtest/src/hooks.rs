@@ -1,6 +1,6 @@
 //! Webhooks in: draws each delivery from the mix, keeps what came of it, and balances it against the log.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -107,9 +107,14 @@ impl Hooks {
         let mut newest: HashMap<String, u32> = HashMap::new();
         let mut sizes: HashMap<String, u64> = HashMap::new();
         let mut behind = Vec::new();
+        let (mut ids, mut repeated) = (HashSet::new(), 0);
         events
             .read("fairway.message.received", |event| {
                 let Some(number) = number_of(event) else { return };
+                if !ids.insert(event["id"].as_str().unwrap_or_default().to_owned()) {
+                    repeated += 1;
+                    return;
+                }
                 *times.entry(number).or_default() += 1;
                 let conversation = event["subject"].as_str().unwrap_or_default();
                 *sizes.entry(conversation.to_owned()).or_default() += 1;
@@ -121,6 +126,7 @@ impl Hooks {
             })
             .await?;
         let mut books = balance(&self.deliveries(), &times, &behind);
+        books.repeated = repeated;
         books.largest_conversation = sizes.values().copied().max().unwrap_or(0);
         Ok(books)
     }

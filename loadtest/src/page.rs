@@ -124,6 +124,7 @@ fn books(html: &mut String, report: &Report) {
             ("of them in the log", b.in_log),
             ("Lost", b.lost),
             ("Doubled", b.doubled),
+            ("Repeated under the same id", b.repeated),
             ("Out of order", b.out_of_order),
             ("Forgeries refused", b.refused_rightly),
             ("Forgeries taken", b.forgeries_taken),

@@ -69,8 +69,11 @@ pub struct InboundBooks {
     pub in_log: u64,
     /// Acknowledged and not in the log. Must be 0.
     pub lost: u64,
-    /// In the log more than once. Must be 0.
+    /// In the log more than once, under different ids. Must be 0.
     pub doubled: u64,
+    /// In the log once more under the same id, which consumers drop: two nodes took a delivery and its repeat. Must be 0 of one node.
+    #[serde(default)]
+    pub repeated: u64,
     /// Behind a later message of the same conversation. Must be 0.
     pub out_of_order: u64,
     /// Acknowledged later than the provider waits.

@@ -34,7 +34,7 @@ pub struct OutboundBooks {
     pub twice_listed: u64,
     /// At the provider more than once, and nobody said so. Must be 0.
     pub twice_silent: u64,
-    /// At the provider behind a later message to the same person. Must be 0.
+    /// Accepted, and at the provider behind a later message to the same person. Must be 0. (What nobody answered for has no place.)
     pub out_of_order: u64,
     /// Were in doubt at some time, all listed.
     pub in_doubt: u64,
@@ -193,7 +193,9 @@ impl Sent {
                         continue;
                     }
                     reached[number as usize].push(one.at);
-                    order.entry(number % u64::from(stream.plan.people)).or_default().push((one.at, number));
+                    if asked[number as usize].accepted {
+                        order.entry(number % u64::from(stream.plan.people)).or_default().push((one.at, number));
+                    }
                     first = Some(first.map_or(one.at, |f| f.min(one.at)));
                     last = Some(last.map_or(one.at, |l| l.max(one.at)));
                 }
