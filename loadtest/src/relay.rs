@@ -33,8 +33,9 @@ impl Relay {
                     };
                     // Both ends are closed when it is cut, and at once when they come while it is; so they are when the relay is gone.
                     tokio::select! {
-                        _ = carried => {}
+                        biased;
                         _ = told.wait_for(|cut| *cut) => {}
+                        _ = carried => {}
                     }
                 });
             }

@@ -36,6 +36,9 @@ pub struct OutboundBooks {
     pub twice_silent: u64,
     /// Accepted, and at the provider behind a later message to the same person. Must be 0. (What nobody answered for has no place.)
     pub out_of_order: u64,
+    /// The first of those: which behind which, when it reached the provider after the intended start, and who was ever in doubt.
+    #[serde(default)]
+    pub behind: Vec<String>,
     /// Were in doubt at some time, all listed.
     pub in_doubt: u64,
     /// Of them without an end.
@@ -226,7 +229,14 @@ impl Sent {
                 tape.record(asked.intended, took, !late);
             }
         }
-        books.out_of_order = order.into_values().map(disorder).sum();
+        let behind: Vec<(u64, u64)> = order.into_values().flat_map(disorder).collect();
+        books.out_of_order = behind.len() as u64;
+        let about = |number: u64| {
+            let told = self.told.get(&(stream.index, number)).copied().unwrap_or_default();
+            let after = reached[number as usize].iter().min().map_or(0.0, |at| (*at - asked[number as usize].intended).as_secs_f64());
+            format!("{number} ({after:.1} s{})", if told.in_doubt { ", in doubt" } else { "" })
+        };
+        books.behind = behind.iter().take(10).map(|(late, newest)| format!("{} behind {}", about(*late), about(*newest))).collect();
         (books.p50_ms, books.p99_ms, books.longest_ms) = (tape.at(0.5), tape.at(0.99), tape.longest());
         let seconds = first.zip(last).map_or(0.0, |(first, last)| last.duration_since(first).as_secs_f64());
         books.rate = if seconds > 0.0 { tape.count().saturating_sub(1) as f64 / seconds } else { 0.0 };
@@ -234,16 +244,16 @@ impl Sent {
     }
 }
 
-/// How many first arrivals stand behind a later message: `times` of one person.
-fn disorder(mut times: Vec<(Instant, u64)>) -> u64 {
+/// The first arrivals that stand behind a later message, with that message: `times` of one person.
+fn disorder(mut times: Vec<(Instant, u64)>) -> Vec<(u64, u64)> {
     times.sort();
     let mut seen = std::collections::HashSet::new();
     let mut newest = 0;
-    let mut behind = 0;
+    let mut behind = Vec::new();
     for (_, number) in times {
         // A repeat is counted as a repeat.
         if seen.insert(number) {
-            behind += u64::from(number < newest);
+            behind.extend((number < newest).then_some((number, newest)));
             newest = newest.max(number);
         }
     }
@@ -276,9 +286,9 @@ mod tests {
     fn order_is_of_first_arrivals() {
         let start = Instant::now();
         let at = |ms: u64, number: u64| (start + Duration::from_millis(ms), number);
-        assert_eq!(disorder(vec![at(1, 0), at(2, 10), at(3, 20)]), 0);
+        assert_eq!(disorder(vec![at(1, 0), at(2, 10), at(3, 20)]), []);
         // 10 came again behind 20: a repeat, and not disorder.
-        assert_eq!(disorder(vec![at(1, 10), at(2, 20), at(3, 10)]), 0);
-        assert_eq!(disorder(vec![at(1, 20), at(2, 10), at(3, 30)]), 1);
+        assert_eq!(disorder(vec![at(1, 10), at(2, 20), at(3, 10)]), []);
+        assert_eq!(disorder(vec![at(1, 20), at(2, 10), at(3, 30)]), [(10, 20)]);
     }
 }

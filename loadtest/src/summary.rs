@@ -34,6 +34,9 @@ pub fn print(report: &Report) {
             books.name, books.accepted, books.asked, books.reached, books.late, books.in_doubt, books.ended_otherwise
         );
     }
+    for (books, late) in report.outbound.iter().flat_map(|b| b.behind.iter().map(move |late| (b, late))) {
+        println!("  out, {}: {late}", books.name);
+    }
     for limit in &report.limits {
         println!(
             "  limit, {}: {}/s, {} in the fullest second, {:.1} % used, longest pause {:.1} s",

@@ -128,7 +128,8 @@ impl Unit {
                 share: Arc::default(),
                 counted: left.counted,
             };
-            self.lanes.charge(&entry, clock::steady_at(left.at));
+            // It has left already, whatever the clock of its node said: one that was ahead must not hold this one up until then.
+            self.lanes.charge(&entry, clock::steady_at(left.at).min(clock::steady()));
         }
     }
 
