@@ -7,7 +7,7 @@ use fairway_adapters::contract::{MediaRef, Priority, State, Time};
 
 use super::db::{Database, Statement};
 use super::tables::Tables;
-use super::{ApiKey, Change, Endpoint, Filter, Handle, Intake, Line, Media, Positions, Row, Store, Used};
+use super::{Held, Postponed, ApiKey, Change, Endpoint, Filter, Handle, Intake, Line, Media, Positions, Row, Store, Used};
 use crate::ids::MessageId;
 use crate::values;
 
@@ -61,6 +61,7 @@ pub(crate) use laws;
 laws! {
     a_message_is_parked_once_and_by_its_newest_round
     the_schedule_is_read_in_order_and_page_by_page
+    what_is_behind_goes_later_in_its_order
     views_take_the_strongest_state_and_keep_every_line
     views_are_written_by_one_tenure_alone
     a_key_is_fresh_for_one_alone
@@ -87,6 +88,7 @@ fn row(n: u128, due: i64, round: u16) -> Row {
         attempt: 1,
         conversation: format!("shop/tel:+{n}"),
         scheduled: n.is_multiple_of(2),
+        position: n as u64,
         reason: "limit".into(),
         body: vec![0, 1, 255, n as u8],
     }
@@ -94,21 +96,22 @@ fn row(n: u128, due: i64, round: u16) -> Row {
 
 async fn a_message_is_parked_once_and_by_its_newest_round(stage: Stage) {
     let store = stage.store().await;
-    store.park(vec![row(1, 100, 2)]).await.expect("parked");
-    store.park(vec![row(1, 50, 1)]).await.expect("an older round");
+    store.park(vec![row(1, 100, 2)], vec![]).await.expect("parked");
+    store.park(vec![row(1, 50, 1)], vec![]).await.expect("an older round");
     assert_eq!(store.parked(id(1)).await.expect("read"), Some(row(1, 100, 2)));
-    store.park(vec![row(1, 300, 3)]).await.expect("a newer round");
+    store.park(vec![row(1, 300, 3)], vec![]).await.expect("a newer round");
     store.unpark(vec![(id(1), 2)]).await.expect("an older end");
     assert_eq!(store.parked(id(1)).await.expect("read"), Some(row(1, 300, 3)), "an older end lets a newer round be");
-    assert_eq!(store.held(id(1).unit.into()).await.expect("read"), [("shop/tel:+1".to_owned(), Time(300))]);
-    assert_eq!(store.parked_among(&[id(0), id(1), id(2)]).await.expect("read"), [id(1)]);
+    let held = Held { conversation: "shop/tel:+1".into(), lane: Priority::Bulk, count: 1, due: Time(300), positions: (1, 1) };
+    assert_eq!(store.held(id(1).unit.into()).await.expect("read"), [held]);
+    assert_eq!(store.parked_among(&[id(0), id(1), id(2)]).await.expect("read"), [(id(1), 3)]);
     store.unpark(vec![(id(1), 3)]).await.expect("its end");
     assert_eq!(store.parked(id(1)).await.expect("read"), None);
 }
 
 async fn the_schedule_is_read_in_order_and_page_by_page(stage: Stage) {
     let store = stage.store().await;
-    store.park((0..100).map(|n| row(n, 1000 - n as i64 / 10, 1)).collect()).await.expect("parked");
+    store.park((0..100).map(|n| row(n, 1000 - n as i64 / 10, 1)).collect(), vec![]).await.expect("parked");
     let unit = u32::from(id(0).unit);
     let (mut after, mut seen) = ((0, 0), Vec::new());
     loop {
@@ -123,6 +126,37 @@ async fn the_schedule_is_read_in_order_and_page_by_page(stage: Stage) {
     let waiting = store.waiting(unit).await.expect("read");
     assert_eq!((waiting[0].count, waiting[0].first, waiting[0].lane), (100, Time(991), Priority::Bulk));
     assert_eq!(store.held(unit).await.expect("read").len(), 50, "what waits for its own time holds nobody");
+}
+
+async fn what_is_behind_goes_later_in_its_order(stage: Stage) {
+    let store = stage.store().await;
+    let of = |position: u64, due: i64, conversation: &str, lane: Priority, scheduled: bool| Row {
+        position,
+        conversation: conversation.into(),
+        lane,
+        scheduled,
+        ..row(u128::from(position), due, 1)
+    };
+    let (one, bulk) = ("shop/tel:+1", Priority::Bulk);
+    let behind = vec![of(5, 100, one, bulk, false), of(6, 100, one, bulk, false), of(7, 900, one, bulk, false), of(8, 901, one, bulk, false)];
+    let others = vec![
+        of(3, 100, one, bulk, false),
+        of(9, 100, one, bulk, true),
+        of(10, 100, "shop/tel:+2", bulk, false),
+        of(11, 100, one, Priority::Urgent, false),
+    ];
+    store.park([behind, others].concat(), vec![]).await.expect("parked");
+    let postponed = Postponed { unit: id(4).unit.into(), conversation: one.into(), lane: bulk, position: 4, due: Time(500) };
+    store.park(vec![of(4, 500, one, bulk, false)], vec![postponed]).await.expect("parked before them");
+    let due = async |position: u64| store.parked(id(position.into())).await.expect("read").expect("there").due.0;
+    let mut after = Vec::new();
+    for position in [4, 5, 6, 7, 8] {
+        after.push(due(position).await);
+    }
+    assert_eq!(after, [500, 501, 502, 900, 901], "what is later already stays");
+    for position in [3, 9, 10, 11] {
+        assert_eq!(due(position).await, 100, "{position} is not behind it");
+    }
 }
 
 fn change(attempt: u16, state: State, at: i64) -> Change {

@@ -83,12 +83,45 @@ pub struct Row {
     pub attempt: u16,
     /// Its conversation, whose later messages wait behind it.
     pub conversation: String,
+    /// Its offset in its lane: who was accepted first within a conversation.
+    pub position: u64,
     /// Whether it waits for a time of its own (`send_at`) and so holds nobody behind it.
     pub scheduled: bool,
     /// Why it waits.
     pub reason: String,
     /// The message as it lay in its lane.
     pub body: Vec<u8>,
+}
+
+/// A conversation's messages in a lane behind a position go after a time, in their order: what waited behind one that has to wait
+/// longer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Postponed {
+    /// The unit.
+    pub unit: u32,
+    /// The conversation.
+    pub conversation: String,
+    /// The lane.
+    pub lane: Priority,
+    /// Behind this offset of the lane.
+    pub position: u64,
+    /// After this.
+    pub due: Time,
+}
+
+/// What of a conversation waits in the schedule and holds back what comes behind it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Held {
+    /// The conversation.
+    pub conversation: String,
+    /// The lane.
+    pub lane: Priority,
+    /// How many messages.
+    pub count: u64,
+    /// The latest due time.
+    pub due: Time,
+    /// The lowest and the highest position.
+    pub positions: (u64, u64),
 }
 
 /// Where a loader of the schedule stands: due time and number of the last row it took.
@@ -323,20 +356,21 @@ impl Handle {
 
 /// The store.
 pub trait Store: Send + Sync + 'static {
-    /// Parks messages. Idempotent by (id, round): an older round is replaced, a newer one stays.
-    fn park(&self, rows: Vec<Row>) -> Answer<'_, ()>;
+    /// Parks messages, and then postpones what stands behind some of them, in one step. Idempotent by (id, round): an older round is
+    /// replaced, a newer one stays.
+    fn park(&self, rows: Vec<Row>, behind: Vec<Postponed>) -> Answer<'_, ()>;
     /// Rows of a channel and lane due by then, behind the cursor, in order of due time.
     fn due(&self, unit: u32, channel: &str, lane: Priority, after: Cursor, by: Time, limit: usize) -> Answer<'_, Vec<(Cursor, Row)>>;
     /// Lets go of rows whose messages are settled, or parked again later: only rows up to that round go.
     fn unpark(&self, rows: Vec<(MessageId, u16)>) -> Answer<'_, ()>;
     /// What waits for a unit.
     fn waiting(&self, unit: u32) -> Answer<'_, Vec<Waiting>>;
-    /// Conversations of a unit that have rows which hold back what comes behind, with their latest due time.
-    fn held(&self, unit: u32) -> Answer<'_, Vec<(String, Time)>>;
+    /// What of a unit's conversations waits and holds back what comes behind.
+    fn held(&self, unit: u32) -> Answer<'_, Vec<Held>>;
     /// One row.
     fn parked(&self, id: MessageId) -> Answer<'_, Option<Row>>;
-    /// Which of these messages have a row. At most 1000 at a time.
-    fn parked_among(&self, ids: &[MessageId]) -> Answer<'_, Vec<MessageId>>;
+    /// Which of these messages have a row, and in which round. At most 1000 at a time.
+    fn parked_among(&self, ids: &[MessageId]) -> Answer<'_, Vec<(MessageId, u16)>>;
 
     /// Begins a tenure of the projector and answers the positions written so far: from now on only its holder writes.
     fn begin_views(&self, tenure: u64) -> Answer<'_, Positions>;

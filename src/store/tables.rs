@@ -14,7 +14,7 @@ use fairway_adapters::contract::{Priority, State, Time};
 
 use super::db::{Database, Done, Row as SqlRow, Statement, Value};
 use super::{
-    Answer, ApiKey, Change, Cursor, Endpoint, Error, Filter, Handle, Line, Media, Message, Positions, Row, Store, Used, Waiting, rank,
+    Answer, ApiKey, Change, Cursor, Endpoint, Error, Filter, Handle, Held, Line, Media, Message, Positions, Postponed, Row, Store, Used, Waiting, rank,
 };
 use crate::ids::MessageId;
 use crate::values;
@@ -58,6 +58,10 @@ CREATE TABLE IF NOT EXISTS endpoints (id TEXT PRIMARY KEY, body TEXT NOT NULL) W
 ",
     // `offset` is a reserved word of PostgreSQL.
     "ALTER TABLE positions RENAME COLUMN \"offset\" TO next",
+    "
+ALTER TABLE schedule ADD COLUMN position BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX IF NOT EXISTS schedule_held ON schedule (unit, conversation, lane, position) WHERE scheduled = 0;
+",
 ];
 
 /// How long an idempotency key is honoured.
@@ -67,9 +71,15 @@ const HANDLE_PAST: i64 = 3_600_000;
 /// How long an early receipt waits for its message.
 const RECEIPT_FOR: i64 = 24 * 3_600_000;
 
-const SCHEDULE: &str = "seq, id, channel, lane, due, round, attempt, conversation, scheduled, reason, body";
+const SCHEDULE: &str = "seq, id, channel, lane, due, round, attempt, conversation, scheduled, reason, body, position";
 const MESSAGE: &str = "id, channel, conversation, recipient, state, attempt, provider_id, created_at, updated_at, request, error, timeline";
 const MEDIA: &str = "id, channel, state, source, blob, mime_type, filename, size, tries, due, reason, created_at";
+
+/// Due times grow with positions, so what is behind keeps its order.
+const POSTPONE: &str = "UPDATE schedule SET due = later.due FROM (
+   SELECT seq, ?5 + row_number() OVER (ORDER BY position, seq) AS due FROM schedule
+   WHERE unit = ?1 AND conversation = ?2 AND lane = ?3 AND position > ?4 AND scheduled = 0) AS later
+ WHERE schedule.seq = later.seq AND schedule.due < later.due";
 
 /// So many parameters, for a list.
 fn places(count: usize) -> String {
@@ -119,6 +129,7 @@ fn schedule_row(row: &SqlRow) -> Result<(Cursor, Row), Error> {
             scheduled: row.int(8)? != 0,
             reason: row.text(9)?,
             body: row.blob(10)?,
+            position: row.int(11)? as u64,
         },
     ))
 }
@@ -248,7 +259,7 @@ fn last(done: Vec<Done>) -> Done {
 }
 
 impl Store for Tables {
-    fn park(&self, rows: Vec<Row>) -> Answer<'_, ()> {
+    fn park(&self, rows: Vec<Row>, behind: Vec<Postponed>) -> Answer<'_, ()> {
         let runs = rows.into_iter().map(|row| {
             values![
                 row.id.to_string(),
@@ -261,18 +272,21 @@ impl Store for Tables {
                 row.conversation,
                 row.scheduled,
                 row.reason,
-                row.body
+                row.body,
+                row.position as i64
             ]
         });
         let statement = Statement::each(
-            "INSERT INTO schedule (id, unit, channel, lane, due, round, attempt, conversation, scheduled, reason, body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+            "INSERT INTO schedule (id, unit, channel, lane, due, round, attempt, conversation, scheduled, reason, body, position)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
              ON CONFLICT (id) DO UPDATE SET due = excluded.due, round = excluded.round, attempt = excluded.attempt,
                scheduled = excluded.scheduled, reason = excluded.reason, body = excluded.body
              WHERE excluded.round > schedule.round",
             runs.collect(),
         );
-        let done = self.write(vec![statement]);
+        let postponed = behind.into_iter().map(|b| values![i64::from(b.unit), b.conversation, b.lane as i64, b.position as i64, b.due.0]);
+        let postpone = Statement::each(POSTPONE, postponed.collect());
+        let done = self.write(vec![statement, postpone]);
         Box::pin(async move { done.await.map(drop) })
     }
 
@@ -300,19 +314,29 @@ impl Store for Tables {
         })
     }
 
-    fn held(&self, unit: u32) -> Answer<'_, Vec<(String, Time)>> {
-        let sql = "SELECT conversation, max(due) FROM schedule WHERE unit = ?1 AND scheduled = 0 GROUP BY conversation";
-        self.all(sql, values![i64::from(unit)], |row| Ok((row.text(0)?, Time(row.int(1)?))))
+    fn held(&self, unit: u32) -> Answer<'_, Vec<Held>> {
+        let sql = "SELECT conversation, lane, count(*), max(due), min(position), max(position) FROM schedule
+                   WHERE unit = ?1 AND scheduled = 0 GROUP BY conversation, lane";
+        self.all(sql, values![i64::from(unit)], |row| {
+            Ok(Held {
+                conversation: row.text(0)?,
+                lane: lane_of(row.int(1)?),
+                count: row.int(2)? as u64,
+                due: Time(row.int(3)?),
+                positions: (row.int(4)? as u64, row.int(5)? as u64),
+            })
+        })
     }
 
     fn parked(&self, id: MessageId) -> Answer<'_, Option<Row>> {
         self.one(format!("SELECT {SCHEDULE} FROM schedule WHERE id = ?1"), values![id.to_string()], |row| Ok(schedule_row(row)?.1))
     }
 
-    fn parked_among(&self, ids: &[MessageId]) -> Answer<'_, Vec<MessageId>> {
-        let sql = format!("SELECT id FROM schedule WHERE id IN ({})", places(ids.len()));
+    fn parked_among(&self, ids: &[MessageId]) -> Answer<'_, Vec<(MessageId, u16)>> {
+        let sql = format!("SELECT id, round FROM schedule WHERE id IN ({})", places(ids.len()));
         let rows = self.db.read(sql.into(), ids.iter().map(|id| id.to_string().into()).collect());
-        Box::pin(async move { Ok(rows.await?.iter().filter_map(|row| row.text(0).ok()?.parse().ok()).collect()) })
+        let known = |row: &SqlRow| Some((row.text(0).ok()?.parse().ok()?, row.int(1).ok()? as u16));
+        Box::pin(async move { Ok(rows.await?.iter().filter_map(known).collect()) })
     }
 
     fn begin_views(&self, tenure: u64) -> Answer<'_, Positions> {

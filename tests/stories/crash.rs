@@ -132,3 +132,48 @@ async fn nothing_goes_out_twice_unless_it_is_listed() {
         assert!(times >= 1 || listed, "m{i} ({id}) never reached the provider and is not listed");
     }
 }
+
+/// More waits than the window takes, on a channel that is not alone in its unit, so that most of it lies in the schedule while the
+/// beginning of each conversation is in the window.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_keeps_its_order_over_a_crash() {
+    const PEOPLE: usize = 30;
+    const EACH: usize = 25;
+    let provider = crate::world_twin::host("telegram").await;
+    let shared = "limits = [\"pool\"]\n";
+    let channels = [provider.channel("tg", shared), provider.channel("tg-other", shared), "[limits.pool]\nrate = \"50/s\"\n".into()];
+    let mut world = World::start(&channels.concat()).await;
+    let lines: Vec<String> = (0..PEOPLE * EACH)
+        .map(|i| {
+            let (person, turn) = (i % PEOPLE, i / PEOPLE);
+            json!({ "to": format!("telegram:{}", 20_000 + person), "channel": "tg", "category": "transactional", "priority": "bulk",
+                "parts": [{ "type": "text", "text": format!("{person} {turn}") }] })
+            .to_string()
+        })
+        .collect();
+    let batch = Call::new(http::Method::POST, world.url("/v1/messages/batch"))
+        .header("content-type", "application/x-ndjson")
+        .bytes(lines.join("\n"));
+    assert!(world.call(&batch).await.is_ok_and(|reply| reply.status.is_success()));
+    world.until("more waits than the window takes", 10, async |w| w.get("/v1/channels/tg").await["parked"].as_u64() > Some(100)).await;
+    for _ in 0..4 {
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        world.kill();
+        world.restart().await;
+    }
+    let mut seen = std::collections::HashSet::new();
+    world
+        .until("every message is at the provider", 120, async |_| {
+            seen = provider.accepted().into_iter().collect();
+            seen.len() == PEOPLE * EACH
+        })
+        .await;
+    let mut newest = [None; PEOPLE];
+    seen.clear();
+    for text in provider.accepted().into_iter().filter(|text| seen.insert(text.clone())) {
+        let (person, turn) = text.split_once(' ').expect("our words");
+        let (person, turn): (usize, usize) = (person.parse().expect("a number"), turn.parse().expect("a number"));
+        assert!(newest[person] < Some(turn), "person {person} got {turn} behind {:?}", newest[person]);
+        newest[person] = Some(turn);
+    }
+}

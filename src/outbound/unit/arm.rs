@@ -172,7 +172,7 @@ impl Unit {
                         item.first_ledger = Some(offset);
                         match item.source {
                             Source::Lane(at) => self.progress.told(feed::lane_index(item.entry.lane), at, offset),
-                            Source::Schedule(_) => self.progress.told_row(item.message.id, offset),
+                            Source::Schedule { .. } => self.progress.told_row(item.message.id, offset),
                         }
                     }
                     if self.read_back.is_some_and(|read| offset >= read) {

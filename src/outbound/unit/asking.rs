@@ -157,7 +157,11 @@ impl Unit {
             match verdict {
                 Verdict::Go(until) => {
                     item.allowed_until = until;
-                    let entry = item.entry.clone();
+                    let (entry, source) = (item.entry.clone(), item.source);
+                    if !item.queued && self.schedule.is_before(&entry, source) {
+                        self.park(number, clock::now(), park::BEHIND, None);
+                        continue;
+                    }
                     if std::mem::replace(&mut item.queued, true) {
                         self.lanes.wait(&entry, clock::steady());
                     } else {

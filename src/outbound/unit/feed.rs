@@ -145,7 +145,7 @@ impl Unit {
             Event::Revised(revising, landing) => self.revised(revising, landing),
             Event::Asked(answers) => self.asked(answers),
             Event::Handle(number, conversation, handle) => self.handle_found(number, conversation, handle),
-            Event::RowWritten(number, row) => self.row_written(number, &row),
+            Event::RowsWritten(rows) => self.rows_written(rows),
             Event::RowsGone(rows, done) => self.rows_gone(rows, done),
             Event::CancelRow(row) => self.cancel_loaded(&row),
             Event::WakeRow(row) => self.load_early(&row),
@@ -203,6 +203,13 @@ impl Unit {
     pub(super) fn enter(&mut self, message: Arc<Accepted>, source: Source) {
         let now = clock::steady();
         let told = self.told.remove(&message.id);
+        if let (Source::Lane(offset), Some((round, _))) = (source, told.as_ref().filter(|told| told.settled.is_none()).and_then(|t| t.parked))
+            && self.schedule.has_row(message.id, round)
+        {
+            // Owners before us wrote its row, and from there it comes in its time.
+            self.told.extend(told.filter(|told| told.calls > 0).map(|told| (message.id, told)));
+            return self.progress.done(lane_index(message.request.priority), offset);
+        }
         let conversation: Arc<str> = message.conversation().into();
         let channel: Arc<str> = message.channel.as_str().into();
         let entry = lane::Entry {
@@ -229,7 +236,7 @@ impl Unit {
             waited: None,
             retry_ms: 0,
             round: match source {
-                Source::Schedule(round) => round,
+                Source::Schedule { round, .. } => round,
                 Source::Lane(_) => told.parked.map_or(0, |p| p.0),
             },
             cancel: false,
@@ -242,6 +249,7 @@ impl Unit {
             by_handle: false,
             reason: None,
             parked_why: String::new(),
+            postpones: false,
             message: Arc::clone(&message),
         };
         self.by_id.insert(message.id, entry.number);
@@ -250,8 +258,8 @@ impl Unit {
         match source {
             Source::Lane(offset) => self.progress.told(lane_index(message.request.priority), offset, told.first),
             // What the ledger says is needed until the row is deleted: a next owner may find the row again.
-            Source::Schedule(_) if told.first > 0 => self.progress.told_row(message.id, told.first),
-            Source::Schedule(_) => {}
+            Source::Schedule { .. } if told.first > 0 => self.progress.told_row(message.id, told.first),
+            Source::Schedule { .. } => {}
         }
         match told.settled {
             // The ledger knew the end; whether it was published, nobody does. Ids are derived, so saying it again is harmless.
@@ -284,13 +292,18 @@ impl Unit {
         if let Some(reason) = self.stopped_on_entry(number) {
             return self.close(number, State::Suppressed, Some(reason));
         }
-        if matches!(source, Source::Lane(_)) {
-            if let Some(at) = message.request.send_at.filter(|at| at.since(clock::now()) > 0) {
-                return self.park_scheduled(number, at);
-            }
-            if let Some((due, reason)) = self.must_queue_behind(&channel, &conversation, message.request.priority) {
-                return self.park(number, due, reason, None);
-            }
+        if matches!(source, Source::Lane(_))
+            && let Some(at) = message.request.send_at.filter(|at| at.since(clock::now()) > 0)
+        {
+            return self.park_scheduled(number, at);
+        }
+        if self.schedule.is_before(&entry, source) {
+            return self.park(number, clock::now(), park::BEHIND, None);
+        }
+        if let Source::Lane(position) = source
+            && let Some(reason) = self.must_queue_behind(&entry, position)
+        {
+            return self.park(number, clock::now(), reason, None);
         }
         self.queue(number);
         self.limit_window(&channel, message.request.priority);

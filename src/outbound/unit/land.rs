@@ -339,7 +339,7 @@ impl Unit {
         self.give_back(&item, state);
         match item.source {
             Source::Lane(offset) => self.progress.done(feed::lane_index(item.entry.lane), offset),
-            Source::Schedule(round) => self.schedule.settled(item.message.id, round),
+            Source::Schedule { round, .. } => self.schedule.settled(item.message.id, round),
         }
         if state == State::Sent || state == State::InDoubt {
             if let Some(standing) = self.channels.get(&item.entry.channel) {

@@ -186,8 +186,22 @@ const STOP_WITHIN: Micros = 10_000_000;
 enum Source {
     /// Its lane, at this offset.
     Lane(u64),
-    /// The schedule, in this round.
-    Schedule(u16),
+    /// The schedule.
+    Schedule {
+        /// In this round.
+        round: u16,
+        /// Its offset in its lane.
+        position: u64,
+    },
+}
+
+impl Source {
+    /// Its offset in its lane: who was accepted first within a conversation.
+    fn position(self) -> u64 {
+        match self {
+            Source::Lane(position) | Source::Schedule { position, .. } => position,
+        }
+    }
 }
 
 /// How far a message is.
@@ -240,6 +254,8 @@ struct Item {
     by_handle: bool,
     reason: Option<fairway_adapters::contract::Reason>,
     parked_why: String,
+    /// What waits in the schedule behind it must wait for it.
+    postpones: bool,
 }
 
 /// What comes back from work beside the task.
@@ -248,13 +264,14 @@ enum Event {
     Confirmed(Vec<(Number, Outcome)>),
     Landed(Number, Landing),
     Written(Vec<Written>),
-    Due(Arc<str>, Priority, Vec<(Cursor, Row)>),
+    /// What is due; `None` when the store cannot tell.
+    Due(Arc<str>, Priority, Option<Vec<(Cursor, Row)>>),
     Found(Box<orders::Lookup>, Option<Message>),
     Revise(Box<revise::Revising>),
     Revised(Box<revise::Revising>, Landing),
     Asked(Vec<(Number, crate::consent::Verdict)>),
     Handle(Number, Arc<str>, Option<store::Handle>),
-    RowWritten(Number, Box<Row>),
+    RowsWritten(Vec<(Number, Row)>),
     RowsGone(Vec<(MessageId, u16)>, bool),
     CancelRow(Box<Row>),
     WakeRow(Box<Row>),

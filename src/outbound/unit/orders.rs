@@ -500,7 +500,7 @@ impl Unit {
         }
         let Ok(message) = serde_json::from_slice::<Accepted>(&row.body) else { return };
         self.schedule.loaded_early(row);
-        self.enter(Arc::new(message), Source::Schedule(row.round));
+        self.enter(Arc::new(message), Source::Schedule { round: row.round, position: row.position });
     }
 }
 

@@ -1,26 +1,52 @@
 //! Parking: what must wait longer than ten seconds leaves the window for the schedule, and comes back when it is due.
 //!
-//! Order of writes: ledger `parked`, schedule row, then the lane moves on. A new owner repeats the rows of its tail.
+//! Order of writes: ledger `parked`, schedule row, then the lane moves on. A new owner repeats the rows that were not written.
+//!
+//! The messages of a conversation and lane keep their order because their due times grow with their positions: what comes is parked
+//! behind what lies there, and what has to go back postpones what lies behind it.
 
 use super::*;
 use crate::outbound::replay::Told;
-use crate::store::Waiting;
+use crate::store::{Postponed, Waiting};
 use fairway_adapters::contract::State;
 
 /// Rows loaded at a time.
 const LOAD: usize = 256;
+/// Rows written at a time.
+const WRITE: usize = 256;
 
 /// Why a message waits that was told its time.
 const SCHEDULED: &str = "scheduled";
+/// Why a message waits that is not the first of its conversation.
+pub(super) const BEHIND: &str = "waits behind an earlier message of its conversation";
+
+/// What of a conversation and lane lies in the schedule, or is on its way there, and holds back what comes behind.
+#[derive(Clone, Debug)]
+struct Held {
+    count: u64,
+    /// The latest due time.
+    latest: Time,
+    /// The lowest and the highest position there ever were.
+    positions: (u64, u64),
+    /// The position of what went back last, until it is loaded: what lies behind it was postponed, and may be on its way already.
+    back: Option<u64>,
+}
 
 /// What of the unit lies in the schedule.
 #[derive(Default)]
 pub(super) struct Schedule {
     lanes: HashMap<(Arc<str>, Priority), Rows>,
-    /// Conversations with rows that hold back what comes behind: how many, and the latest due time.
-    held: HashMap<Arc<str>, (u32, Time)>,
+    held: HashMap<(Arc<str>, Priority), Held>,
+    /// Rows of the tail of the ledger that were written, with their round.
+    rows: HashMap<MessageId, u16>,
+    /// Owners before us have read the lanes up to here: what they held in the window comes again from the lanes, and before the
+    /// rows behind it.
+    read_to: [u64; 3],
     /// Rows in the window.
     loaded: HashSet<MessageId>,
+    /// Rows to be written, in this order, with what each of them postpones.
+    unwritten: VecDeque<(Number, Row, Option<Postponed>)>,
+    writing: bool,
     /// Settled rows to delete, with their round.
     gone: Vec<(MessageId, u16)>,
     deleting: bool,
@@ -36,6 +62,13 @@ struct Rows {
     overflow: u64,
 }
 
+impl Rows {
+    /// Loads from there again. What it meets twice it knows.
+    fn go_back_to(&mut self, due: Time) {
+        self.cursor = self.cursor.min((due.0.saturating_sub(1), i64::MAX));
+    }
+}
+
 impl Schedule {
     pub(super) fn count(&self, channel: &str) -> u64 {
         self.lanes.iter().filter(|((c, _), _)| &**c == channel).map(|(_, r)| r.count).sum()
@@ -49,23 +82,58 @@ impl Schedule {
         let rows = self.lanes.entry((row.channel.as_str().into(), row.lane)).or_default();
         rows.count += 1;
         rows.next = Some(rows.next.map_or(row.due, |n| n.min(row.due)));
-        // Rows are written side by side, and after a restart with their old times: one with an earlier time than what was
-        // loaded already would never be seen, so the loader goes back. What it meets twice it knows.
-        rows.cursor = rows.cursor.min((row.due.0.saturating_sub(1), i64::MAX));
-        if !row.scheduled {
-            let held = self.held.entry(row.conversation.as_str().into()).or_insert((0, row.due));
-            // What was counted before a restart is unknown, and stands there as the largest number.
-            *held = (held.0.saturating_add(1), held.1.max(row.due));
+        // After a restart rows have their old times: one with an earlier time than what was loaded already would never be seen.
+        rows.go_back_to(row.due);
+    }
+
+    /// A message goes to the schedule and holds what comes behind it in its conversation: when it is due, and whether what lies
+    /// behind it already must be postponed.
+    fn hold(&mut self, entry: &lane::Entry, position: u64, due: Time) -> (Time, bool) {
+        let held = self.held.entry((Arc::clone(&entry.conversation), entry.lane)).or_insert_with(|| Held {
+            count: 0,
+            latest: due,
+            positions: (position, position),
+            back: None,
+        });
+        let due = if held.positions.0 < position { due.max(held.latest.plus(1)) } else { due };
+        let postpones = held.positions.1 > position;
+        held.count += 1;
+        held.positions = (held.positions.0.min(position), held.positions.1.max(position));
+        // Each of those behind goes a millisecond after the one before it.
+        held.latest = held.latest.max(if postpones { due.plus(held.count as i64) } else { due });
+        if postpones {
+            held.back = Some(position);
+        }
+        (due, postpones)
+    }
+
+    fn release(&mut self, row: &Row) {
+        let key = (Arc::from(row.conversation.as_str()), row.lane);
+        let Some(held) = self.held.get_mut(&key).filter(|_| !row.scheduled) else { return };
+        held.count = held.count.saturating_sub(1);
+        if held.back == Some(row.position) {
+            held.back = None;
+        }
+        if held.count == 0 {
+            self.held.remove(&key);
         }
     }
 
-    fn release(&mut self, conversation: &str) {
-        if let Some(held) = self.held.get_mut(conversation) {
-            held.0 = held.0.saturating_sub(1);
-            if held.0 == 0 {
-                self.held.remove(conversation);
-            }
-        }
+    fn holds(&self, entry: &lane::Entry) -> Option<&Held> {
+        self.held.get(&(Arc::clone(&entry.conversation), entry.lane))
+    }
+
+    /// Whether something that was accepted before it lies there: a row was on its way already when that went back.
+    pub(super) fn is_before(&self, entry: &lane::Entry, source: Source) -> bool {
+        self.holds(entry).is_some_and(|held| match source {
+            Source::Lane(position) => held.positions.0 < position,
+            Source::Schedule { position, .. } => held.back.is_some_and(|back| back < position),
+        })
+    }
+
+    /// Whether owners before us wrote the row of this round, or a later one.
+    pub(super) fn has_row(&self, id: MessageId, round: u16) -> bool {
+        self.rows.get(&id).is_some_and(|written| *written >= round)
     }
 
     /// A row that enters the window before it is due.
@@ -74,9 +142,7 @@ impl Schedule {
         if let Some(rows) = self.lanes.get_mut(&(Arc::from(row.channel.as_str()), row.lane)) {
             rows.count = rows.count.saturating_sub(1);
         }
-        if !row.scheduled {
-            self.release(&row.conversation);
-        }
+        self.release(row);
     }
 
     pub(super) fn settled(&mut self, id: MessageId, round: u16) {
@@ -96,7 +162,12 @@ impl Unit {
                         let rows = Rows { count, next: Some(first), cursor: (i64::MIN, 0), loading: false, overflow };
                         self.schedule.lanes.insert((channel.into(), lane), rows);
                     }
-                    self.schedule.held = held.into_iter().map(|(c, due)| (c.into(), (u32::MAX, due))).collect();
+                    for store::Held { conversation, lane, count, due, positions } in held {
+                        let read_to = &mut self.schedule.read_to[feed::lane_index(lane)];
+                        *read_to = (*read_to).max(positions.1 + 1);
+                        let held = Held { count, latest: due, positions, back: None };
+                        self.schedule.held.insert((conversation.into(), lane), held);
+                    }
                     return self.hold_told_rows().await;
                 }
                 (Err(e), _) | (_, Err(e)) => {
@@ -109,7 +180,8 @@ impl Unit {
 
     /// What the ledger says of rows that stand in the schedule still is needed until they are deleted, however long that takes.
     async fn hold_told_rows(&mut self) {
-        let told: Vec<MessageId> = self.told.iter().filter(|(_, told)| told.has_begun()).map(|(id, _)| *id).collect();
+        let told: Vec<MessageId> =
+            self.told.iter().filter(|(_, told)| told.has_begun() || told.parked.is_some()).map(|(id, _)| *id).collect();
         for some in told.chunks(500) {
             let rows = loop {
                 match self.parts.store.parked_among(some).await {
@@ -120,27 +192,29 @@ impl Unit {
                     }
                 }
             };
-            for id in rows {
-                self.progress.told_row(id, self.told[&id].first);
+            for (id, round) in rows {
+                self.schedule.rows.insert(id, round);
+                if self.told[&id].has_begun() {
+                    self.progress.told_row(id, self.told[&id].first);
+                }
             }
         }
     }
 
-    /// Whether a new message must go to the schedule at once, until when, and why.
-    pub(super) fn must_queue_behind(&self, channel: &Arc<str>, conversation: &str, lane: Priority) -> Option<(Time, &'static str)> {
-        let now = clock::steady();
-        if let Some((_, due)) = self.schedule.held.get(conversation) {
-            return Some(((*due).max(clock::now()), "waits behind an earlier message of its conversation"));
+    /// Whether a message out of its lane must go to the schedule at once, and why.
+    pub(super) fn must_queue_behind(&self, entry: &lane::Entry, position: u64) -> Option<&'static str> {
+        let (channel, lane) = (&entry.channel, entry.lane);
+        if self.lanes.held_until(channel, lane).is_some_and(|until| until > clock::steady() + land::PARK_AFTER) {
+            return Some("its channel is held");
         }
-        if self.lanes.held_until(channel, lane).is_some_and(|until| until > now + land::PARK_AFTER) {
-            return Some((clock::now(), "its channel is held"));
-        }
-        if self.schedule.lanes.get(&(Arc::clone(channel), lane)).is_some_and(|r| r.overflow > 0) {
-            return Some((clock::now(), "waits behind earlier messages of its channel"));
+        // What owners before us had in the window has its place there.
+        let is_new = position >= self.schedule.read_to[feed::lane_index(lane)];
+        if is_new && self.schedule.lanes.get(&(Arc::clone(channel), lane)).is_some_and(|r| r.overflow > 0) {
+            return Some("waits behind earlier messages of its channel");
         }
         // Alone, a full window stops the feed instead, which costs nothing.
         if self.channels.len() > 1 && self.depth(channel, lane) >= self.share(channel) {
-            return Some((clock::now(), "its channel's share of the window is full"));
+            return Some("its channel's share of the window is full");
         }
         None
     }
@@ -166,7 +240,11 @@ impl Unit {
         let Some(item) = self.items.get_mut(&number) else { return };
         item.phase = Phase::Closing;
         item.round = round.unwrap_or(item.round + 1);
-        let due = due.max(Time(0)).min(item.message.deadline);
+        let mut due = due.max(Time(0));
+        if !item.scheduled && !item.alone {
+            (due, item.postpones) = self.schedule.hold(&item.entry, item.source.position(), due);
+        }
+        let due = due.min(item.message.deadline);
         item.parked_why = why.to_owned();
         let parked = ledger::Entry::Parked { id: item.message.id, round: item.round, due };
         let state = if why == SCHEDULED { State::Scheduled } else { State::Held };
@@ -210,7 +288,7 @@ impl Unit {
         self.park(number, due, why, None);
         for follower in followers {
             if self.items.get(&follower).is_some_and(|i| i.phase == Phase::Waiting) {
-                self.park(follower, due, "waits behind an earlier message of its conversation", None);
+                self.park(follower, due, BEHIND, None);
             }
         }
     }
@@ -227,24 +305,55 @@ impl Unit {
             // What goes on in its middle goes on in the attempt that its state waits for.
             attempt: item.attempt + u16::from(item.calls > 0),
             conversation: item.entry.conversation.to_string(),
+            position: item.source.position(),
             scheduled: item.scheduled || item.alone,
             reason: item.parked_why.clone(),
             body: serde_json::to_vec(&*item.message).unwrap_or_default(),
         };
-        let (store, events) = (Arc::clone(&self.parts.store), self.events.clone());
+        let postponed = item.postpones.then(|| Postponed {
+            unit: self.unit,
+            conversation: row.conversation.clone(),
+            lane: row.lane,
+            position: row.position,
+            due,
+        });
+        self.schedule.unwritten.push_back((number, row, postponed));
         self.outbox.pending.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let writes = Arc::clone(&self.outbox.pending);
+        self.write_rows();
+    }
+
+    /// Writes what is to be parked, one write after the other: a row that came to be there before an earlier one of its conversation
+    /// could leave before it.
+    fn write_rows(&mut self) {
+        if self.schedule.writing || self.schedule.unwritten.is_empty() {
+            return;
+        }
+        self.schedule.writing = true;
+        let count = self.schedule.unwritten.len().min(WRITE);
+        let (mut written, mut behind) = (Vec::new(), Vec::new());
+        for (number, row, postponed) in self.schedule.unwritten.drain(..count) {
+            written.push((number, row));
+            behind.extend(postponed);
+        }
+        let (store, events, pending) = (Arc::clone(&self.parts.store), self.events.clone(), Arc::clone(&self.outbox.pending));
         tokio::spawn(async move {
-            while let Err(e) = store.park(vec![row.clone()]).await {
-                let _ = events.send(Event::StoreFailed("a message cannot be parked", e.to_string()));
+            let rows: Vec<Row> = written.iter().map(|(_, row)| row.clone()).collect();
+            while let Err(e) = store.park(rows.clone(), behind.clone()).await {
+                let _ = events.send(Event::StoreFailed("messages cannot be parked", e.to_string()));
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
-            writes.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
-            let _ = events.send(Event::RowWritten(number, Box::new(row)));
+            pending.fetch_sub(written.len(), std::sync::atomic::Ordering::Relaxed);
+            let _ = events.send(Event::RowsWritten(written));
         });
     }
 
-    pub(super) fn row_written(&mut self, number: Number, row: &Row) {
+    pub(super) fn rows_written(&mut self, rows: Vec<(Number, Row)>) {
+        self.schedule.writing = false;
+        self.write_rows();
+        rows.into_iter().for_each(|(number, row)| self.row_written(number, &row));
+    }
+
+    fn row_written(&mut self, number: Number, row: &Row) {
         let Some(item) = self.items.remove(&number) else { return };
         self.by_id.remove(&row.id);
         self.lanes.remove(&item.entry, false);
@@ -252,7 +361,7 @@ impl Unit {
         match item.source {
             Source::Lane(offset) => self.progress.done(feed::lane_index(row.lane), offset),
             // Its row has a later round now: the old one is gone, and counts anew.
-            Source::Schedule(_) => self.progress.row_gone(row.id),
+            Source::Schedule { .. } => self.progress.row_gone(row.id),
         }
         // Calls that are there already are not made again when it comes back.
         if item.calls > 0 {
@@ -276,7 +385,9 @@ impl Unit {
         let steady = clock::steady();
         let mut wanted = Vec::new();
         for ((channel, lane), rows) in &mut self.schedule.lanes {
-            if rows.loading || rows.count == 0 || rows.next.is_none_or(|n| n > now) {
+            let index = feed::lane_index(*lane);
+            let is_behind = self.progress.lane_next(index) < self.schedule.read_to[index];
+            if rows.loading || rows.count == 0 || is_behind || rows.next.is_none_or(|n| n > now) {
                 continue;
             }
             if self.lanes.held_until(channel, *lane).is_some_and(|until| until > steady + land::PARK_AFTER) {
@@ -295,45 +406,48 @@ impl Unit {
             }
             let (store, events, unit) = (Arc::clone(&self.parts.store), self.events.clone(), self.unit);
             tokio::spawn(async move {
-                let rows = match store.due(unit, &channel, lane, cursor, now, room).await {
-                    Ok(rows) => rows,
-                    Err(e) => {
-                        let _ = events.send(Event::StoreFailed("the schedule cannot be read", e.to_string()));
-                        Vec::new()
-                    }
-                };
-                let _ = events.send(Event::Due(channel, lane, rows));
+                let rows = store.due(unit, &channel, lane, cursor, now, room).await;
+                if let Err(e) = &rows {
+                    let _ = events.send(Event::StoreFailed("the schedule cannot be read", e.to_string()));
+                }
+                let _ = events.send(Event::Due(channel, lane, rows.ok()));
             });
         }
     }
 
-    pub(super) fn loaded(&mut self, channel: &Arc<str>, lane: Priority, rows: Vec<(Cursor, Row)>) {
+    pub(super) fn loaded(&mut self, channel: &Arc<str>, lane: Priority, rows: Option<Vec<(Cursor, Row)>>) {
         let now = clock::now();
         let Some(state) = self.schedule.lanes.get_mut(&(Arc::clone(channel), lane)) else { return };
         state.loading = false;
+        let Some(rows) = rows else { return };
         // Nothing more is due: the next look is at the next row's time, which a second's tick finds soon enough.
         if rows.is_empty() {
             state.overflow = 0;
             state.next = Some(now.plus(1000));
         }
+        // What its conversation waits for comes first; then it is loaded again.
+        let mut too_early: Option<Time> = None;
         for (cursor, row) in rows {
             if let Some(state) = self.schedule.lanes.get_mut(&(Arc::clone(channel), lane)) {
                 state.cursor = state.cursor.max(cursor);
             }
-            if self.by_id.contains_key(&row.id) || !self.schedule.loaded.insert(row.id) {
+            if self.by_id.contains_key(&row.id) || self.schedule.has(row.id) {
                 continue;
             }
+            if !row.scheduled && self.behind.waits((Accepted::conversation_hash(&row.conversation), feed::lane_index(lane))) {
+                too_early = too_early.into_iter().chain([row.due]).min();
+                continue;
+            }
+            self.schedule.loaded.insert(row.id);
             if let Some(state) = self.schedule.lanes.get_mut(&(Arc::clone(channel), lane)) {
                 state.count = state.count.saturating_sub(1);
                 state.overflow = state.overflow.saturating_sub(1);
             }
-            if !row.scheduled {
-                self.schedule.release(&row.conversation);
-            }
+            self.schedule.release(&row);
             match serde_json::from_slice::<Accepted>(&row.body) {
                 Ok(message) => {
                     let (id, attempt) = (message.id, row.attempt);
-                    self.enter(Arc::new(message), Source::Schedule(row.round));
+                    self.enter(Arc::new(message), Source::Schedule { round: row.round, position: row.position });
                     if let Some(item) = self.by_id.get(&id).and_then(|n| self.items.get_mut(n)) {
                         item.attempt = item.attempt.max(attempt);
                     }
@@ -343,6 +457,10 @@ impl Unit {
                     self.schedule.settled(row.id, row.round);
                 }
             }
+        }
+        if let Some((due, state)) = too_early.zip(self.schedule.lanes.get_mut(&(Arc::clone(channel), lane))) {
+            state.go_back_to(due);
+            state.next = Some(now.plus(1000));
         }
     }
 

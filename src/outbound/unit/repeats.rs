@@ -49,6 +49,11 @@ impl<T> Behind<T> {
         self.0.entry(line).or_default();
     }
 
+    /// Whether a look-up is under way in this line.
+    pub(super) fn waits(&self, line: Line) -> bool {
+        self.0.contains_key(&line)
+    }
+
     /// The next that waits; after the last the line is free.
     fn next(&mut self, line: Line) -> Option<T> {
         let next = self.0.get_mut(&line)?.pop_front();
