@@ -25,6 +25,15 @@ impl Unit {
             Self::Bytes => text.len(),
         }
     }
+
+    /// Its name in a sentence.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Chars => "characters",
+            Self::Utf16 => "UTF-16 units",
+            Self::Bytes => "bytes",
+        }
+    }
 }
 
 /// The longest text of a message.

@@ -25,6 +25,23 @@ pub enum Category {
     Marketing,
 }
 
+/// What becomes of a text that is longer than one message of its channel may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LongText {
+    /// It goes as several messages, cut where people would.
+    #[default]
+    Split,
+    /// It is refused (`text_too_long`), and nothing goes.
+    Refuse,
+}
+
+impl LongText {
+    fn is_split(&self) -> bool {
+        *self == Self::Split
+    }
+}
+
 /// The lane it travels in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -133,6 +150,9 @@ pub struct SendRequest {
     /// The lane.
     #[serde(default)]
     pub priority: Priority,
+    /// What becomes of a text that is longer than one message of the channel may be; holds for its fallbacks too.
+    #[serde(default, skip_serializing_if = "LongText::is_split")]
+    pub long_text: LongText,
     /// Not before.
     pub send_at: Option<Time>,
     /// Not after.

@@ -20,7 +20,7 @@ pub use adapter::{
 pub use call::{BodyError, Call, CallBody, Field, Finish, Piece, Reply, Scope, Step, Verdict};
 pub use event::{Body, Data, ErrorClass, Event, Extra, Message, Person, Reason, Receipt, Received, State, Status};
 pub use facts::{Abilities, Facts, Pace, Redelivery, Support, TextLimit, Unit};
-pub use message::{Category, Mark, Outbound, Priority, SendRequest, Template};
+pub use message::{Category, LongText, Mark, Outbound, Priority, SendRequest, Template};
 pub use part::{Media, MediaPart, MediaRef, Money, Part, Raw, Text, TextPart};
 pub use secret::{Secret, Secrets};
 pub use session::{Delivery, Session};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fairway_adapters::contract::event::Origin;
 use fairway_adapters::contract::{
-    Category, Context, Downgrade, Outbound, Priority, Reason, RenderError, Rendered, Scope, SendRequest, Time,
+    Category, Context, Downgrade, LongText, Outbound, Part, Priority, Reason, RenderError, Rendered, Scope, SendRequest, Time,
 };
 use serde::Deserialize as _;
 use tokio::sync::oneshot;
@@ -361,8 +361,27 @@ impl Acceptor {
             expires_at: request.expires_at,
             native: &request.native,
         };
-        Ok(channel.adapter.render(&outbound, &cx)?)
+        let rendered = channel.adapter.render(&outbound, &cx)?;
+        if request.long_text == LongText::Refuse {
+            check_length(channel, &linked, &rendered)?;
+        }
+        Ok(rendered)
     }
+}
+
+/// Whether each text is one message of its channel.
+fn check_length(channel: &Channel, parts: &[Part<'_>], rendered: &Rendered) -> Result<(), Refused> {
+    let limit = channel.facts().text;
+    for (index, part) in parts.iter().enumerate() {
+        let length = if let Part::Text(text) = part { limit.unit.count(&text.text) } else { 0 };
+        let is_cut = rendered.downgrades.iter().any(|d| d.part == index && d.from == "text" && d.into == "several messages");
+        if length > limit.max || is_cut {
+            let most = format!("{} {}", limit.max, limit.unit.words());
+            let detail = format!("it has {length} of at most {most}; shorten it, or let it go as several messages: `\"long_text\": \"split\"`");
+            return Err(Refused::new(&format!("#/parts/{index}/text"), "text_too_long", &detail));
+        }
+    }
+    Ok(())
 }
 
 /// What is wrong with a request whatever its channel.
