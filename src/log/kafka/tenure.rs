@@ -49,7 +49,7 @@ impl Member {
             .set("group.instance.id", node)
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", "6000")
-            .set("heartbeat.interval.ms", "1500")
+            .set("heartbeat.interval.ms", "500")
             .set("auto.offset.reset", "latest")
             .set("queued.min.messages", "1");
         let owner = Owner { tell, held: Mutex::default() };
