@@ -377,7 +377,8 @@ fn check_length(channel: &Channel, parts: &[Part<'_>], rendered: &Rendered) -> R
         let is_cut = rendered.downgrades.iter().any(|d| d.part == index && d.from == "text" && d.into == "several messages");
         if length > limit.max || is_cut {
             let most = format!("{} {}", limit.max, limit.unit.words());
-            let detail = format!("it has {length} of at most {most}; shorten it, or let it go as several messages: `\"long_text\": \"split\"`");
+            let detail =
+                format!("it has {length} of at most {most}; shorten it, or let it go as several messages: `\"long_text\": \"split\"`");
             return Err(Refused::new(&format!("#/parts/{index}/text"), "text_too_long", &detail));
         }
     }

@@ -20,12 +20,14 @@ use std::{
 use fairway_adapters::contract::{Priority, Scope};
 
 use super::limit::{Limit, Micros, View};
+use flow::Flow;
 pub use limits::{Counted, Limits, country};
 use limits::{Each, replaced};
 use people::People;
 use ring::{Ring, Waiting};
 use turns::Turns;
 
+mod flow;
 mod limits;
 #[cfg(test)]
 mod model;
@@ -154,7 +156,7 @@ struct Outlet {
     /// Names of limits it shares: those of its account, and configured ones.
     shared: Vec<String>,
     each: Vec<Each>,
-    concurrency: u32,
+    flow: Flow,
     armed: usize,
     in_flight: u32,
     paused: Paused,
@@ -222,7 +224,8 @@ impl Lanes {
         let outlet = self.outlets.entry(Arc::clone(channel)).or_insert_with(Outlet::new);
         outlet.sender = replaced(std::mem::take(&mut outlet.sender), limits.sender, now);
         outlet.each = Each::replaced(std::mem::take(&mut outlet.each), limits.each);
-        (outlet.account, outlet.shared, outlet.concurrency) = (limits.account, shared, limits.concurrency.max(1));
+        outlet.flow.declare(limits.concurrency);
+        (outlet.account, outlet.shared) = (limits.account, shared);
     }
 
     /// Replaces the sender's limit of a channel at once (`PUT /v1/channels/{name}/throttle`).
@@ -318,10 +321,10 @@ impl Lanes {
                 return Err(None);
             }
         }
-        if busy >= outlet.concurrency {
+        if busy >= outlet.flow.most() {
             return Err(None);
         }
-        let mut room = outlet.concurrency as usize;
+        let mut room = outlet.flow.most() as usize;
         for limit in outlet.sender.iter().chain(outlet.shared.iter().filter_map(|n| self.shared.get(n)).flatten()) {
             let at = limit.peek();
             if at > now + ahead {
@@ -631,6 +634,26 @@ impl Lanes {
         }
     }
 
+    /// A call was answered, or given up, after so long. True when fewer may be under way now.
+    pub fn answered(&mut self, channel: &str, took: Micros, now: Micros) -> bool {
+        let Some(outlet) = self.outlets.get_mut(channel) else { return false };
+        let before = outlet.flow.most();
+        outlet.flow.answered(took, outlet.in_flight, now);
+        outlet.flow.most() < before
+    }
+
+    /// The part of the declared calls at once that was learned, if it is not all.
+    pub fn flow(&self, channel: &str) -> Option<f64> {
+        self.outlets.get(channel).map(|o| o.flow.part()).filter(|part| *part < 1.0)
+    }
+
+    /// Takes up what was learned earlier about calls at once.
+    pub fn recall_flow(&mut self, channel: &str, part: f64) {
+        if let Some(outlet) = self.outlets.get_mut(channel) {
+            outlet.flow.recall(part);
+        }
+    }
+
     /// The breaker hears of a failure that is the channel's; answers until when it is open, when this one opened it.
     pub fn failed(&mut self, channel: &str, now: Micros) -> Option<Micros> {
         let outlet = self.outlets.get_mut(channel)?;
@@ -691,7 +714,8 @@ impl Lanes {
         let Some(outlet) = self.outlets.get(channel) else { return Vec::new() };
         let people = outlet.shared.iter().filter_map(|n| self.people.get(n)).map(People::view);
         let of_all = self.of_all(outlet).map(|(scope, limit)| limit.view(scope, now));
-        of_all.chain(people).chain(outlet.each.iter().filter_map(|e| e.view(now))).collect()
+        let each = outlet.each.iter().filter_map(|e| e.view(now));
+        of_all.chain(people).chain(each).chain(outlet.flow.view(outlet.in_flight)).collect()
     }
 
     /// When a message pushed now would leave, as far as the limits tell, and what holds it back.
@@ -725,7 +749,7 @@ impl Outlet {
             account: String::new(),
             shared: Vec::new(),
             each: Vec::new(),
-            concurrency: 1,
+            flow: Flow::new(1),
             armed: 0,
             in_flight: 0,
             paused: Paused::default(),

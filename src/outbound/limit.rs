@@ -304,7 +304,7 @@ pub struct View {
     /// What shares it.
     #[schema(value_type = String)]
     pub scope: Scope,
-    /// What it counts: `units` (messages, or what they cost), or `people` (different ones who are written to first).
+    /// What it counts: `units` (messages, or what they cost), `people` (different ones who are written to first), or `calls` at once.
     pub counts: Cow<'static, str>,
     /// What the provider's documentation or the configuration says.
     pub declared: String,
@@ -312,7 +312,7 @@ pub struct View {
     pub learned_per_second: f64,
     /// Part of the window that is used up.
     pub used: f64,
-    /// What is left: units a second, or people now.
+    /// What is left: units a second, or people or calls now.
     pub headroom: f64,
     /// Milliseconds until the provider's `Retry-After` has passed.
     pub frozen_for_ms: i64,

@@ -7,7 +7,7 @@ use fairway_adapters::contract::{MediaRef, Priority, State, Time};
 
 use super::db::{Database, Statement};
 use super::tables::Tables;
-use super::{Held, Postponed, ApiKey, Change, Endpoint, Filter, Handle, Intake, Line, Media, Positions, Row, Store, Used};
+use super::{ApiKey, Change, Endpoint, Filter, Handle, Held, Intake, Line, Media, Positions, Postponed, Row, Store, Used};
 use crate::ids::MessageId;
 use crate::values;
 
@@ -138,7 +138,8 @@ async fn what_is_behind_goes_later_in_its_order(stage: Stage) {
         ..row(u128::from(position), due, 1)
     };
     let (one, bulk) = ("shop/tel:+1", Priority::Bulk);
-    let behind = vec![of(5, 100, one, bulk, false), of(6, 100, one, bulk, false), of(7, 900, one, bulk, false), of(8, 901, one, bulk, false)];
+    let behind =
+        vec![of(5, 100, one, bulk, false), of(6, 100, one, bulk, false), of(7, 900, one, bulk, false), of(8, 901, one, bulk, false)];
     let others = vec![
         of(3, 100, one, bulk, false),
         of(9, 100, one, bulk, true),

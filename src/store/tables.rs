@@ -14,7 +14,8 @@ use fairway_adapters::contract::{Priority, State, Time};
 
 use super::db::{Database, Done, Row as SqlRow, Statement, Value};
 use super::{
-    Answer, ApiKey, Change, Cursor, Endpoint, Error, Filter, Handle, Held, Line, Media, Message, Positions, Postponed, Row, Store, Used, Waiting, rank,
+    Answer, ApiKey, Change, Cursor, Endpoint, Error, Filter, Handle, Held, Line, Media, Message, Positions, Postponed, Row, Store, Used,
+    Waiting, rank,
 };
 use crate::ids::MessageId;
 use crate::values;

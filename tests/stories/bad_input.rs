@@ -95,7 +95,11 @@ async fn bad_sends_name_the_place_and_the_remedy() {
         (with("fallback", json!([{ "to": "nowhere:1" }])), 422, "#/fallback/0/to"),
         (with("fallback", json!([{ "to": "telegram:5550002", "after": "soon" }])), 422, "#/fallback/0/after"),
         (with("metadata", json!({ "k": "v".repeat(501) })), 422, "#/metadata/k"),
-        (json!({ "to": "telegram:5550001", "long_text": "refuse", "parts": [{ "type": "text", "text": "x".repeat(5000) }] }), 422, "#/parts/0/text"),
+        (
+            json!({ "to": "telegram:5550001", "long_text": "refuse", "parts": [{ "type": "text", "text": "x".repeat(5000) }] }),
+            422,
+            "#/parts/0/text",
+        ),
     ] {
         let (got, answer) = world.post("/v1/messages", &body).await;
         assert_eq!(got, status, "{body}: {answer}");

@@ -308,7 +308,7 @@ impl Unit {
         let Some(item) = self.items.get(&number) else { return };
         let Some(standing) = self.channels.get(&item.entry.channel) else { return };
         let Some(call) = item.rendered.as_ref().and_then(|r| r.calls.get(usize::from(item.calls))).cloned() else {
-            let _ = self.events.send(Event::Landed(number, Landing::Verdict(Verdict::Accept { provider_id: String::new() })));
+            let _ = self.events.send(Event::Landed(number, Landing::Verdict(Verdict::Accept { provider_id: String::new() }), 0));
             return;
         };
         let by_handle = (item.by_handle && item.calls == 0).then(|| Arc::clone(&item.entry.conversation));
@@ -318,8 +318,9 @@ impl Unit {
         tokio::spawn(async move {
             let started = std::time::Instant::now();
             let landing = attempt(&transport, &channel, &*adapter, call, trace.as_deref()).await;
-            seconds.record(started.elapsed().as_secs_f64());
-            let _ = events.send(Event::Landed(number, landing));
+            let took = started.elapsed();
+            seconds.record(took.as_secs_f64());
+            let _ = events.send(Event::Landed(number, landing, took.as_micros() as Micros));
         });
         if let Some(conversation) = by_handle {
             self.use_handle(&conversation);

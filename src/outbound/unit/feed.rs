@@ -137,7 +137,7 @@ impl Unit {
         match event {
             Event::Fed(records) => records.into_iter().for_each(|r| self.fed(r)),
             Event::Confirmed(outcomes) => self.confirmed(outcomes),
-            Event::Landed(number, landing) => self.landed(number, landing),
+            Event::Landed(number, landing, took) => self.landed(number, landing, took),
             Event::Written(written) => written.into_iter().for_each(|w| self.written(w)),
             Event::Due(channel, lane, rows) => self.loaded(&channel, lane, rows),
             Event::Found(lookup, message) => self.found(*lookup, message),
@@ -203,7 +203,8 @@ impl Unit {
     pub(super) fn enter(&mut self, message: Arc<Accepted>, source: Source) {
         let now = clock::steady();
         let told = self.told.remove(&message.id);
-        if let (Source::Lane(offset), Some((round, _))) = (source, told.as_ref().filter(|told| told.settled.is_none()).and_then(|t| t.parked))
+        if let (Source::Lane(offset), Some((round, _))) =
+            (source, told.as_ref().filter(|told| told.settled.is_none()).and_then(|t| t.parked))
             && self.schedule.has_row(message.id, round)
         {
             // Owners before us wrote its row, and from there it comes in its time.

@@ -13,7 +13,7 @@ const RETRY_TO: u64 = 600_000;
 pub(super) const PARK_AFTER: Micros = 10_000_000;
 
 impl Unit {
-    pub(super) fn landed(&mut self, number: Number, landing: Landing) {
+    pub(super) fn landed(&mut self, number: Number, landing: Landing, took: Micros) {
         let now = clock::steady();
         let Some(item) = self.items.get(&number) else { return };
         if item.phase != Phase::InFlight {
@@ -26,6 +26,10 @@ impl Unit {
             Landing::Unknown(_) => "unknown",
         };
         telemetry::counter(&names::CALLS, &[&channel, label]).increment(1);
+        // What was not sent, and what had nothing to send, says nothing of the provider.
+        if took > 0 && !matches!(landing, Landing::NotSent(_)) && self.lanes.answered(&channel, took, now) {
+            self.has_learned(&channel);
+        }
         let sick = matches!(landing, Landing::NotSent(_) | Landing::Unknown(_) | Landing::Verdict(Verdict::Retry(_) | Verdict::Unclear(_)));
         if sick {
             if let Some(until) = self.lanes.failed(&channel, now) {

@@ -19,6 +19,9 @@ struct Lesson {
     at: Time,
     /// Closed until then.
     until: Option<Time>,
+    /// It is about calls at once, and `part` is of those declared.
+    #[serde(default)]
+    calls: bool,
 }
 
 impl Unit {
@@ -43,7 +46,16 @@ impl Unit {
                     part,
                     at: clock::now(),
                     until: (frozen > now).then(|| clock::wall_at(frozen)),
+                    calls: false,
                 })
+                .chain(self.lanes.flow(id).map(|part| Lesson {
+                    scope: Scope::Sender,
+                    window_ms: 0,
+                    part,
+                    at: clock::now(),
+                    until: None,
+                    calls: true,
+                }))
                 .collect();
             let (store, name) = (Arc::clone(&self.parts.store), format!("{LEARNED}{id}"));
             let value = serde_json::to_string(&lessons).unwrap_or_default();
@@ -63,7 +75,11 @@ impl Unit {
         for id in self.channels.keys() {
             let text = kept.get(&format!("{LEARNED}{id}"));
             let lessons: Vec<Lesson> = text.and_then(|t| serde_json::from_str(t).ok()).unwrap_or_default();
-            for Lesson { scope, window_ms, part, at, until } in lessons {
+            for Lesson { scope, window_ms, part, at, until, calls } in lessons {
+                if calls {
+                    self.lanes.recall_flow(id, part);
+                    continue;
+                }
                 let frozen = until.filter(|until| *until > clock::now()).map(clock::steady_at);
                 self.lanes.recall(id, scope, window_ms * 1000, ((part, clock::steady_at(at).min(now)), frozen), now);
             }

@@ -262,7 +262,8 @@ struct Item {
 enum Event {
     Fed(Vec<Stored>),
     Confirmed(Vec<(Number, Outcome)>),
-    Landed(Number, Landing),
+    /// An attempt ended, after so long.
+    Landed(Number, Landing, Micros),
     Written(Vec<Written>),
     /// What is due; `None` when the store cannot tell.
     Due(Arc<str>, Priority, Option<Vec<(Cursor, Row)>>),
