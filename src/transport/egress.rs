@@ -1,6 +1,7 @@
 //! The ways out: straight from here, or as a channel's `egress` says: through a proxy, from an address of its own, to pinned keys.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fairway_adapters::kit::crypto;
@@ -11,6 +12,7 @@ use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use parking_lot::RwLock;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -45,17 +47,59 @@ where
     HttpsConnector<C>: Connect + Clone + Send + Sync + 'static,
 {
     let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().enable_http2().wrap_connector(connector);
-    let client = client(https);
-    Arc::new(move |request| client.request(request))
+    let pool = Pool::new(https);
+    Arc::new(move |request| pool.request(request))
 }
 
-/// A client over a connector; idle connections are closed soon, so that a name that leads elsewhere is followed.
-pub(super) fn client<C: Connect + Clone>(connector: C) -> Client<C, Full<Bytes>> {
+/// Connections are begun anew this often: a name that leads elsewhere is followed even while one connection carries calls without a pause.
+const RENEW: Duration = Duration::from_secs(300);
+
+/// Connections over a connector, and which of them new calls take.
+pub(super) struct Pool<C> {
+    connector: C,
+    renew: Duration,
+    current: RwLock<(Instant, Client<C, Full<Bytes>>)>,
+}
+
+impl<C> Pool<C>
+where
+    C: Connect + Clone + Send + Sync + 'static,
+{
+    pub(super) fn new(connector: C) -> Self {
+        Self::renewed(connector, RENEW)
+    }
+
+    fn renewed(connector: C, renew: Duration) -> Self {
+        let current = RwLock::new((Instant::now(), client(connector.clone())));
+        Self { connector, renew, current }
+    }
+
+    pub(super) fn request(&self, request: Request<Full<Bytes>>) -> ResponseFuture {
+        let current = self.current.read();
+        if current.0.elapsed() < self.renew {
+            return current.1.request(request);
+        }
+        drop(current);
+        self.begin_anew().request(request)
+    }
+
+    /// What is under way on the connections of before ends there.
+    fn begin_anew(&self) -> Client<C, Full<Bytes>> {
+        let mut current = self.current.write();
+        if current.0.elapsed() >= self.renew {
+            *current = (Instant::now(), client(self.connector.clone()));
+        }
+        current.1.clone()
+    }
+}
+
+/// A client over a connector; idle connections are closed soon.
+fn client<C: Connect + Clone>(connector: C) -> Client<C, Full<Bytes>> {
     Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(std::time::Duration::from_secs(30))
-        .http2_keep_alive_interval(std::time::Duration::from_secs(20))
+        .pool_idle_timeout(Duration::from_secs(30))
+        .http2_keep_alive_interval(Duration::from_secs(20))
         .build(connector)
 }
 
@@ -132,6 +176,39 @@ mod tests {
     use rustls::pki_types::pem::PemObject;
 
     use super::*;
+
+    /// Answers every request on every connection, and counts connections.
+    async fn serve(listener: tokio::net::TcpListener, connections: Arc<std::sync::atomic::AtomicUsize>) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        while let Ok((mut stream, _)) = listener.accept().await {
+            connections.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            tokio::spawn(async move {
+                let mut request = [0; 4096];
+                while stream.read(&mut request).await.is_ok_and(|n| n > 0) {
+                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+                }
+            });
+        }
+    }
+
+    #[tokio::test]
+    async fn connections_are_kept_and_begun_anew_in_time() {
+        for (renew, expected) in [(Duration::from_secs(300), 1), (Duration::ZERO, 5)] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let url = format!("http://{}/", listener.local_addr().expect("an address"));
+            let connections = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+            tokio::spawn(serve(listener, Arc::clone(&connections)));
+            let pool = Pool::renewed(HttpConnector::new(), renew);
+            for _ in 0..5 {
+                let request = Request::get(&url).body(Full::default()).expect("a request");
+                let answer = pool.request(request).await.expect("an answer");
+                // A connection is free again when its answer has been read.
+                http_body_util::BodyExt::collect(answer.into_body()).await.expect("a body");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            assert_eq!(connections.load(std::sync::atomic::Ordering::Relaxed), expected);
+        }
+    }
 
     fn openssl(folder: &Path, arguments: &str) -> Vec<u8> {
         let output = Command::new("openssl").args(arguments.split(' ')).current_dir(folder).output().expect("openssl runs");

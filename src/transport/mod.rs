@@ -16,7 +16,7 @@ use fairway_adapters::contract::{BodyError, Call, CallBody, Reply, waiting};
 use http::{HeaderValue, Method, Request, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::{Client, connect::HttpConnector};
+use hyper_util::client::legacy::connect::{HttpConnector, dns::GaiResolver};
 use parking_lot::RwLock;
 
 use crate::config::egress::Egress;
@@ -39,12 +39,12 @@ pub enum Error {
     TooLarge(String),
 }
 
-type Pool<R> = Client<HttpsConnector<HttpConnector<R>>, Full<Bytes>>;
+type Pool<R> = Arc<egress::Pool<HttpsConnector<HttpConnector<R>>>>;
 
 /// The client. Cloning shares its connections.
 #[derive(Clone)]
 pub struct Transport {
-    open: Pool<hyper_util::client::legacy::connect::dns::GaiResolver>,
+    open: Pool<GaiResolver>,
     walled: Pool<Wall>,
     local: bool,
     ways: Arc<RwLock<HashMap<String, (Egress, egress::Way)>>>,
@@ -202,7 +202,7 @@ where
 {
     let https =
         HttpsConnectorBuilder::new().with_tls_config(egress::tls(&[])).https_or_http().enable_http1().enable_http2().wrap_connector(http);
-    egress::client(https)
+    Arc::new(egress::Pool::new(https))
 }
 
 async fn finish(
