@@ -123,6 +123,10 @@ impl IntoResponse for Problem {
 
 impl From<crate::outbound::accept::Refused> for Problem {
     fn from(refused: crate::outbound::accept::Refused) -> Self {
+        if let Some(until) = refused.until {
+            let seconds = until.since(crate::clock::now()).max(0) as u64 / 1000 + 1;
+            return Self::new(&QUOTA, refused.detail).at(refused.pointer, refused.code).retry_after(seconds);
+        }
         let kind = if refused.code == "not_supported" { &NOT_SUPPORTED } else { &INVALID };
         Self::new(kind, refused.detail).at(refused.pointer, refused.code)
     }

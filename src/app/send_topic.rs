@@ -65,8 +65,12 @@ pub async fn run(log: Arc<dyn EventLog>, acceptor: Acceptor, writer: Writer) {
 }
 
 async fn prepare(acceptor: &Acceptor, record: &Stored) -> Result<Ready, Refused> {
-    let unreadable =
-        |e: &dyn std::fmt::Display| Refused { pointer: "#".into(), code: "malformed", detail: format!("not a send request: {e}") };
+    let unreadable = |e: &dyn std::fmt::Display| Refused {
+        pointer: "#".into(),
+        code: "malformed",
+        detail: format!("not a send request: {e}"),
+        until: None,
+    };
     let mut request: SendRequest = serde_json::from_slice(&record.value).map_err(|e| unreadable(&e))?;
     let key = record.headers.get("idempotency-key").map(str::to_owned);
     request.idempotency_key = key.clone().or(request.idempotency_key);

@@ -34,6 +34,8 @@ pub struct Channel {
     pub settings: Settings,
     /// Whose channel it is.
     pub tenant: Option<String>,
+    /// How many messages are accepted for that tenant.
+    pub quota: Option<config::units::Rate>,
     /// The unit that owns its outbound work.
     pub unit: u32,
     /// Where the provider delivers.
@@ -159,6 +161,7 @@ impl Channels {
                     hook_url: format!("{}/hooks/{path}{token}", config.server.public_url),
                     hook_token: channel.hook_token.clone(),
                     tenant: channel.tenant.clone(),
+                    quota: channel.tenant.as_ref().and_then(|t| config.tenants.get(t)).map(|t| t.messages),
                     throttle: channel.throttle.clone(),
                     limits: channel.limits.iter().filter_map(|l| Some((l.clone(), config.limits.get(l)?.clone()))).collect(),
                     opt_in: channel.consent == config::consent::Rule::OptIn,

@@ -44,6 +44,8 @@ pub struct Config {
     pub channels: BTreeMap<String, Channel>,
     /// Limits shared between channels.
     pub limits: BTreeMap<String, Limit>,
+    /// Tenants with a quota.
+    pub tenants: BTreeMap<String, Tenant>,
     /// Consent.
     pub consent: consent::Consent,
     /// The hours marketing keeps.
@@ -251,6 +253,14 @@ pub struct Limit {
     pub people: Option<Rate>,
 }
 
+/// `[tenants.NAME]`
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tenant {
+    /// Messages that are accepted for all its channels in a period. Periods begin at whole multiples of their length, a day at midnight UTC.
+    pub messages: Rate,
+}
+
 /// Everything that is wrong with a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Errors(pub Vec<String>);
@@ -319,7 +329,7 @@ impl Reading<'_> {
                 return None;
             }
         };
-        const SECTIONS: [&str; 13] = [
+        const SECTIONS: [&str; 14] = [
             "server",
             "api",
             "log",
@@ -332,6 +342,7 @@ impl Reading<'_> {
             "apps",
             "channels",
             "limits",
+            "tenants",
             "sandbox",
         ];
         for key in given.keys().cloned().collect::<Vec<_>>() {
@@ -357,7 +368,7 @@ impl Reading<'_> {
         let mut take = |name: &str| root.shift_remove(name).unwrap_or(Value::Object(Map::new()));
         let (server, api, log, retention) = (take("server"), take("api"), take("log"), take("retention"));
         let (store, media, sandbox) = (take("store"), take("media"), take("sandbox"));
-        let (apps, channels, limits) = (take("apps"), take("channels"), take("limits"));
+        let (apps, channels, limits, tenants) = (take("apps"), take("channels"), take("limits"), take("tenants"));
         let (consent, quiet_hours, caps) = (take("consent"), take("quiet_hours"), take("caps"));
         let server: Option<Server> = self.section("server", server);
         let api = self.section("api", api);
@@ -371,7 +382,13 @@ impl Reading<'_> {
         let caps = self.section("caps", caps);
         let apps = self.apps(apps);
         let channels = self.channels(channels, &apps);
-        let limits = self.limits(limits);
+        let limits: BTreeMap<String, Limit> = self.named("limits", limits);
+        let tenants: BTreeMap<String, Tenant> = self.named("tenants", tenants);
+        let names: Vec<&str> = channels.values().filter_map(|c| c.tenant.as_deref()).collect();
+        for tenant in tenants.keys().filter(|t| !names.contains(&t.as_str())) {
+            let remedy = settings::nearest(tenant, &names);
+            self.wrong(&format!("tenants.{tenant}"), format_args!("no channel says `tenant = \"{tenant}\"`; {remedy}"));
+        }
         for (name, channel) in &channels {
             for limit in channel.limits.iter().filter(|l| !limits.contains_key(*l)) {
                 let known: Vec<&str> = limits.keys().map(String::as_str).collect();
@@ -414,6 +431,7 @@ impl Reading<'_> {
             apps,
             channels,
             limits,
+            tenants,
             consent: consent?,
             quiet_hours: quiet_hours?,
             caps: caps?,
@@ -484,14 +502,14 @@ impl Reading<'_> {
         channels
     }
 
-    fn limits(&mut self, value: Value) -> BTreeMap<String, Limit> {
-        let mut limits = BTreeMap::new();
+    fn named<T: DeserializeOwned + JsonSchema>(&mut self, section: &str, value: Value) -> BTreeMap<String, T> {
+        let mut named = BTreeMap::new();
         for (name, value) in tables(value) {
-            if let Some(limit) = self.section(&format!("limits.{name}"), Value::Object(value)) {
-                limits.insert(name, limit);
+            if let Some(one) = self.section(&format!("{section}.{name}"), Value::Object(value)) {
+                named.insert(name, one);
             }
         }
-        limits
+        named
     }
 
     fn name(&mut self, key: &str, name: &str) {

@@ -13,6 +13,7 @@ use super::accepted::{Accepted, conversation};
 use super::fallback;
 use super::lane::Counted;
 use super::owner::Units;
+use super::quota::Quotas;
 use super::unit::{Ask, Parts, counted};
 use crate::channels::{Channel, ChooseError};
 use crate::clock;
@@ -38,17 +39,19 @@ pub struct Refused {
     pub code: &'static str,
     /// What is wrong and what would be right.
     pub detail: String,
+    /// When the same request would be taken, if it is a matter of time.
+    pub until: Option<Time>,
 }
 
 impl Refused {
     fn new(pointer: &str, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { pointer: pointer.to_owned(), code, detail: detail.into() }
+        Self { pointer: pointer.to_owned(), code, detail: detail.into(), until: None }
     }
 }
 
 impl From<RenderError> for Refused {
     fn from(e: RenderError) -> Self {
-        Self { pointer: e.pointer, code: e.code, detail: e.problem }
+        Self { pointer: e.pointer, code: e.code, detail: e.problem, until: None }
     }
 }
 
@@ -77,6 +80,7 @@ pub struct Ready {
 pub struct Acceptor {
     parts: Arc<Parts>,
     units: Units,
+    quotas: Quotas,
 }
 
 /// How a message would look on a channel.
@@ -92,7 +96,8 @@ pub struct Preview {
 impl Acceptor {
     /// Opens the way in.
     pub fn new(parts: Arc<Parts>, units: Units) -> Self {
-        Self { parts, units }
+        let quotas = Quotas::new(Arc::clone(&parts.store));
+        Self { parts, units, quotas }
     }
 
     /// Checks a request and gives it its id. Nothing is durable yet.
@@ -112,6 +117,7 @@ impl Acceptor {
         let reply_to = self.reply_to(request.reply_to.as_deref()).await?;
         let rendered = self.rendered(&channel, &request, &to, thread.as_deref(), reply_to.as_deref()).await?;
         self.check_fallback(&request)?;
+        self.take_of_quota(&channel, now).await?;
         let id = match act {
             Act::Once => MessageId::random(channel.unit),
             Act::Named(parts) => MessageId::derived(channel.unit, parts),
@@ -139,6 +145,15 @@ impl Acceptor {
             correlation,
         };
         Ok(Ready { accepted: Arc::new(accepted), channel, downgrades: rendered.downgrades })
+    }
+
+    async fn take_of_quota(&self, channel: &Channel, now: Time) -> Result<(), Refused> {
+        let (Some(tenant), Some(quota)) = (&channel.tenant, channel.quota) else { return Ok(()) };
+        let over = |until| Refused {
+            until: Some(until),
+            ..Refused::new("#", "quota_used_up", format!("the quota of `{tenant}`, {quota}, is used up; send again from {until} on"))
+        };
+        self.quotas.take(tenant, quota, now).await.map_err(over)
     }
 
     /// Checks the one confirmation of a STOP, which passes the suppression that it confirms.

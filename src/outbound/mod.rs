@@ -10,5 +10,6 @@ pub mod ledger;
 pub mod limit;
 pub mod owner;
 pub mod projector;
+pub mod quota;
 pub mod replay;
 pub mod unit;

@@ -94,6 +94,7 @@ pub fn configuration() -> Value {
             "consent": of::<config::consent::Consent>(), "quiet_hours": of::<config::consent::QuietHours>(),
             "caps": of::<config::consent::Caps>(), "sandbox": of::<config::Sandbox>(),
             "limits": { "type": "object", "additionalProperties": of::<config::Limit>() },
+            "tenants": { "type": "object", "additionalProperties": of::<config::Tenant>() },
             "apps": { "type": "object", "additionalProperties": { "type": "object", "required": ["provider"] } },
             "channels": { "type": "object", "additionalProperties": { "oneOf": channels } },
         }

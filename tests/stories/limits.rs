@@ -361,3 +361,35 @@ async fn a_refused_message_is_a_dead_letter_that_can_be_sent_again() {
         })
         .await;
 }
+
+/// Ten an hour over all channels of a tenant, counted over a restart; others are not counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_gets_its_quota_and_no_more() {
+    let (one, other, free) = (host("telegram").await, host("telegram").await, host("telegram").await);
+    let tenant = "tenant = \"acme\"\n";
+    let quota = "[tenants.acme]\nmessages = \"10/365d\"\n".to_owned();
+    let mut world =
+        World::start(&[one.channel("one", tenant), other.channel("other", tenant), free.channel("free", ""), quota].concat()).await;
+    let send =
+        |channel: &str, to: u32| json!({ "to": format!("telegram:{to}"), "channel": channel, "parts": [{ "type": "text", "text": "x" }] });
+    for i in 0..6 {
+        assert_eq!(world.post("/v1/messages", &send(if i % 2 == 0 { "one" } else { "other" }, 100 + i)).await.0, 202);
+    }
+    world.kill();
+    world.restart().await;
+    let lines: Vec<String> = (0..10).map(|i| send("one", 200 + i).to_string()).collect();
+    let call = fairway_adapters::contract::Call::new(http::Method::POST, world.url("/v1/messages/batch"))
+        .header("content-type", "application/x-ndjson")
+        .bytes(lines.join("\n"));
+    let reply = world.call(&call).await.expect("an answer");
+    let answers: Vec<serde_json::Value> =
+        String::from_utf8_lossy(&reply.body).lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
+    assert_eq!(answers.iter().filter(|a| a["id"].is_string()).count(), 4, "{answers:?}");
+    assert!(answers.iter().filter(|a| a["id"].is_null()).all(|a| a["problem"]["status"] == 429), "{answers:?}");
+    let call = fairway_adapters::contract::Call::json(world.url("/v1/messages"), &send("other", 300));
+    let reply = world.call(&call).await.expect("an answer");
+    let wait = reply.headers.get("retry-after").and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
+    assert!(reply.status.as_u16() == 429 && wait > Some(60), "{reply:?}");
+    assert_eq!(world.post("/v1/messages", &send("free", 400)).await.0, 202);
+    world.until("what was accepted is sent", 30, async |_| one.accepted().len() + other.accepted().len() == 10).await;
+}
