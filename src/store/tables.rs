@@ -61,7 +61,7 @@ CREATE TABLE IF NOT EXISTS endpoints (id TEXT PRIMARY KEY, body TEXT NOT NULL) W
     "ALTER TABLE positions RENAME COLUMN \"offset\" TO next",
     "
 ALTER TABLE schedule ADD COLUMN position BIGINT NOT NULL DEFAULT 0;
-CREATE INDEX IF NOT EXISTS schedule_held ON schedule (unit, conversation, lane, position) WHERE scheduled = 0;
+CREATE INDEX IF NOT EXISTS schedule_held ON schedule (unit, conversation, lane, position, due) WHERE scheduled = 0;
 ",
     "CREATE TABLE IF NOT EXISTS quotas (tenant TEXT PRIMARY KEY, since BIGINT NOT NULL, used BIGINT NOT NULL) WITHOUT ROWID",
 ];
