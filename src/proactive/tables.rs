@@ -45,4 +45,7 @@ pub const STEPS: &[&str] = &[
     // `place`: of a campaign for a saved filter, the last contact that its launch has looked at; its list has the campaign's id.
     "ALTER TABLE campaigns ADD COLUMN place TEXT;
      ALTER TABLE campaigns ADD COLUMN reach TEXT;",
+    // Whoever has no message yet is not looked for by one.
+    "DROP INDEX campaign_messages;
+     CREATE INDEX campaign_messages ON campaign_people (message) WHERE message IS NOT NULL;",
 ];
