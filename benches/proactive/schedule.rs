@@ -198,6 +198,7 @@ impl Filler<'_> {
                     round: 1,
                     attempt: 0,
                     conversation: message.conversation(),
+                    position: 0,
                     scheduled: true,
                     reason: "scheduled".into(),
                     body: serde_json::to_vec(&message).expect("plain data"),
@@ -207,7 +208,7 @@ impl Filler<'_> {
             if digit == 9 {
                 fire.extend(rows.iter().map(|r| (r.id, r.due.0)));
             }
-            self.stage.store.park(rows).await.expect("written");
+            self.stage.store.park(rows, Vec::new()).await.expect("written");
         }
         fire
     }

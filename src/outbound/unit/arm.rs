@@ -30,6 +30,7 @@ impl Unit {
     /// Does all that can be done now; when to come again.
     pub(super) fn step(&mut self) -> Option<Micros> {
         let now = clock::steady();
+        let due = self.take_due();
         self.ask_consent();
         let gate = self.pass_gate(now);
         let mut looked_at = 0;
@@ -48,7 +49,7 @@ impl Unit {
                 Next::Idle => break None,
             }
         };
-        gate.into_iter().chain(wake).min()
+        gate.into_iter().chain(wake).chain(due).min()
     }
 
     /// Renders a message and names its next call in the ledger's words. `None` when it ended here instead.

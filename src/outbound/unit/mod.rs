@@ -20,6 +20,7 @@ mod park;
 mod publish;
 mod repeats;
 mod revise;
+mod schedule;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
@@ -265,8 +266,8 @@ enum Event {
     /// An attempt ended, after so long.
     Landed(Number, Landing, Micros),
     Written(Vec<Written>),
-    /// What is due; `None` when the store cannot tell.
-    Due(Arc<str>, Priority, Option<Vec<(Cursor, Row)>>),
+    /// Rows of the schedule that are due soon, and when there may be more.
+    Due(Arc<str>, Priority, Vec<(Cursor, Row)>, Time),
     Found(Box<orders::Lookup>, Option<Message>),
     Revise(Box<revise::Revising>),
     Revised(Box<revise::Revising>, Landing),
@@ -333,7 +334,7 @@ struct Unit {
     unconfirmed: BTreeMap<u64, Number>,
     progress: checkpoint::Progress,
     paused_feeds: HashSet<Topic>,
-    schedule: park::Schedule,
+    schedule: schedule::Schedule,
     receipts: orders::Receipts,
     handles: handles::Handles,
     /// Changes of sent messages: what waits behind the one under way.

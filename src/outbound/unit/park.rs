@@ -5,13 +5,12 @@
 //! The messages of a conversation and lane keep their order because their due times grow with their positions: what comes is parked
 //! behind what lies there, and what has to go back postpones what lies behind it.
 
+use super::schedule::{Held, Rows};
 use super::*;
 use crate::outbound::replay::Told;
 use crate::store::{Postponed, Waiting};
 use fairway_adapters::contract::State;
 
-/// Rows loaded at a time.
-const LOAD: usize = 256;
 /// Rows written at a time.
 const WRITE: usize = 256;
 
@@ -19,136 +18,6 @@ const WRITE: usize = 256;
 const SCHEDULED: &str = "scheduled";
 /// Why a message waits that is not the first of its conversation.
 pub(super) const BEHIND: &str = "waits behind an earlier message of its conversation";
-
-/// What of a conversation and lane lies in the schedule, or is on its way there, and holds back what comes behind.
-#[derive(Clone, Debug)]
-struct Held {
-    count: u64,
-    /// The latest due time.
-    latest: Time,
-    /// The lowest and the highest position there ever were.
-    positions: (u64, u64),
-    /// The position of what went back last, until it is loaded: what lies behind it was postponed, and may be on its way already.
-    back: Option<u64>,
-}
-
-/// What of the unit lies in the schedule.
-#[derive(Default)]
-pub(super) struct Schedule {
-    lanes: HashMap<(Arc<str>, Priority), Rows>,
-    held: HashMap<(Arc<str>, Priority), Held>,
-    /// Rows of the tail of the ledger that were written, with their round.
-    rows: HashMap<MessageId, u16>,
-    /// Owners before us have read the lanes up to here: what they held in the window comes again from the lanes, and before the
-    /// rows behind it.
-    read_to: [u64; 3],
-    /// Rows in the window.
-    loaded: HashSet<MessageId>,
-    /// Rows to be written, in this order, with what each of them postpones.
-    unwritten: VecDeque<(Number, Row, Option<Postponed>)>,
-    writing: bool,
-    /// Settled rows to delete, with their round.
-    gone: Vec<(MessageId, u16)>,
-    deleting: bool,
-}
-
-#[derive(Default)]
-struct Rows {
-    count: u64,
-    next: Option<Time>,
-    cursor: Cursor,
-    loading: bool,
-    /// Rows that stand there because the channel was full or held: new messages queue behind them.
-    overflow: u64,
-}
-
-impl Rows {
-    /// Loads from there again. What it meets twice it knows.
-    fn go_back_to(&mut self, due: Time) {
-        self.cursor = self.cursor.min((due.0.saturating_sub(1), i64::MAX));
-    }
-}
-
-impl Schedule {
-    pub(super) fn count(&self, channel: &str) -> u64 {
-        self.lanes.iter().filter(|((c, _), _)| &**c == channel).map(|(_, r)| r.count).sum()
-    }
-
-    pub(super) fn has(&self, id: MessageId) -> bool {
-        self.loaded.contains(&id)
-    }
-
-    fn add(&mut self, row: &Row) {
-        let rows = self.lanes.entry((row.channel.as_str().into(), row.lane)).or_default();
-        rows.count += 1;
-        rows.next = Some(rows.next.map_or(row.due, |n| n.min(row.due)));
-        // After a restart rows have their old times: one with an earlier time than what was loaded already would never be seen.
-        rows.go_back_to(row.due);
-    }
-
-    /// A message goes to the schedule and holds what comes behind it in its conversation: when it is due, and whether what lies
-    /// behind it already must be postponed.
-    fn hold(&mut self, entry: &lane::Entry, position: u64, due: Time) -> (Time, bool) {
-        let held = self.held.entry((Arc::clone(&entry.conversation), entry.lane)).or_insert_with(|| Held {
-            count: 0,
-            latest: due,
-            positions: (position, position),
-            back: None,
-        });
-        let due = if held.positions.0 < position { due.max(held.latest.plus(1)) } else { due };
-        let postpones = held.positions.1 > position;
-        held.count += 1;
-        held.positions = (held.positions.0.min(position), held.positions.1.max(position));
-        // Each of those behind goes a millisecond after the one before it.
-        held.latest = held.latest.max(if postpones { due.plus(held.count as i64) } else { due });
-        if postpones {
-            held.back = Some(position);
-        }
-        (due, postpones)
-    }
-
-    fn release(&mut self, row: &Row) {
-        let key = (Arc::from(row.conversation.as_str()), row.lane);
-        let Some(held) = self.held.get_mut(&key).filter(|_| !row.scheduled) else { return };
-        held.count = held.count.saturating_sub(1);
-        if held.back == Some(row.position) {
-            held.back = None;
-        }
-        if held.count == 0 {
-            self.held.remove(&key);
-        }
-    }
-
-    fn holds(&self, entry: &lane::Entry) -> Option<&Held> {
-        self.held.get(&(Arc::clone(&entry.conversation), entry.lane))
-    }
-
-    /// Whether something that was accepted before it lies there: a row was on its way already when that went back.
-    pub(super) fn is_before(&self, entry: &lane::Entry, source: Source) -> bool {
-        self.holds(entry).is_some_and(|held| match source {
-            Source::Lane(position) => held.positions.0 < position,
-            Source::Schedule { position, .. } => held.back.is_some_and(|back| back < position),
-        })
-    }
-
-    /// Whether owners before us wrote the row of this round, or a later one.
-    pub(super) fn has_row(&self, id: MessageId, round: u16) -> bool {
-        self.rows.get(&id).is_some_and(|written| *written >= round)
-    }
-
-    /// A row that enters the window before it is due.
-    pub(super) fn loaded_early(&mut self, row: &Row) {
-        self.loaded.insert(row.id);
-        if let Some(rows) = self.lanes.get_mut(&(Arc::from(row.channel.as_str()), row.lane)) {
-            rows.count = rows.count.saturating_sub(1);
-        }
-        self.release(row);
-    }
-
-    pub(super) fn settled(&mut self, id: MessageId, round: u16) {
-        self.gone.push((id, round));
-    }
-}
 
 impl Unit {
     pub(super) async fn load_schedule_summary(&mut self) {
@@ -158,9 +27,7 @@ impl Unit {
                 (Ok(waiting), Ok(held)) => {
                     let now = clock::now();
                     for Waiting { channel, lane, count, first } in waiting {
-                        let overflow = if first <= now { count } else { 0 };
-                        let rows = Rows { count, next: Some(first), cursor: (i64::MIN, 0), loading: false, overflow };
-                        self.schedule.lanes.insert((channel.into(), lane), rows);
+                        self.schedule.lanes.insert((channel.into(), lane), Rows::new(count, first, now));
                     }
                     for store::Held { conversation, lane, count, due, positions } in held {
                         let read_to = &mut self.schedule.read_to[feed::lane_index(lane)];
@@ -379,117 +246,6 @@ impl Unit {
         }
     }
 
-    /// Loads what is due, as far as windows have room.
-    pub(super) fn load_due(&mut self) {
-        let now = clock::now();
-        let steady = clock::steady();
-        let mut wanted = Vec::new();
-        for ((channel, lane), rows) in &mut self.schedule.lanes {
-            let index = feed::lane_index(*lane);
-            let is_behind = self.progress.lane_next(index) < self.schedule.read_to[index];
-            if rows.loading || rows.count == 0 || is_behind || rows.next.is_none_or(|n| n > now) {
-                continue;
-            }
-            if self.lanes.held_until(channel, *lane).is_some_and(|until| until > steady + land::PARK_AFTER) {
-                continue;
-            }
-            rows.loading = true;
-            wanted.push((Arc::clone(channel), *lane, rows.cursor));
-        }
-        for (channel, lane, cursor) in wanted {
-            let room = self.share(&channel).saturating_sub(self.depth(&channel, lane)).min(LOAD);
-            if room == 0 {
-                if let Some(rows) = self.schedule.lanes.get_mut(&(channel, lane)) {
-                    rows.loading = false;
-                }
-                continue;
-            }
-            let (store, events, unit) = (Arc::clone(&self.parts.store), self.events.clone(), self.unit);
-            tokio::spawn(async move {
-                let rows = store.due(unit, &channel, lane, cursor, now, room).await;
-                if let Err(e) = &rows {
-                    let _ = events.send(Event::StoreFailed("the schedule cannot be read", e.to_string()));
-                }
-                let _ = events.send(Event::Due(channel, lane, rows.ok()));
-            });
-        }
-    }
-
-    pub(super) fn loaded(&mut self, channel: &Arc<str>, lane: Priority, rows: Option<Vec<(Cursor, Row)>>) {
-        let now = clock::now();
-        let Some(state) = self.schedule.lanes.get_mut(&(Arc::clone(channel), lane)) else { return };
-        state.loading = false;
-        let Some(rows) = rows else { return };
-        // Nothing more is due: the next look is at the next row's time, which a second's tick finds soon enough.
-        if rows.is_empty() {
-            state.overflow = 0;
-            state.next = Some(now.plus(1000));
-        }
-        // What its conversation waits for comes first; then it is loaded again.
-        let mut too_early: Option<Time> = None;
-        for (cursor, row) in rows {
-            if let Some(state) = self.schedule.lanes.get_mut(&(Arc::clone(channel), lane)) {
-                state.cursor = state.cursor.max(cursor);
-            }
-            if self.by_id.contains_key(&row.id) || self.schedule.has(row.id) {
-                continue;
-            }
-            if !row.scheduled && self.behind.waits((Accepted::conversation_hash(&row.conversation), feed::lane_index(lane))) {
-                too_early = too_early.into_iter().chain([row.due]).min();
-                continue;
-            }
-            self.schedule.loaded.insert(row.id);
-            if let Some(state) = self.schedule.lanes.get_mut(&(Arc::clone(channel), lane)) {
-                state.count = state.count.saturating_sub(1);
-                state.overflow = state.overflow.saturating_sub(1);
-            }
-            self.schedule.release(&row);
-            match serde_json::from_slice::<Accepted>(&row.body) {
-                Ok(message) => {
-                    let (id, attempt) = (message.id, row.attempt);
-                    self.enter(Arc::new(message), Source::Schedule { round: row.round, position: row.position });
-                    if let Some(item) = self.by_id.get(&id).and_then(|n| self.items.get_mut(n)) {
-                        item.attempt = item.attempt.max(attempt);
-                    }
-                }
-                Err(e) => {
-                    tracing::error!(unit = self.unit, error = %e, "a row of the schedule holds no message; it is let go");
-                    self.schedule.settled(row.id, row.round);
-                }
-            }
-        }
-        if let Some((due, state)) = too_early.zip(self.schedule.lanes.get_mut(&(Arc::clone(channel), lane))) {
-            state.go_back_to(due);
-            state.next = Some(now.plus(1000));
-        }
-    }
-
-    /// Deletes settled rows. Their ledger records are needed until this is done.
-    pub(super) fn delete_rows(&mut self) {
-        if self.schedule.deleting || self.schedule.gone.is_empty() {
-            return;
-        }
-        self.schedule.deleting = true;
-        let gone = std::mem::take(&mut self.schedule.gone);
-        let (store, events) = (Arc::clone(&self.parts.store), self.events.clone());
-        tokio::spawn(async move {
-            let done = store.unpark(gone.clone()).await.is_ok();
-            let _ = events.send(Event::RowsGone(gone, done));
-        });
-    }
-
-    pub(super) fn rows_gone(&mut self, rows: Vec<(MessageId, u16)>, done: bool) {
-        self.schedule.deleting = false;
-        if !done {
-            self.schedule.gone.extend(rows);
-            return;
-        }
-        for (id, _) in rows {
-            self.progress.row_gone(id);
-            self.schedule.loaded.remove(&id);
-        }
-    }
-
     /// Parks what stands in the window and cannot leave soon: whole channels that are held, and conversations at their limit.
     pub(super) fn park_long_waits(&mut self, now: Micros) {
         let lanes = self.channels.keys().flat_map(|channel| Priority::ALL.map(|lane| (Arc::clone(channel), lane)));
@@ -526,7 +282,7 @@ impl Unit {
         self.end_stopped();
         self.expire(now);
         self.park_long_waits(now);
-        self.load_due();
+        self.take_due_again();
         self.delete_rows();
         self.resume_feeds();
         self.end_throttles();
