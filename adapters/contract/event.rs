@@ -412,6 +412,8 @@ pub enum Origin {
     Reminder,
     /// A trigger.
     Trigger,
+    /// A journey.
+    Journey,
     /// A help desk.
     Desk,
     /// An automatic reply.

@@ -114,6 +114,8 @@ pub struct Mark {
     pub reminder: Option<String>,
     /// The trigger.
     pub trigger: Option<String>,
+    /// The journey.
+    pub journey: Option<String>,
     /// The person's number in the campaign's frozen audience.
     pub person: Option<u64>,
     /// The variant the person got.

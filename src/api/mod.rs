@@ -10,6 +10,7 @@ pub mod devices;
 pub mod events;
 pub mod idempotency;
 pub mod jobs;
+pub mod journeys;
 pub mod keys;
 pub mod letters;
 pub mod media;
@@ -159,6 +160,11 @@ pub fn router(api: Api) -> Router {
         .route("/v1/triggers/{id}", get(triggers::show).put(triggers::edit).delete(triggers::remove))
         .route("/v1/triggers/{id}/messages", get(triggers::messages))
         .route("/v1/track", post(triggers::track))
+        .route("/v1/journeys", get(journeys::list).post(journeys::create))
+        .route("/v1/journeys/{id}", get(journeys::show).put(journeys::edit).delete(journeys::remove))
+        .route("/v1/journeys/{id}/enter", post(journeys::enter))
+        .route("/v1/journeys/{id}/people", get(journeys::people))
+        .route("/v1/journeys/{id}/report", get(journeys::report))
         .route("/v1/replay", post(operations::replay))
         .route("/v1/status", get(operations::status))
         .route("/v1/why", get(why::why))

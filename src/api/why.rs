@@ -8,12 +8,12 @@ use serde_with::skip_serializing_none;
 
 use super::auth::Caller;
 use super::problem::{self, Problem};
-use super::{Api, campaigns, messages};
+use super::{Api, campaigns, journeys, messages};
 use crate::clock;
 use crate::proactive::campaigns::report::Recipient;
 use crate::store::{Line, Message};
 
-/// What is asked about: a message, or a person of a campaign.
+/// What is asked about: a message, or a person of a campaign or journey.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct WhyQuery {
@@ -21,7 +21,9 @@ pub struct WhyQuery {
     message: Option<String>,
     /// A campaign: `cmp_...`, together with `recipient`.
     campaign: Option<String>,
-    /// A person of the campaign: the address, or the number in the audience.
+    /// A journey: `jny_...`, together with `recipient`.
+    journey: Option<String>,
+    /// A person of the campaign or journey: the address, or the number in the campaign's audience.
     recipient: Option<String>,
 }
 
@@ -29,11 +31,11 @@ pub struct WhyQuery {
 #[skip_serializing_none]
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct Why {
-    /// Where it stands: a state of a message, or of a person in a campaign that has none.
+    /// Where it stands: a state of a message, or of a person in a campaign that has none, or in a journey.
     state: String,
     /// The answer in one sentence.
     because: String,
-    /// When it will go, as far as the limits tell, while it waits.
+    /// When it will go, as far as the limits tell, while it waits; of a person in a journey when they go on.
     #[schema(value_type = Option<String>, format = "date-time")]
     estimated_send_at: Option<Time>,
     /// The message.
@@ -44,19 +46,23 @@ pub struct Why {
     timeline: Vec<Line>,
 }
 
-/// Tells why a message, or a person's message of a campaign, went, waits or did not go.
+/// Tells why a message, or a person's message of a campaign, went, waits or did not go; or where a person is in a journey, and why.
 #[utoipa::path(get, path = "/v1/why", operation_id = "why", tag = "messages", params(WhyQuery),
     responses((status = 200, body = Why), (status = 404, body = Problem), (status = 422, body = Problem)))]
 pub async fn why(Extract(api): Extract<Api>, caller: Caller, Query(query): Query<WhyQuery>) -> Result<Json<Why>, Problem> {
     caller.may("messages:read")?;
-    match (query.message, query.campaign, query.recipient) {
-        (Some(id), None, None) => {
+    match (query.message, query.campaign, query.journey, query.recipient) {
+        (Some(id), None, None, None) => {
             let message = messages::find(&api, &id).await?;
             caller.may_use(&message.channel)?;
             Ok(Json(of_message(&api, message).await))
         }
-        (None, Some(campaign), Some(recipient)) => of_recipient(&api, &caller, &campaign, &recipient).await.map(Json),
-        _ => Err(Problem::new(&problem::INVALID, "ask with `message`, or with `campaign` and `recipient`").at("#/message", "ask_for_one")),
+        (None, Some(campaign), None, Some(recipient)) => of_recipient(&api, &caller, &campaign, &recipient).await.map(Json),
+        (None, None, Some(journey), Some(recipient)) => of_traveller(&api, &caller, &journey, &recipient).await.map(Json),
+        _ => {
+            let detail = "ask with `message`, or with `campaign` or `journey` and `recipient`";
+            Err(Problem::new(&problem::INVALID, detail).at("#/message", "ask_for_one"))
+        }
     }
 }
 
@@ -105,6 +111,21 @@ async fn of_recipient(api: &Api, caller: &Caller, campaign: &str, recipient: &st
     };
     why.recipient = Some(person);
     Ok(why)
+}
+
+async fn of_traveller(api: &Api, caller: &Caller, journey: &str, recipient: &str) -> Result<Why, Problem> {
+    caller.may("contacts:read")?;
+    journeys::found(api, caller, journey).await?;
+    let found = api.proactive.travelling(journey, recipient).await?;
+    let found = found.ok_or_else(|| Problem::new(&problem::NOT_FOUND, "this person never entered the journey"))?;
+    Ok(Why {
+        state: found.person.state,
+        because: found.because,
+        estimated_send_at: found.next_at,
+        message_id: None,
+        recipient: None,
+        timeline: found.steps,
+    })
 }
 
 fn unit(message: &Message) -> u32 {

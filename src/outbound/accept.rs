@@ -109,7 +109,7 @@ impl Acceptor {
         traceparent: Option<&str>,
     ) -> Result<Ready, Refused> {
         let now = clock::now();
-        if request.mark.is_some() && !matches!(origin, Origin::Campaign | Origin::Reminder | Origin::Trigger) {
+        if request.mark.is_some() && !matches!(origin, Origin::Campaign | Origin::Reminder | Origin::Trigger | Origin::Journey) {
             return Err(Refused::new("#/mark", "field_reserved", "leave it out: only the gateway sets it"));
         }
         check(&request, now)?;

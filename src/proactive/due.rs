@@ -1,4 +1,5 @@
-//! What is due at a time: the messages of reminders and triggers, in one table, taken out when their time has come.
+//! What is due at a time: the messages of reminders and triggers and the steps of journeys, in one table, taken out when their
+//! time has come.
 //!
 //! ```text
 //!   waiting ──due──▶ planned ──append──▶ accepted ──follower──▶ sent, delivered, ...
@@ -7,9 +8,9 @@
 //! ```
 //!
 //! Who made it is looked at in the same question that finds what is due, so a reminder that was moved a moment before its
-//! time does not go.
+//! time does not go. What a step of a journey leads to is written together with what the step itself comes to.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ pub enum Kind {
     Reminder,
     /// A trigger.
     Trigger,
+    /// A journey.
+    Journey,
 }
 
 impl Kind {
@@ -55,15 +58,26 @@ impl Kind {
         match self {
             Self::Reminder => "reminder",
             Self::Trigger => "trigger",
+            Self::Journey => "journey",
         }
     }
 
     fn named(word: &str) -> Self {
-        if word == "trigger" { Self::Trigger } else { Self::Reminder }
+        match word {
+            "trigger" => Self::Trigger,
+            "journey" => Self::Journey,
+            _ => Self::Reminder,
+        }
     }
 }
 
-/// A message whose time has come.
+/// How something due ends without a message: its state, and why.
+pub(super) type End = (&'static str, String);
+
+/// Writers at hand: by maker, step of a journey, and when the maker was last changed.
+type Writers = HashMap<(Kind, String, String, i64), Arc<Writer>>;
+
+/// Something whose time has come.
 pub(super) struct Due {
     pub kind: Kind,
     pub maker: String,
@@ -105,7 +119,7 @@ pub(super) fn check_words(template: Option<&Approved>, parts: &[Value], channels
 
 /// Runs until the process ends.
 pub async fn run(room: Arc<Room>) {
-    let mut writers: HashMap<(Kind, String, i64), Arc<Writer>> = HashMap::new();
+    let mut writers = Writers::new();
     loop {
         if !room.parts.units.owns(UNIT) {
             tokio::time::sleep(REST).await;
@@ -130,9 +144,10 @@ pub async fn run(room: Arc<Room>) {
 
 impl Room {
     /// Takes out what is due; whether there was something.
-    async fn take_out(&self, writers: &mut HashMap<(Kind, String, i64), Arc<Writer>>) -> Result<bool, Failed> {
+    async fn take_out(&self, writers: &mut Writers) -> Result<bool, Failed> {
         let mut worked = self.recall().await?;
         worked |= self.extend_recurring().await?;
+        worked |= self.take_in().await?;
         for (state, again) in [("planned", true), ("waiting", false)] {
             let dues = self.dues(state).await?;
             worked |= !dues.is_empty();
@@ -149,16 +164,21 @@ impl Room {
             ORDER BY d.due LIMIT ?3";
         let rows = self.parts.db.read(sql.into(), values![state, clock::now().0, BATCH]).await?;
         let read = |row: &Row| {
+            let (kind, step) = (Kind::named(&row.text(0)?), row.text(3)?);
+            let source = match kind {
+                Kind::Journey => row.json(8).and_then(|mut steps: BTreeMap<String, Source>| steps.remove(named_step(&step))),
+                Kind::Reminder | Kind::Trigger => row.json(8),
+            };
             Ok(Due {
-                kind: Kind::named(&row.text(0)?),
+                kind,
                 maker: row.text(1)?,
                 version: row.int(2)?,
-                step: row.text(3)?,
+                step,
                 due: Time(row.int(4)?),
                 address: row.text(5)?,
                 data: row.json(6).unwrap_or_default(),
                 body: row.json(7).unwrap_or_default(),
-                source: row.json(8).unwrap_or_default(),
+                source: source.unwrap_or_default(),
                 planned: row.maybe_text(9)?,
                 edited: row.int(10)?,
             })
@@ -166,11 +186,22 @@ impl Room {
         rows.iter().map(read).collect::<Result<_, crate::store::Error>>().map_err(Into::into)
     }
 
-    async fn send_dues(&self, writers: &mut HashMap<(Kind, String, i64), Arc<Writer>>, dues: Vec<Due>, again: bool) -> Result<(), Failed> {
-        let (mut ready, mut planned, mut ended) = (Vec::new(), Vec::new(), Vec::new());
+    async fn send_dues(&self, writers: &mut Writers, dues: Vec<Due>, again: bool) -> Result<(), Failed> {
+        let (mut ready, mut planned, mut ended, mut onward) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for due in dues {
             let key = || values![due.kind.word(), due.maker.as_str(), due.version, due.step.as_str()];
-            match self.make_due(writers, &due).await? {
+            let (composed, after) = match due.kind {
+                Kind::Reminder => (self.compose_reminder(&due), Vec::new()),
+                Kind::Trigger => (self.compose_trigger(&due).await?, Vec::new()),
+                Kind::Journey => self.take_step(&due).await?,
+            };
+            // What was planned before a crash was led on when it was planned.
+            onward.extend(after.into_iter().filter(|_| !again));
+            let made = match composed {
+                Ok(composed) => self.make_due(writers, &due, composed).await?,
+                Err(end) => Err(end),
+            };
+            match made {
                 Ok(message) => {
                     // Its channel went meanwhile and another would take it: the first may have it.
                     if due.planned.as_ref().is_some_and(|id| *id != message.accepted.id.to_string()) {
@@ -193,7 +224,9 @@ impl Room {
              RETURNING message"
         );
         let end = format!("UPDATE dues SET state = ?5, level = 1, reason = ?6 {of} AND level = 0");
-        let done = self.parts.db.write(vec![Statement::each(plan, planned), Statement::each(end, ended)]).await?;
+        let mut statements = vec![Statement::each(plan, planned), Statement::each(end, ended)];
+        statements.extend(onward);
+        let done = self.parts.db.write(statements).await?;
         let named: Vec<String> = done.first().map_or(Ok(Vec::new()), |d| d.rows.iter().map(|r| r.text(0)).collect())?;
         ready.retain(|r: &Ready| named.contains(&r.accepted.id.to_string()));
         telemetry::counter(&names::DUE_MESSAGES, &[]).increment(ready.len() as u64);
@@ -204,26 +237,16 @@ impl Room {
     }
 
     /// Writes the message of a due one, or says how it ends without.
-    async fn make_due(
-        &self,
-        writers: &mut HashMap<(Kind, String, i64), Arc<Writer>>,
-        due: &Due,
-    ) -> Result<Result<Ready, (&'static str, String)>, Failed> {
-        let composed = match due.kind {
-            Kind::Reminder => self.compose_reminder(due),
-            Kind::Trigger => self.compose_trigger(due).await?,
-        };
-        let Composed { person, mut about, channels, request } = match composed {
-            Ok(composed) => composed,
-            Err(end) => return Ok(Err(end)),
-        };
+    async fn make_due(&self, writers: &mut Writers, due: &Due, composed: Composed) -> Result<Result<Ready, End>, Failed> {
+        let Composed { person, mut about, channels, request } = composed;
         let bound = self.parts.channels.get();
         let channels: Vec<_> = channels.iter().filter_map(|name| bound.by_id.get(name).cloned()).collect();
         let chosen = campaigns::expand::choose(Order::Preferred, &channels, &prices::Prices::default(), &person);
         let Some((channel, to)) = chosen else {
             return Ok(Err(("unreachable", "none of its channels reaches any of the addresses".into())));
         };
-        let key = (due.kind, due.maker.clone(), due.edited);
+        let step = if due.kind == Kind::Journey { named_step(&due.step) } else { "" };
+        let key = (due.kind, due.maker.clone(), step.to_owned(), due.edited);
         let writer = match writers.get(&key) {
             Some(writer) => Arc::clone(writer),
             None => {
@@ -240,6 +263,7 @@ impl Room {
         let mark = Mark {
             reminder: (due.kind == Kind::Reminder).then(|| due.maker.clone()),
             trigger: (due.kind == Kind::Trigger).then(|| due.maker.clone()),
+            journey: (due.kind == Kind::Journey).then(|| due.maker.clone()),
             edition: u32::try_from(due.version).unwrap_or(u32::MAX),
             zone: person.time_zone.clone(),
             ..Mark::default()
@@ -249,6 +273,7 @@ impl Room {
         let (origin, version) = match due.kind {
             Kind::Reminder => (Origin::Reminder, due.version.to_le_bytes()),
             Kind::Trigger => (Origin::Trigger, 0_i64.to_le_bytes()),
+            Kind::Journey => (Origin::Journey, 0_i64.to_le_bytes()),
         };
         let act: [&[u8]; 4] = [due.kind.word().as_bytes(), due.maker.as_bytes(), &version, due.step.as_bytes()];
         let prepared = self.parts.acceptor.prepare(request, origin, Act::Named(&act), None).await;
@@ -286,6 +311,11 @@ pub(super) fn take_back(kind: Kind, maker: &str, below: i64, why: &str) -> Vec<S
             row(),
         ),
     ]
+}
+
+/// The name of the step in a row of a journey, behind the passage it belongs to.
+fn named_step(step: &str) -> &str {
+    step.split_once(' ').map_or(step, |(_, name)| name)
 }
 
 /// One message of a reminder or trigger, as the API shows it.

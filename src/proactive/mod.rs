@@ -1,4 +1,4 @@
-//! Proactive: templates, audiences, campaigns, reminders and triggers. All of them only produce messages for outbound: what is
+//! Proactive: templates, audiences, campaigns, reminders, triggers and journeys. All of them only produce messages for outbound: what is
 //! said, to whom and when is decided here; sending, its limits and its promises are the engine's.
 //!
 //! ```text
@@ -7,14 +7,15 @@
 //!                              └───────────────── follower reads states from the log ───────────┘
 //! ```
 //!
-//! Invariant: a message's id is derived from (campaign, person) or (anchor, version, offset), so that whoever repeats himself
-//! after a crash sends nothing twice; and a person's row is written before the message, so that nobody is forgotten.
+//! Invariant: a message's id is derived from (campaign, person), (anchor, version, offset) or (journey, entry, step), so that whoever
+//! repeats himself after a crash sends nothing twice; and a person's row is written before the message, so that nobody is forgotten.
 
 pub mod audiences;
 pub mod campaigns;
 pub mod content;
 pub mod due;
 pub mod filter;
+pub mod journeys;
 pub mod links;
 pub mod lint;
 pub mod prices;
@@ -118,7 +119,7 @@ pub struct Room {
     parts: Parts,
     /// Something was changed by hand: the runner looks at once.
     stirred: Notify,
-    /// A reminder or trigger was changed by hand: what is due is looked at at once.
+    /// A reminder, trigger or journey was changed by hand: what is due is looked at at once.
     changed: Notify,
     /// When this process began.
     opened_at: fairway_adapters::contract::Time,

@@ -172,6 +172,11 @@ impl Room {
         Ok(self.parts.people.by_address(address).await?.map(|contact| person(contact, 0)))
     }
 
+    /// The contact of an id, as an audience would have them.
+    pub(super) async fn contact(&self, id: &str) -> Result<Option<Person>, Failed> {
+        Ok(self.parts.people.get(id).await?.map(|contact| person(contact, 0)))
+    }
+
     /// Those of these people none of whose addresses stands on a list yet: a contact that was merged into another one meanwhile is
     /// there already, by its own name.
     pub(super) async fn unlisted(&self, list: &str, people: Vec<Person>) -> Result<Vec<Person>, Failed> {

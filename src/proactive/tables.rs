@@ -48,4 +48,13 @@ pub const STEPS: &[&str] = &[
     // Whoever has no message yet is not looked for by one.
     "DROP INDEX campaign_messages;
      CREATE INDEX campaign_messages ON campaign_people (message) WHERE message IS NOT NULL;",
+    // Where people are in journeys; what is due for them lies in `dues`, its step named `{entry} {step}`. `journey_intakes`: how
+    // far an audience has been taken in.
+    "CREATE TABLE journey_people (journey TEXT NOT NULL, address TEXT NOT NULL, entry TEXT NOT NULL, place TEXT NOT NULL,
+        state TEXT NOT NULL, reason TEXT, data TEXT NOT NULL, entered_at BIGINT NOT NULL, changed_at BIGINT NOT NULL,
+        PRIMARY KEY (journey, address));
+     CREATE INDEX journey_addresses ON journey_people (address);
+     CREATE TABLE journey_intakes (id TEXT PRIMARY KEY, journey TEXT NOT NULL, audience TEXT NOT NULL, number BIGINT NOT NULL,
+        place TEXT NOT NULL, people BIGINT NOT NULL, state TEXT NOT NULL, created_at BIGINT NOT NULL);
+     CREATE INDEX journey_intakes_open ON journey_intakes (created_at) WHERE state = 'taking';",
 ];

@@ -168,7 +168,7 @@ fn check_parts(parts: &[Value], place: &str) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// Where the words of a campaign, reminder or trigger come from.
+/// Where the words of a campaign, reminder, trigger or step of a journey come from.
 #[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Source {

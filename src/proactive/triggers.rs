@@ -15,7 +15,8 @@ use serde_with::skip_serializing_none;
 
 use super::audiences::Person;
 use super::content::Condition;
-use super::due::{self, Composed, Due, Kind, Step};
+use super::due::{self, Composed, Due, End, Kind, Step};
+use super::journeys::Watched;
 use super::reading::UNIT;
 use super::{Failed, Room, Wrong, when};
 use crate::clock;
@@ -124,11 +125,12 @@ impl Trigger {
 }
 
 /// What somebody did.
-struct Happened {
-    name: String,
-    person: Person,
-    data: Value,
-    id: String,
+pub(super) struct Happened {
+    pub name: String,
+    pub person: Person,
+    pub data: Value,
+    /// The event's own id.
+    pub id: String,
     at: i64,
     /// Ids of choices the person took, which can end a reminder.
     choices: Vec<String>,
@@ -198,7 +200,7 @@ impl Room {
     }
 
     /// What goes out for a trigger, or how it ends without.
-    pub(super) async fn compose_trigger(&self, due: &Due) -> Result<Result<Composed, (&'static str, String)>, Failed> {
+    pub(super) async fn compose_trigger(&self, due: &Due) -> Result<Result<Composed, End>, Failed> {
         let Ok(trigger) = serde_json::from_value::<Trigger>(due.body.clone()) else {
             return Ok(Err(("failed", "the trigger cannot be read".into())));
         };
@@ -232,12 +234,13 @@ impl Room {
     async fn watch(&self) -> Result<(), Failed> {
         // Where it was never there before it begins with what came since this process runs, not with a week of the past.
         let mut reading = self.reading("watcher", &[Topic::Inbound], Some(self.opened_at)).await?;
-        let (mut watching, mut looked) = (Vec::new(), None::<tokio::time::Instant>);
+        let (mut watching, mut journeys, mut looked) = (Vec::new(), Vec::new(), None::<tokio::time::Instant>);
         while let Some(records) = reading.next(BATCH).await? {
             if !records.is_empty() && looked.is_none_or(|at| at.elapsed() > BELIEVED) {
-                (watching, looked) = (self.watching().await?, Some(tokio::time::Instant::now()));
+                (watching, journeys) = (self.watching().await?, self.watched_journeys().await?);
+                looked = Some(tokio::time::Instant::now());
             }
-            let mut statements = self.react(&records, &watching).await?;
+            let mut statements = self.react(&records, &watching, &journeys).await?;
             statements.extend(reading.place(!statements.is_empty()));
             if !statements.is_empty() {
                 self.parts.db.write(statements).await?;
@@ -249,10 +252,10 @@ impl Room {
         Ok(())
     }
 
-    /// What some records change: rows begun and taken back, reminders stopped.
-    async fn react(&self, records: &[Stored], watching: &[Watching]) -> Result<Vec<Statement>, Failed> {
+    /// What some records change: rows begun and taken back, journeys entered and left, reminders stopped.
+    async fn react(&self, records: &[Stored], watching: &[Watching], journeys: &[Watched]) -> Result<Vec<Statement>, Failed> {
         let any_reminder = !records.is_empty() && self.any_reminder().await?;
-        if watching.is_empty() && !any_reminder {
+        if watching.is_empty() && journeys.is_empty() && !any_reminder {
             return Ok(Vec::new());
         }
         // In the order of the records: what a person does ends what was begun before, and nothing that comes after it.
@@ -273,6 +276,7 @@ impl Room {
                     statements.push(Statement::once(BEGIN, row));
                 }
             }
+            self.pass_on(journeys, &happened, &mut statements).await?;
             if any_reminder {
                 self.stop_reminders(&happened, &mut statements).await?;
             }

@@ -75,6 +75,6 @@ metrics! {
     API_REQUESTS = Counter "fairway_api_requests_total" ["code"] "API requests by status.";
     CHAT_SOCKETS = Gauge "fairway_webchat_connections" [] "Open web chat connections.";
     CAMPAIGN_PEOPLE = Counter "fairway_campaign_people_total" ["outcome"] "People of campaigns whose turn came: accepted (their message lies in its lane), ended (they got none).";
-    DUE_MESSAGES = Counter "fairway_due_messages_total" [] "Messages of reminders and triggers whose time came.";
+    DUE_MESSAGES = Counter "fairway_due_messages_total" [] "Messages of reminders, triggers and journeys whose time came.";
     BUILD = Gauge "fairway_build_info" ["version"] "Always 1.";
 }
