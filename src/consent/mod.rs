@@ -17,6 +17,7 @@ mod answer;
 mod caps;
 mod hear;
 mod hold;
+mod holidays;
 mod index;
 pub mod page;
 pub mod quiet;

@@ -8,6 +8,7 @@ use fairway_adapters::contract::Time;
 use jiff::{Timestamp, ToSpan, Zoned, civil, tz::TimeZone};
 use serde::Deserialize;
 
+use super::holidays::{Holidays, Observed};
 use crate::config::consent::{Hours as Span, QuietHours};
 use crate::people::{Contact, address, place};
 
@@ -57,6 +58,10 @@ struct Row {
     daily: Vec<String>,
     saturday: Option<Vec<String>>,
     sunday: Option<Vec<String>>,
+    #[serde(default)]
+    holidays: Vec<String>,
+    #[serde(default)]
+    observed: Observed,
     #[serde(rename = "source")]
     _source: String,
 }
@@ -64,11 +69,12 @@ struct Row {
 /// Minutes of the day from and until; nothing is a day without any.
 type Minutes = Option<(u16, u16)>;
 
-#[derive(Clone, Copy)]
 struct Week {
     daily: Minutes,
     saturday: Minutes,
     sunday: Minutes,
+    /// Days without any.
+    holidays: Holidays,
 }
 
 static TABLE: LazyLock<BTreeMap<String, Week>> = LazyLock::new(|| {
@@ -83,7 +89,8 @@ static TABLE: LazyLock<BTreeMap<String, Week>> = LazyLock::new(|| {
     let week = |row: Row| {
         let daily = minutes(&row.daily);
         let or_daily = |day: &Option<Vec<String>>| day.as_deref().map_or(daily, minutes);
-        Week { daily, saturday: or_daily(&row.saturday), sunday: or_daily(&row.sunday) }
+        let holidays = Holidays::parse(&row.holidays, row.observed).expect("the table has rules of holidays");
+        Week { daily, saturday: or_daily(&row.saturday), sunday: or_daily(&row.sunday), holidays }
     };
     rows.into_iter().map(|(name, row)| (name, week(row))).collect()
 });
@@ -122,7 +129,7 @@ impl Hours {
             return forever;
         }
         let (name, row) = self.row(at).unzip();
-        let minutes = |date: civil::Date| both(base, row.map_or(Some((0, 1440)), |week: Week| week.on(date)));
+        let minutes = |date: civil::Date| both(base, row.map_or(Some((0, 1440)), |week: &Week| week.on(date)));
         let mut at_once = start;
         // Each pass moves on to when the last closed zone opens; what never opens together ends the search.
         for _ in 0..64 {
@@ -139,11 +146,16 @@ impl Hours {
             let ends = zones.iter().filter_map(|zone| closing(zone, start, &minutes)).min();
             return ends.map_or(forever, |end| Quiet::Open(Time(end.as_millisecond())));
         }
-        let rule = name.map_or_else(|| "quiet hours".to_owned(), |name| format!("quiet hours of {name}"));
+        let on_holiday = row.is_some_and(|week| zones.iter().any(|zone| week.holidays.contains(start.to_zoned(zone.clone()).date())));
+        let rule = match name {
+            Some(name) if on_holiday => format!("a public holiday in {name}"),
+            Some(name) => format!("quiet hours of {name}"),
+            None => "quiet hours".to_owned(),
+        };
         Quiet::Closed(Time(at_once.as_millisecond()), rule)
     }
 
-    fn row(&self, at: &Whereabouts) -> Option<(String, Week)> {
+    fn row(&self, at: &Whereabouts) -> Option<(String, &'static Week)> {
         if !self.tables {
             return None;
         }
@@ -151,12 +163,15 @@ impl Hours {
         let named = at.region.as_ref().map(|region| format!("{country}-{region}"));
         // A state without a row of its own has the federal hours; a state nobody knows has the narrower ones.
         let names = [named.clone(), named.map(|_| format!("{country}-FEDERAL")), Some(country.to_owned())];
-        names.into_iter().flatten().find_map(|name| TABLE.get(&name).map(|week| (name, *week)))
+        names.into_iter().flatten().find_map(|name| TABLE.get(&name).map(|week| (name, week)))
     }
 }
 
 impl Week {
-    fn on(self, date: civil::Date) -> Minutes {
+    fn on(&self, date: civil::Date) -> Minutes {
+        if self.holidays.contains(date) {
+            return None;
+        }
         match date.weekday() {
             civil::Weekday::Saturday => self.saturday,
             civil::Weekday::Sunday => self.sunday,
@@ -235,6 +250,16 @@ mod tests {
             ("America/Chicago", Some("US"), Some("TX"), "2027-01-10T15:00:00Z", Some("2027-01-10T18:00:00Z")),
             // A US number of which nobody knows the state: from ten.
             ("America/New_York", Some("US"), None, "2027-01-11T14:00:00Z", Some("2027-01-11T15:00:00Z")),
+            // France: Easter Monday of 2027 comes after a Sunday, and waits for Tuesday.
+            ("Europe/Paris", Some("FR"), None, "2027-03-27T22:00:00Z", Some("2027-03-30T06:00:00Z")),
+            // Whether it is a holiday is asked of the person's own calendar: in Alabama it is still the third of July.
+            ("America/Chicago", Some("US"), Some("AL"), "2028-07-04T00:30:00Z", None),
+            // Alabama, the Fourth of July, a Sunday in 2027, is observed on Monday.
+            ("America/Chicago", Some("US"), Some("AL"), "2027-07-05T15:00:00Z", Some("2027-07-06T13:00:00Z")),
+            // Louisiana: Mardi Gras. Pennsylvania and its neighbour without a row on the same Thanksgiving.
+            ("America/Chicago", Some("US"), Some("LA"), "2027-02-09T15:00:00Z", Some("2027-02-10T14:00:00Z")),
+            ("America/New_York", Some("US"), Some("PA"), "2027-11-25T15:00:00Z", Some("2027-11-26T13:00:00Z")),
+            ("America/New_York", Some("US"), Some("OH"), "2027-11-25T15:00:00Z", None),
             // No row: the configured hours. Lord Howe moves by half an hour.
             ("Australia/Lord_Howe", Some("AU"), None, "2027-04-03T20:00:00Z", Some("2027-04-03T21:30:00Z")),
         ] {
@@ -245,6 +270,18 @@ mod tests {
                 _ => panic!("{zone} at {now}: {quiet:?} and not {expected:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_holiday_is_named() {
+        let at = place(&["Europe/Paris"], Some("FR"), None);
+        let rule = |now: &str| match hours().ask(None, &at, time(now)) {
+            Quiet::Closed(_, rule) => rule,
+            open => panic!("{open:?}"),
+        };
+        assert_eq!(rule("2027-07-14T10:00:00Z"), "a public holiday in FR");
+        assert_eq!(rule("2027-07-13T22:00:00Z"), "a public holiday in FR", "midnight has passed in Paris");
+        assert_eq!(rule("2027-07-13T21:00:00Z"), "quiet hours of FR");
     }
 
     #[test]
