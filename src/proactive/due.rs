@@ -241,7 +241,7 @@ impl Room {
         let Composed { person, mut about, channels, request } = composed;
         let bound = self.parts.channels.get();
         let channels: Vec<_> = channels.iter().filter_map(|name| bound.by_id.get(name).cloned()).collect();
-        let chosen = campaigns::expand::choose(Order::Preferred, &channels, &prices::Prices::default(), &person);
+        let chosen = campaigns::reach::choose(Order::Preferred, &channels, &prices::Prices::default(), &person.addresses);
         let Some((channel, to)) = chosen else {
             return Ok(Err(("unreachable", "none of its channels reaches any of the addresses".into())));
         };

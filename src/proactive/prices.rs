@@ -48,7 +48,7 @@ impl Prices {
         }
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         let prices: Self = toml::from_str(text).map_err(|e| e.to_string())?;
         if !prices.price.is_empty() && prices.currency.len() != 3 {
             return Err("say the currency: currency = \"EUR\"".into());

@@ -12,7 +12,8 @@ use fairway_adapters::contract::{Mark, Priority, Scope, SendRequest, Time};
 use tokio::sync::oneshot;
 
 use super::acts::Turn;
-use super::{COLUMNS, Campaign, Checked, Order, Phase, State};
+use super::reach::choose;
+use super::{COLUMNS, Campaign, Checked, Phase, State};
 use crate::channels::Channel;
 use crate::clock;
 use crate::outbound::accept::{Act, Ready};
@@ -340,8 +341,13 @@ impl Room {
         let (mut ready, mut planned, mut ended, mut spent) = (Vec::new(), Vec::new(), Vec::new(), campaign.spent);
         let (mut exhausted, mut unwritable, mut first) = (false, 0, String::new());
         let count = people.len();
-        for turned in people {
-            match self.make(campaign, checked, &channels, &prices, &writers, &turned).await {
+        let addresses = self.by_order(campaign.plan.order, people.iter().map(|t| &t.person)).await?;
+        for (turned, addresses) in people.iter().zip(addresses) {
+            let way = match &turned.planned {
+                Some((channel, to)) => channels.iter().find(|c| *c.id == **channel).map(|c| (Arc::clone(c), to.clone())),
+                None => choose(campaign.plan.order, &channels, &prices, &addresses),
+            };
+            match self.make(campaign, checked, &prices, &writers, turned, way).await {
                 Made::Ready(message, cost) => {
                     if !again && checked.budget.is_some_and(|b| spent + cost > b) {
                         exhausted = true;
@@ -399,25 +405,21 @@ impl Room {
         Ok(())
     }
 
-    /// Writes one person's message.
+    /// Writes one person's message, for the channel and address they get it on.
     async fn make(
         &self,
         campaign: &Campaign,
         checked: &Checked,
-        channels: &[Arc<Channel>],
         prices: &Prices,
         writers: &HashMap<String, Arc<Writer>>,
         turned: &Turned,
+        way: Option<(Arc<Channel>, String)>,
     ) -> Made {
         let expires_at = checked.expires_after.map(|ms| turned.due.plus(ms));
         if expires_at.is_some_and(|end| end <= clock::now()) && turned.planned.is_none() {
             return Made::Ended("expired", "their turn came after the message was worth sending".into());
         }
-        let chosen = match &turned.planned {
-            Some((channel, to)) => channels.iter().find(|c| *c.id == **channel).map(|c| (Arc::clone(c), to.clone())),
-            None => choose(campaign.plan.order, channels, prices, &turned.person),
-        };
-        let Some((channel, to)) = chosen else {
+        let Some((channel, to)) = way else {
             return Made::Ended("unreachable", "none of the campaign's channels reaches any of the addresses".into());
         };
         let Some(writer) = writers.get(&turned.variant) else {
@@ -482,26 +484,6 @@ fn writers(campaign: &Campaign, pacing: &mut Pacing, links: &Arc<Linker>) -> Res
 /// The share of the rate that is allowed so long after the launch: from a tenth up, in a straight line.
 pub(super) fn ramp(since: i64, ramp: i64) -> f64 {
     if ramp <= 0 { 1.0 } else { (0.1 + 0.9 * since as f64 / ramp as f64).clamp(0.1, 1.0) }
-}
-
-/// The channel and address a person gets it on.
-pub(in crate::proactive) fn choose(
-    order: Order,
-    channels: &[Arc<Channel>],
-    prices: &Prices,
-    person: &Person,
-) -> Option<(Arc<Channel>, String)> {
-    let mut ways = person
-        .addresses
-        .iter()
-        .enumerate()
-        .flat_map(|(n, a)| channels.iter().enumerate().filter(move |(_, c)| c.reaches(a)).map(move |(m, c)| ((n, m), c, a)));
-    let best = match order {
-        Order::Preferred | Order::LastUsed => ways.next(),
-        Order::Listed => ways.min_by_key(|((n, m), ..)| (*m, *n)),
-        Order::Cheapest => ways.min_by_key(|(place, c, a)| (prices.of(c, a).unwrap_or(i64::MAX), *place)),
-    };
-    best.map(|(_, channel, address)| (Arc::clone(channel), address.clone()))
 }
 
 #[cfg(test)]

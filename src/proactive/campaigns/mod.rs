@@ -101,7 +101,7 @@ pub enum Order {
     Listed,
     /// The cheapest by `config/prices.toml`; what has no price comes last.
     Cheapest,
-    /// The one the person last wrote on.
+    /// By when the person last wrote from each of their addresses; those they never wrote from come last, in their own order.
     LastUsed,
 }
 
@@ -388,9 +388,6 @@ impl Plan {
         if self.channels.is_empty() {
             return Err(Wrong::at("#/channels", "missing", "name at least one channel"));
         }
-        if self.order == Order::LastUsed {
-            let detail = "this build does not choose by where people last wrote; take preferred, listed or cheapest";
-            return Err(Wrong::at("#/order", "not_supported", detail));
         }
         self.check_variants()?;
         let by_person = self.schedule.zone.as_deref() == Some("recipient");
@@ -518,7 +515,6 @@ mod tests {
         for (more, pointer) in [
             (json!({ "channels": [] }), "#/channels"),
             (json!({ "parts": [] }), "#/template"),
-            (json!({ "order": "last_used" }), "#/order"),
             (json!({ "schedule": { "at": "soon" } }), "#/schedule/at"),
             (json!({ "schedule": { "zone": "Mars/Base" } }), "#/schedule/zone"),
             (json!({ "schedule": { "window": ["09:00", "9"] } }), "#/schedule/window/1"),

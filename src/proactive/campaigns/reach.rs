@@ -1,16 +1,19 @@
 //! Reach: how channels stand to people at a moment. Asked with the very questions that a message meets on its way: which channel
 //! and address a person gets it on, consent and suppressions as accept asks them, caps as they are asked on loading.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use fairway_adapters::contract::{Category, SendRequest, Time};
 use serde::{Deserialize, Serialize};
 
-use super::expand::choose;
 use super::{Order, Plan};
 use crate::channels::Channel;
 use crate::clock;
+use crate::people::address::normal;
+use crate::people::traffic::Traffic;
 use crate::proactive::audiences::{Audience, Person};
 use crate::proactive::prices::Prices;
 use crate::proactive::{Failed, Room};
@@ -82,9 +85,9 @@ impl Way {
         self.request.category == Category::Marketing
     }
 
-    /// The place among the channels, and the address, that a person gets it on.
-    fn chosen(&self, person: &Person) -> Option<(usize, String)> {
-        let (channel, to) = choose(self.order, &self.channels, &self.prices, person)?;
+    /// The place among the channels, and the address, that somebody with these addresses gets it on.
+    fn chosen(&self, addresses: &[String]) -> Option<(usize, String)> {
+        let (channel, to) = choose(self.order, &self.channels, &self.prices, addresses)?;
         Some((self.channels.iter().position(|c| c.id == channel.id)?, to))
     }
 }
@@ -117,15 +120,57 @@ impl Reached {
     }
 }
 
+/// The channel and address that somebody with these addresses gets it on; they are in order already (see [`Room::by_order`]).
+pub(in crate::proactive) fn choose(
+    order: Order,
+    channels: &[Arc<Channel>],
+    prices: &Prices,
+    addresses: &[String],
+) -> Option<(Arc<Channel>, String)> {
+    let mut ways = addresses
+        .iter()
+        .enumerate()
+        .flat_map(|(n, a)| channels.iter().enumerate().filter(move |(_, c)| c.reaches(a)).map(move |(m, c)| ((n, m), c, a)));
+    let best = match order {
+        Order::Preferred | Order::LastUsed => ways.next(),
+        Order::Listed => ways.min_by_key(|((n, m), ..)| (*m, *n)),
+        Order::Cheapest => ways.min_by_key(|(place, c, a)| (prices.of(c, a).unwrap_or(i64::MAX), *place)),
+    };
+    best.map(|(_, channel, address)| (Arc::clone(channel), address.clone()))
+}
+
+/// Addresses by when they last wrote, the latest first; what never wrote keeps its order behind them.
+fn by_last_use(addresses: &[String], traffic: &HashMap<String, Traffic>) -> Vec<String> {
+    let mut sorted = addresses.to_vec();
+    sorted.sort_by_key(|a| Reverse(traffic.get(&*normal(a)).and_then(|t| t.wrote)));
+    sorted
+}
+
 impl Room {
+    /// Each person's addresses in the order in which they are tried.
+    pub(super) async fn by_order<'p>(
+        &self,
+        order: Order,
+        people: impl IntoIterator<Item = &'p Person>,
+    ) -> Result<Vec<Cow<'p, [String]>>, Failed> {
+        let all: Vec<&[String]> = people.into_iter().map(|p| p.addresses.as_slice()).collect();
+        if order != Order::LastUsed {
+            return Ok(all.into_iter().map(Cow::Borrowed).collect());
+        }
+        // Who has one address has no choice.
+        let several: Vec<String> = all.iter().filter(|a| a.len() > 1).flat_map(|a| a.iter().cloned()).collect();
+        let traffic = self.parts.people.traffic(&several).await?;
+        Ok(all.into_iter().map(|a| Cow::Owned(by_last_use(a, &traffic))).collect())
+    }
+
     /// Looks how a way stands to people at a moment.
     pub(super) async fn look(&self, way: &Way, people: &[Person], now: Time) -> Result<Vec<Look>, Failed> {
         let mut looks = Vec::with_capacity(people.len());
         let (mut asked, mut of) = (Vec::new(), Vec::new());
-        for (n, person) in people.iter().enumerate() {
+        for (n, addresses) in self.by_order(way.order, people).await?.iter().enumerate() {
             let mut stands = vec![Stand::Unreachable; way.channels.len()];
             for (m, channel) in way.channels.iter().enumerate() {
-                let Some((_, to)) = choose(way.order, std::slice::from_ref(channel), &way.prices, person) else { continue };
+                let Some((_, to)) = choose(way.order, std::slice::from_ref(channel), &way.prices, addresses) else { continue };
                 if self.parts.acceptor.suppressed(channel, &to, &way.request).is_some() {
                     stands[m] = Stand::Suppressed;
                     continue;
@@ -134,7 +179,7 @@ impl Room {
                 asked.push(to);
                 of.push((n, m));
             }
-            looks.push(Look { chosen: way.chosen(person), stands });
+            looks.push(Look { chosen: way.chosen(addresses), stands });
         }
         if way.is_marketing() {
             for ((n, m), over) in of.into_iter().zip(self.parts.consent.capped(&asked, now).await?) {
@@ -158,5 +203,45 @@ impl Room {
             reached.add(&way, &self.look(&way, &people, now).await?);
         }
         Ok(reached)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_somebody_wrote_from_last_comes_first() {
+        let addresses = ["tel:+15550100200", "viber:1", "telegram:1", "mailto:a@example.org"].map(str::to_owned);
+        let wrote = |at: i64| Traffic { wrote: Some(Time(at)), read: None };
+        let read = Traffic { wrote: None, read: Some(Time(90)) };
+        let traffic = [("telegram:1", wrote(20)), ("viber:1", wrote(10)), ("mailto:a@example.org", read)];
+        let traffic = traffic.map(|(a, t)| (a.to_owned(), t)).into();
+        let expected = ["telegram:1", "viber:1", "tel:+15550100200", "mailto:a@example.org"];
+        assert_eq!(by_last_use(&addresses, &traffic), expected);
+        assert_eq!(by_last_use(&addresses, &HashMap::new()), addresses);
+    }
+
+    #[test]
+    fn each_order_takes_its_channel() {
+        let text = "[channels.tg]\nprovider = \"telegram\"\nbot_token = \"1:x\"\nwebhook_secret_token = \"abcdefghijklmnop\"\n\
+            [channels.vb]\nprovider = \"viber\"\nauth_token = \"abc\"\nsender_name = \"ACME\"\n";
+        let config = crate::config::Config::parse(text, std::path::Path::new("t.toml"), &|_| None).expect("a configuration");
+        let bound = crate::channels::Channels::bind(&config).expect("channels");
+        let channels = ["tg", "vb"].map(|name| Arc::clone(&bound.by_id[name]));
+        let prices = Prices::parse(
+            "currency = \"EUR\"\nprice = [{ channel = \"tg\", amount = \"0.01\" }, { channel = \"vb\", amount = \"0.02\" }]\n",
+        );
+        let addresses = ["viber:1", "telegram:1"].map(str::to_owned);
+        for (order, prices, expected) in [
+            (Order::Preferred, Prices::default(), "vb"),
+            (Order::LastUsed, Prices::default(), "vb"),
+            (Order::Listed, Prices::default(), "tg"),
+            (Order::Cheapest, prices.expect("prices"), "tg"),
+            (Order::Cheapest, Prices::default(), "vb"),
+        ] {
+            let (channel, _) = choose(order, &channels, &prices, &addresses).expect("a channel");
+            assert_eq!(&*channel.id, expected, "{order:?}");
+        }
     }
 }
