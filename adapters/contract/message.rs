@@ -118,6 +118,8 @@ pub struct Mark {
     pub journey: Option<String>,
     /// The person's number in the campaign's frozen audience.
     pub person: Option<u64>,
+    /// Before whom its campaign goes where caps leave room for one: higher first.
+    pub priority: Option<u16>,
     /// The variant the person got.
     pub variant: Option<String>,
     /// Which edition of the campaign it was written from: it is written anew at the gate when there is a newer one.

@@ -4,9 +4,11 @@ use fairway_adapters::contract::{Category, Time};
 
 use super::Consent;
 use super::caps::{Over, Use};
+use super::claims::{MOVE, Standing};
 use super::quiet::{Quiet, Whereabouts};
 use crate::people::{Contact, address};
 use crate::store::Error;
+use crate::store::db::Statement;
 
 /// A message about to be loaded.
 #[derive(Clone, Debug)]
@@ -19,6 +21,8 @@ pub struct Candidate {
     pub channel: String,
     /// What kind it is.
     pub category: Category,
+    /// Before whom it goes.
+    pub standing: Standing,
 }
 
 /// What becomes of it.
@@ -56,15 +60,15 @@ impl Consent {
         Ok(addresses.iter().map(|a| Whereabouts::of(a, people.get(a))).collect())
     }
 
-    /// What caps say about one more marketing message to each of these addresses: until when it would wait, and for which cap.
-    /// Counts nothing: for forecasts.
-    pub async fn capped(&self, addresses: &[String], now: Time) -> Result<Vec<Option<Over>>, Error> {
+    /// What caps say about one more marketing message of a priority to each of these addresses: until when it would wait, and for
+    /// which cap. Counts nothing: for forecasts.
+    pub async fn capped(&self, addresses: &[String], priority: u16, now: Time) -> Result<Vec<Option<Over>>, Error> {
         if self.rules().caps.is_empty() {
             return Ok(vec![None; addresses.len()]);
         }
         let people = self.people.by_addresses(addresses).await?;
         let persons: Vec<String> = addresses.iter().map(|a| counted_as(a, people.get(a))).collect();
-        let over = self.over(&persons, now).await?;
+        let over = self.over(&persons, priority.into(), now).await?;
         Ok(persons.iter().map(|p| over.get(p).cloned()).collect())
     }
 
@@ -86,7 +90,8 @@ impl Consent {
                 Quiet::Closed(until, rule) => Verdict::Hold(until, rule),
                 Quiet::Open(until) => {
                     let person = counted_as(&candidate.address, contact);
-                    uses.push((verdicts.len(), Use { message: candidate.message.clone(), person }));
+                    let (message, standing) = (candidate.message.clone(), candidate.standing.clone());
+                    uses.push((verdicts.len(), Use { message, person, standing }));
                     Verdict::Go(until)
                 }
             });
@@ -97,11 +102,22 @@ impl Consent {
                 verdicts[place] = Verdict::Hold(until, cap);
             }
         }
+        let moves: Vec<_> = candidates
+            .iter()
+            .zip(&verdicts)
+            .filter_map(|(candidate, verdict)| match verdict {
+                Verdict::Hold(until, _) => Self::claim_moves(&candidate.standing, *until),
+                Verdict::Go(_) => None,
+            })
+            .collect();
+        if !moves.is_empty() {
+            self.db.write(vec![Statement::each(MOVE, moves)]).await?;
+        }
         Ok(verdicts)
     }
 }
 
 /// Whom a message counts for: the person, with all addresses; else the address.
-fn counted_as(to: &str, contact: Option<&Contact>) -> String {
+pub(super) fn counted_as(to: &str, contact: Option<&Contact>) -> String {
     contact.map_or_else(|| address::normal(to).into_owned(), |c| c.id.clone())
 }

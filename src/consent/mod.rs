@@ -5,6 +5,7 @@
 //!   consent_log      the evidence: every word ever said, never changed
 //!   suppressions     addresses, domains and prefixes that are not written to
 //!   cap_uses         marketing that counts against a person's caps
+//!   cap_claims       what campaigns with a priority keep free of them for their people
 //!
 //!   inbound ──▶ hear ──▶ rows ──▶ index (memory) ──▶ may(): asked at accept, on loading, and at the gate
 //! ```
@@ -15,6 +16,7 @@
 
 mod answer;
 mod caps;
+mod claims;
 mod hear;
 mod hold;
 mod holidays;
@@ -44,6 +46,7 @@ use crate::values;
 
 pub use answer::Owed;
 pub use caps::Over;
+pub use claims::{Claim, Standing};
 pub use hold::{Candidate, Verdict};
 pub use record::{Known, Review, Scope, Suppression, Word, pattern};
 

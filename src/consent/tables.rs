@@ -1,7 +1,8 @@
 //! The room's tables. `since` and `event` of a consent name the word that made the change; `at` the newest word that agrees.
 
 /// Run once each, in order; more may be appended, none changed.
-pub const STEPS: &[&str] = &["
+pub const STEPS: &[&str] = &[
+    "
 CREATE TABLE consents (
   address TEXT NOT NULL, channel TEXT NOT NULL, scope TEXT NOT NULL, allowed BIGINT NOT NULL, at BIGINT NOT NULL, since BIGINT NOT NULL,
   event TEXT NOT NULL, changed BIGINT NOT NULL, PRIMARY KEY (address, channel, scope)) WITHOUT ROWID;
@@ -20,4 +21,12 @@ CREATE TABLE cap_people (person TEXT PRIMARY KEY, touched BIGINT NOT NULL) WITHO
 CREATE TABLE cap_uses (message TEXT PRIMARY KEY, person TEXT NOT NULL, at BIGINT NOT NULL) WITHOUT ROWID;
 CREATE INDEX cap_uses_by_person ON cap_uses (person, at);
 CREATE INDEX cap_uses_by_time ON cap_uses (at);
-"];
+",
+    "
+CREATE TABLE cap_claims (
+  campaign TEXT NOT NULL, number BIGINT NOT NULL, person TEXT NOT NULL, priority BIGINT NOT NULL, at BIGINT NOT NULL,
+  PRIMARY KEY (campaign, number)) WITHOUT ROWID;
+CREATE INDEX cap_claims_by_person ON cap_claims (person, at);
+CREATE INDEX cap_claims_by_time ON cap_claims (at);
+",
+];

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fairway_adapters::contract::event::ConsentState;
-use fairway_adapters::contract::{Category, Time};
+use fairway_adapters::contract::{Category, Mark, Time};
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -17,6 +17,7 @@ use crate::store::laws::{Stage, laws};
 laws! {
     what_was_said_holds_after_a_restart_and_for_other_nodes
     caps_count_a_person_across_addresses_and_give_back
+    a_lower_campaign_waits_for_what_a_higher_one_claims
     words_are_heard_answered_once_and_heard_again_after_a_crash
     blocks_and_dead_addresses_hold_until_the_person_comes_back
 }
@@ -113,6 +114,7 @@ async fn caps_count_a_person_across_addresses_and_give_back(stage: Stage) {
         address: address.into(),
         channel: "c".into(),
         category,
+        standing: Standing::default(),
     };
     let ad = |message: &str, address: &str| candidate(message, address, Category::Marketing);
     let now = Time(1_000_000_000);
@@ -131,18 +133,65 @@ async fn caps_count_a_person_across_addresses_and_give_back(stage: Stage) {
     // A forecast tells the same, and counts nothing.
     let asked: Vec<String> = ["telegram:1", "viber:1", "telegram:2", "telegram:3"].map(str::to_owned).into();
     for _ in 0..2 {
-        let capped = consent.capped(&asked, now).await.expect("asked");
+        let capped = consent.capped(&asked, 0, now).await.expect("asked");
         assert_eq!(capped, [Some((*until, "the cap of 2/1h on marketing".to_owned())), capped[0].clone(), None, None]);
     }
     // Asking again for the same message counts it once; what did not go counts no more.
     assert_eq!(consent.hold(&batch[..1], now.plus(1)).await.expect("asked"), std::slice::from_ref(&go));
-    consent.give_back(&["b".into()]).await.expect("given back");
+    consent.give_back("b", &Standing::default()).await.expect("given back");
     assert_eq!(consent.hold(&batch[2..3], now.plus(2)).await.expect("asked"), std::slice::from_ref(&go));
     // The second cap takes over when the first has room again.
     let later = now.plus(3_700_000);
     assert_eq!(consent.hold(&[ad("f", "viber:1")], later).await.expect("asked"), [go]);
     let full = consent.hold(&[ad("g", "viber:1")], later).await.expect("asked");
     assert!(matches!(&full[0], Verdict::Hold(until, why) if *until > later.plus(80_000_000) && why.contains("3/24h")), "{full:?}");
+}
+
+async fn a_lower_campaign_waits_for_what_a_higher_one_claims(stage: Stage) {
+    let place = Place::new(stage, "[caps]\nmarketing = \"1/24h\"\n[quiet_hours]\nmarketing = \"off\"\n").await;
+    let (consent, _answers) = place.open().await;
+    let put = Put { id: Some("ana".into()), addresses: vec!["telegram:1".into(), "viber:1".into()], ..Put::default() };
+    consent.people.put(vec![put]).await.expect("written");
+    let ad = |message: &str, address: &str, campaign: &str, priority: u16| {
+        let mark =
+            Mark { campaign: Some(campaign.into()), person: Some(7), priority: (priority > 0).then_some(priority), ..Mark::default() };
+        let standing = Standing::of(Some(&mark));
+        Candidate { message: message.into(), address: address.into(), channel: "c".into(), category: Category::Marketing, standing }
+    };
+    let (hour, now, go) = (3_600_000, Time(1_000_000_000_000), Verdict::Go(Time(i64::MAX)));
+    let claim = |at| Claim { number: 7, address: "viber:1".into(), at };
+    let asked = async |ad: Candidate, at: Time| consent.hold(&[ad], at).await.expect("asked").remove(0);
+    // The higher one's turn is in two hours; she is one person, whatever address they take.
+    consent.claim("cmp_high", 9, &[claim(now.plus(2 * hour))]).await.expect("claimed");
+    let Verdict::Hold(until, why) = asked(ad("low", "telegram:1", "cmp_low", 3), now).await else { panic!("it waits") };
+    assert_eq!(until, now.plus(2 * hour + 1000), "it is asked again when the turn has come");
+    assert_eq!(why, "the cap of 1/24h on marketing, whose rest is kept for the campaign cmp_high of priority 9");
+    for (priority, capped) in [(0, true), (8, true), (9, false), (10, false)] {
+        let found = consent.capped(&["telegram:1".into()], priority, now).await.expect("asked");
+        assert_eq!(found[0].is_some(), capped, "{priority}");
+    }
+    assert_eq!(asked(ad("else", "telegram:2", "cmp_low", 3), now).await, go, "a claim is of one person");
+    // Its turn comes: the claim has become a use, and the lower one waits for its end.
+    let later = now.plus(2 * hour);
+    assert_eq!(asked(ad("high", "viber:1", "cmp_high", 9), later).await, go);
+    let Verdict::Hold(until, why) = asked(ad("low", "telegram:1", "cmp_low", 3), later.plus(60_000)).await else { panic!("it waits") };
+    assert_eq!((until, why.as_str()), (later.plus(24 * hour + 1), "the cap of 1/24h on marketing"));
+    // The higher one asks first when both have waited, however late the claim's own time comes.
+    consent.claim("cmp_next", 5, &[claim(later.plus(hour))]).await.expect("claimed");
+    let Verdict::Hold(moved, _) = asked(ad("next", "viber:1", "cmp_next", 5), later.plus(hour)).await else { panic!("it waits") };
+    assert!(matches!(asked(ad("low", "telegram:1", "cmp_low", 3), moved).await, Verdict::Hold(_, why) if why.contains("cmp_next")));
+    assert_eq!(asked(ad("next", "viber:1", "cmp_next", 5), moved).await, go);
+    // What is given back, released or has lapsed keeps nothing free.
+    let days = |n: i64| moved.plus(n * 24 * hour);
+    for (campaign, day) in [("cmp_a", 10), ("cmp_b", 20), ("cmp_c", 30)] {
+        consent.claim(campaign, 9, &[claim(days(day))]).await.expect("claimed");
+    }
+    let held = async |n: i64, message: &str| matches!(asked(ad(message, "telegram:1", "cmp_low", 3), days(n)).await, Verdict::Hold(..));
+    assert!(held(10, "a").await && held(20, "b").await && held(30, "c").await);
+    consent.give_back("never-counted", &ad("x", "viber:1", "cmp_a", 9).standing).await.expect("given back");
+    consent.release("cmp_b").await.expect("released");
+    assert!(!held(10, "a").await && !held(20, "b").await);
+    assert!(held(30, "c").await && !held(32, "c").await, "a day after its time it has lapsed");
 }
 
 const CHANNEL: &str = "[channels.c]\nprovider = \"telegram\"\nbot_token = \"123456:a-token-of-the-tests\"\n\

@@ -11,6 +11,7 @@ use crate::world::World;
 use crate::world_twin::{Hosted, host};
 
 mod audiences;
+mod caps;
 mod journeys;
 
 const FAST: &str = "rate = \"2000/s\"\nper_recipient = \"1000/s\"\nconcurrency = 32\n";

@@ -5,7 +5,7 @@
 //! it wait too, so that the order within a conversation stays.
 
 use super::*;
-use crate::consent::{Ask as MayAsk, Candidate, May, Verdict};
+use crate::consent::{Ask as MayAsk, Candidate, May, Standing, Verdict};
 use fairway_adapters::contract::{Category, Reason, State};
 
 /// Messages of one question.
@@ -122,6 +122,7 @@ impl Unit {
                 address: message.to.clone(),
                 channel: message.channel.clone(),
                 category: message.request.category,
+                standing: Standing::of(message.request.mark.as_ref()),
             })
         };
         let (numbers, candidates): (Vec<_>, Vec<_>) = numbers.into_iter().filter_map(|n| Some((n, candidate(&n)?))).unzip();
@@ -204,8 +205,9 @@ impl Unit {
             return;
         }
         let (consent, id) = (Arc::clone(&self.parts.consent), item.message.id.to_string());
+        let standing = Standing::of(item.message.request.mark.as_ref());
         tokio::spawn(async move {
-            while consent.give_back(std::slice::from_ref(&id)).await.is_err() {
+            while consent.give_back(&id, &standing).await.is_err() {
                 tokio::time::sleep(AGAIN).await;
             }
         });

@@ -301,6 +301,7 @@ fn same_people(old: &Plan, new: &Plan) -> Result<(), Wrong> {
         () if old.channels != new.channels => fixed("#/channels"),
         () if old.order != new.order => fixed("#/order"),
         () if old.category != new.category => fixed("#/category"),
+        () if old.priority != new.priority => fixed("#/priority"),
         () if old.schedule != new.schedule => fixed("#/schedule"),
         () if old.canary != new.canary => fixed("#/canary"),
         () if weights(old) != weights(new) => fixed("#/variants"),

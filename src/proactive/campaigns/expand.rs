@@ -195,6 +195,7 @@ impl Room {
         let sql = "SELECT number FROM campaign_people WHERE campaign = ?1 AND state IN ('waiting', 'planned', 'accepted', 'scheduled', 'held') LIMIT 1";
         if self.parts.db.read(sql.into(), values![id]).await?.is_empty() {
             self.turn(id, Turn { from: &[State::Running], to: Some(State::Completed), ..Turn::default() }).await?;
+            self.parts.consent.release(id).await?;
             return Ok(true);
         }
         Ok(false)
@@ -222,6 +223,7 @@ impl Room {
         if self.parts.db.write(vec![Statement::once(sql, values![id])]).await?.first().is_some_and(|d| d.changed > 0) {
             return Ok(true);
         }
+        self.parts.consent.release(id).await?;
         let turn = Turn { from: &[State::Cancelled], phase: Some(Phase::Done), reason: campaign.reason.clone(), ..Turn::default() };
         self.turn(id, turn).await?;
         Ok(true)
@@ -436,6 +438,7 @@ impl Room {
         let mark = Mark {
             campaign: Some(campaign.id.clone()),
             person: Some(person.number),
+            priority: (campaign.plan.priority > 0).then_some(campaign.plan.priority),
             variant: Some(turned.variant.clone()),
             edition: campaign.edition,
             zone: Some(person.time_zone.clone().unwrap_or_else(|| checked.zone_name.clone())),

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 
 use fairway_adapters::contract::Time;
 
-use super::reach::{Look, Way};
+use super::reach::{Look, Stand, Way};
 use super::{Campaign, Checked, HOLDOUT};
 use crate::clock;
+use crate::consent::Claim;
 use crate::proactive::audiences::{ENLIST, Person};
 use crate::proactive::when;
 use crate::proactive::{Failed, Room};
@@ -54,6 +55,11 @@ impl Room {
             statements.push(Statement::each(ENLIST, people.iter().map(|p| p.row(id)).collect()));
         }
         let mut clocks = Clocks { campaign, checked: &checked, known: BTreeMap::new() };
+        if way.claims() {
+            // Before anybody is frozen: a crash in between claims again.
+            let claims: Vec<Claim> = people.iter().zip(&looks).filter_map(|(person, look)| clocks.claim(person, look)).collect();
+            self.parts.consent.claim(id, campaign.plan.priority, &claims).await?;
+        }
         let rows = people.iter().zip(&looks).map(|(person, look)| clocks.row(person, look));
         statements.push(Statement::each(PEOPLE, rows.collect()));
         match self.parts.db.write(statements).await {
@@ -82,6 +88,14 @@ impl Clocks<'_> {
             Some(_) => ("waiting", None),
         };
         values![campaign.id.as_str(), person.number as i64, self.due(person).0, variant, state, address, reason]
+    }
+
+    /// What is kept free of somebody's caps, if they are to be written to.
+    fn claim(&mut self, person: &Person, look: &Look) -> Option<Claim> {
+        let (_, address) = look.chosen.as_ref()?;
+        let first = person.addresses.first().map_or("", String::as_str);
+        let goes = self.campaign.plan.variant(&self.campaign.id, first) != HOLDOUT && *look.stand() != Stand::Suppressed;
+        goes.then(|| Claim { number: person.number as i64, address: address.clone(), at: self.due(person) })
     }
 
     fn due(&mut self, person: &Person) -> Time {

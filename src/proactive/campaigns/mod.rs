@@ -65,6 +65,10 @@ pub struct Plan {
     #[serde(default = "marketing")]
     #[schema(value_type = String)]
     pub category: Category,
+    /// Before whom it goes where `[caps]` leave a person room for one more: higher first, at most 100. From its launch on it keeps
+    /// that room free for its people; what has less waits. 0, as of all that is sent by the API, keeps nothing free.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub priority: u16,
     /// When.
     #[serde(default)]
     pub schedule: Schedule,
@@ -84,6 +88,13 @@ pub struct Plan {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
 }
+
+fn is_zero(n: &u16) -> bool {
+    *n == 0
+}
+
+/// The highest priority.
+const HIGHEST: u16 = 100;
 
 fn marketing() -> Category {
     Category::Marketing
@@ -388,6 +399,8 @@ impl Plan {
         if self.channels.is_empty() {
             return Err(Wrong::at("#/channels", "missing", "name at least one channel"));
         }
+        if self.priority > HIGHEST {
+            return Err(Wrong::at("#/priority", "priority_invalid", format!("0 to {HIGHEST}; higher goes first")));
         }
         self.check_variants()?;
         let by_person = self.schedule.zone.as_deref() == Some("recipient");
@@ -515,6 +528,7 @@ mod tests {
         for (more, pointer) in [
             (json!({ "channels": [] }), "#/channels"),
             (json!({ "parts": [] }), "#/template"),
+            (json!({ "priority": 101 }), "#/priority"),
             (json!({ "schedule": { "at": "soon" } }), "#/schedule/at"),
             (json!({ "schedule": { "zone": "Mars/Base" } }), "#/schedule/zone"),
             (json!({ "schedule": { "window": ["09:00", "9"] } }), "#/schedule/window/1"),

@@ -70,6 +70,8 @@ pub(super) struct Way {
     pub order: Order,
     pub channels: Vec<Arc<Channel>>,
     pub prices: Prices,
+    /// Before whom it goes within caps.
+    priority: u16,
     /// What consent is asked about: category and program.
     request: SendRequest,
 }
@@ -78,11 +80,16 @@ impl Way {
     /// As a plan says.
     pub fn new(plan: &Plan, channels: Vec<Arc<Channel>>, prices: Prices) -> Self {
         let request = SendRequest { category: plan.category, metadata: plan.metadata.clone(), ..SendRequest::default() };
-        Self { order: plan.order, channels, prices, request }
+        Self { order: plan.order, channels, prices, priority: plan.priority, request }
     }
 
     pub fn is_marketing(&self) -> bool {
         self.request.category == Category::Marketing
+    }
+
+    /// Whether it keeps room within caps free for its people.
+    pub fn claims(&self) -> bool {
+        self.is_marketing() && self.priority > 0
     }
 
     /// The place among the channels, and the address, that somebody with these addresses gets it on.
@@ -182,7 +189,7 @@ impl Room {
             looks.push(Look { chosen: way.chosen(addresses), stands });
         }
         if way.is_marketing() {
-            for ((n, m), over) in of.into_iter().zip(self.parts.consent.capped(&asked, now).await?) {
+            for ((n, m), over) in of.into_iter().zip(self.parts.consent.capped(&asked, way.priority, now).await?) {
                 if let Some((until, _)) = over {
                     looks[n].stands[m] = Stand::Capped(until);
                 }
@@ -195,7 +202,7 @@ impl Room {
     pub async fn count(&self, audience: &Audience, channels: &[String], category: Category) -> Result<Reached, Failed> {
         let request = SendRequest { category, ..SendRequest::default() };
         let channels = self.channels(channels, "#/channels")?;
-        let way = Way { order: Order::default(), channels, prices: Prices::default(), request };
+        let way = Way { order: Order::default(), channels, prices: Prices::default(), priority: 0, request };
         let (now, mut reached) = (clock::now(), Reached::default());
         reached.channels = way.channels.iter().map(|c| (c.id.to_string(), Reach::default())).collect();
         let mut walk = self.walk(audience, now)?;

@@ -1,0 +1,63 @@
+//! Caps with priorities: who has less waits, and is not dropped.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::{FAST, act, count, report, upload};
+use crate::world::World;
+use crate::world_twin::host;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lower_campaign_waits_for_a_higher_ones_allowance_and_goes_after_it() {
+    let tg = host("telegram").await;
+    let channel = tg.channel("tg", &format!("[channels.tg.throttle]\n{FAST}"));
+    let world = World::start(&format!("[quiet_hours]\nmarketing = \"off\"\n[caps]\nmarketing = \"1/30s\"\n{channel}")).await;
+    let mut csv = String::from("address\n");
+    (0..60).for_each(|n| writeln!(csv, "telegram:{}", 400_000 + n).expect("memory"));
+    let audience = upload(&world, "all", csv).await;
+    let campaign = async |name: &str, more: Value| {
+        let mut plan = json!({ "name": name, "audience": audience["id"], "channels": ["tg"],
+            "parts": [{ "type": "text", "text": format!("{name} {{{{ contact.address }}}}") }] });
+        plan.as_object_mut().expect("an object").extend(more.as_object().cloned().expect("an object"));
+        let (status, made) = world.post("/v1/campaigns", &plan).await;
+        assert_eq!(status, 201, "{made}");
+        made["id"].as_str().expect("an id").to_owned()
+    };
+    // The higher one goes in a few seconds. What it will need is kept free from its launch on.
+    let at = fairway::clock::now().plus(15_000).to_string();
+    let high = campaign("high", json!({ "priority": 9, "schedule": { "at": at } })).await;
+    let low = campaign("low", json!({ "priority": 3 })).await;
+    act(&world, &high, "launch").await;
+    world.until("its people are frozen", 10, async |w| w.get(&format!("/v1/campaigns/{high}")).await["phase"] == "full").await;
+    let forecast = act(&world, &low, "forecast").await;
+    assert_eq!(forecast["capped"], 60, "{forecast}");
+    act(&world, &low, "launch").await;
+    world.until("all wait behind it", 15, async |w| count(&report(w, &low).await, "waiting") == 60).await;
+    assert_eq!(tg.accepted().len(), 0, "nobody had the lower one first");
+    let why = async |w: &World| w.get(&format!("/v1/why?campaign={low}&recipient=telegram:400007")).await;
+    world.until("the hold is told", 10, async |w| why(w).await["state"] == "held").await;
+    let held = why(&world).await;
+    let because = held["because"].as_str().expect("a sentence");
+    let expected = format!("the cap of 1/30s on marketing, whose rest is kept for the campaign {high} of priority 9.");
+    assert!(because.starts_with("Held until 20") && because.ends_with(&expected), "{held:#}");
+
+    world
+        .until("both are complete", 90, async |w| {
+            let state = async |id: &str| w.get(&format!("/v1/campaigns/{id}")).await["state"].clone();
+            state(&high).await == "completed" && state(&low).await == "completed"
+        })
+        .await;
+    let mut got: HashMap<String, Vec<String>> = HashMap::new();
+    for text in tg.accepted() {
+        let (name, address) = text.split_once(' ').expect("two words");
+        got.entry(address.to_owned()).or_default().push(name.to_owned());
+    }
+    assert_eq!(got.len(), 60);
+    assert!(got.values().all(|names| *names == ["high", "low"]), "{got:?}");
+    for id in [&high, &low] {
+        let end = report(&world, id).await;
+        assert_eq!((count(&end, "sent"), count(&end, "waiting")), (60, 0), "{end}");
+    }
+}
