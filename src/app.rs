@@ -159,7 +159,7 @@ impl App {
         tokio::spawn(Arc::clone(&feed).run());
         let acceptor = Acceptor::new(Arc::clone(&parts), units.clone());
         let proactive = proactive::Parts {
-            db: proactive_db,
+            db: Arc::clone(&proactive_db),
             log: Arc::clone(&log),
             store: Arc::clone(&store),
             channels: channels.clone(),
@@ -181,6 +181,7 @@ impl App {
         tokio::spawn(jobs.clone().run());
         let eraser = Arc::new(erase::Eraser {
             db: Arc::clone(&database),
+            proactive_db,
             log: Arc::clone(&log),
             writer: writer.clone(),
             channels: channels.clone(),

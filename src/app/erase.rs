@@ -1,6 +1,7 @@
 //! Erases people: a job that may be cut off anywhere and begun again.
 //!
-//! What goes: the contact with its history, its messages in the views, the words of its evidence. What stays: that consent was
+//! What goes: the contact with its history, its messages in the views, its place in lists, campaigns, reminders and journeys, the
+//! words of its evidence. What stays: that consent was
 //! given or withdrawn, under the keyed fingerprint of the address, because a person who comes back still does not want it.
 
 use std::sync::Arc;
@@ -22,6 +23,8 @@ use crate::{clock, values};
 /// What it works with.
 pub(super) struct Eraser {
     pub(super) db: Arc<dyn Database>,
+    /// Where audiences, campaigns and journeys are kept.
+    pub(super) proactive_db: Arc<dyn Database>,
     pub(super) log: Arc<dyn EventLog>,
     pub(super) writer: Writer,
     pub(super) channels: Live,
@@ -66,10 +69,11 @@ impl Eraser {
         let hashed: Vec<String> = addresses.iter().map(|a| self.consent.hashed(a)).collect();
         self.tell(job, &hashed).await?;
         let messages = self.forget_messages(&addresses).await?;
+        let lists = crate::proactive::erase::forget(&*self.proactive_db, &input.contact, &addresses).await?;
         self.consent.erase(&addresses).await?;
         self.people.forget(&input.contact).await?;
         let receipt = serde_json::json!({
-            "erased_at": clock::now(), "addresses": hashed, "messages": messages,
+            "erased_at": clock::now(), "addresses": hashed, "messages": messages, "lists": lists,
             "kept": "consent and opt-outs under the fingerprint of the address; the log expires by its retention",
         });
         self.jobs.finish(&job.id, "done", &receipt).await

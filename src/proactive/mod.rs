@@ -14,6 +14,7 @@ pub mod audiences;
 pub mod campaigns;
 pub mod content;
 pub mod due;
+pub mod erase;
 pub mod filter;
 pub mod journeys;
 pub mod links;

@@ -198,11 +198,16 @@ impl Room {
     }
 }
 
+/// What stands for an address of a contact who has none.
+pub(super) fn nowhere(contact: &str) -> String {
+    format!("{NOWHERE}:{contact}")
+}
+
 /// A contact as a person of an audience.
 fn person(contact: Contact, number: u64) -> Person {
     let mut addresses: Vec<String> = contact.reachable_at().map(str::to_owned).collect();
     if addresses.is_empty() {
-        addresses.push(format!("{NOWHERE}:{}", contact.id));
+        addresses.push(nowhere(&contact.id));
     }
     let Contact { name, locale, time_zone, attributes, .. } = contact;
     Person { number, addresses, name, locale, time_zone, attributes }

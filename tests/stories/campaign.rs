@@ -12,6 +12,7 @@ use crate::world_twin::{Hosted, host};
 
 mod audiences;
 mod caps;
+mod erased;
 mod journeys;
 
 const FAST: &str = "rate = \"2000/s\"\nper_recipient = \"1000/s\"\nconcurrency = 32\n";

@@ -31,6 +31,12 @@ pub async fn database(name: &str) -> String {
     format!("{server}/{name}")
 }
 
+/// The database a world keeps its store in; nothing where it is files in its folder.
+pub fn database_of(world: &World) -> Option<String> {
+    let server = on_servers().then(|| std::env::var("FAIRWAY_TEST_POSTGRES").expect("tests/run.sh starts a server"))?;
+    Some(format!("{server}/{}", topic_prefix(world.folder.path()).to_lowercase()))
+}
+
 fn log_section(folder: &std::path::Path) -> String {
     if on_servers() {
         let brokers = std::env::var("FAIRWAY_TEST_KAFKA").expect("FAIRWAY_TEST_KAFKA names the broker; tests/run.sh starts one");

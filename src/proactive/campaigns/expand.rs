@@ -20,6 +20,7 @@ use crate::outbound::accept::{Act, Ready};
 use crate::outbound::limit::Micros;
 use crate::outbound::unit::Ask;
 use crate::proactive::audiences::Person;
+use crate::proactive::erase;
 use crate::proactive::links::{self, Linker};
 use crate::proactive::prices::Prices;
 use crate::proactive::templates::Writer;
@@ -422,6 +423,10 @@ impl Room {
             return Made::Ended("expired", "their turn came after the message was worth sending".into());
         }
         let Some((channel, to)) = way else {
+            let erased = turned.person.addresses.first().is_some_and(|a| a.split(':').next() == Some(erase::SCHEME));
+            if erased {
+                return Made::Ended("unreachable", erase::WHY.into());
+            }
             return Made::Ended("unreachable", "none of the campaign's channels reaches any of the addresses".into());
         };
         let Some(writer) = writers.get(&turned.variant) else {

@@ -1,0 +1,160 @@
+//! Erasing people from what this room keeps: uploaded lists and frozen audiences, the books of campaigns, what is due, journeys.
+//!
+//! Rows that are counted stay, so that every report still adds up; what tells who somebody is goes. A list keeps the number of its
+//! row, with an address that no channel reaches.
+
+use std::collections::BTreeSet;
+
+use super::due::Kind;
+use super::saved::nowhere;
+use crate::people::address::normal;
+use crate::store::db::{Database, Statement};
+use crate::store::{self, db::Value};
+use crate::values;
+
+/// The scheme that stands for the address of who was erased.
+pub(super) const SCHEME: &str = "erased";
+/// Why nothing of theirs goes, and what takes the place of reasons, which may quote an address.
+pub(super) const WHY: &str = "the person was erased";
+/// Rows of one transaction.
+const TOGETHER: usize = 1000;
+
+const LISTED: &str =
+    "UPDATE audience_people SET address = 'erased:' || CAST(number AS TEXT), addresses = 'erased:' || CAST(number AS TEXT),
+    name = NULL, locale = NULL, zone = NULL, attributes = '{}' WHERE audience = ?1 AND number = ?2";
+const BOOKED: &str = "UPDATE campaign_people SET address = 'erased:' || CAST(number AS TEXT),
+    reason = CASE WHEN reason IS NULL THEN NULL ELSE ?2 END WHERE address = ?1";
+/// What lies in a lane is taken back; what waits is over.
+const DUE: &str = "UPDATE dues SET address = 'erased:', data = '{}', reason = ?2,
+    recall = CASE WHEN state IN ('planned', 'accepted', 'scheduled', 'held') THEN 1 ELSE recall END,
+    level = CASE WHEN state = 'waiting' THEN 1 ELSE level END, state = CASE WHEN state = 'waiting' THEN 'cancelled' ELSE state END";
+/// Anchors that somebody is reminded of.
+const ANCHORS: &str = "SELECT a.maker FROM maker_addresses a WHERE a.address = ?1 AND a.kind = 'reminder'";
+
+/// Erases a contact who is known by these addresses; how many rows of lists they stood in. Doing it again changes nothing.
+///
+/// # Errors
+/// When the store is away; what was not erased then is erased by the next try.
+pub async fn forget(db: &dyn Database, contact: &str, addresses: &[String]) -> Result<u64, store::Error> {
+    let mut all: BTreeSet<String> = addresses.iter().flat_map(|a| [a.clone(), normal(a).into_owned()]).collect();
+    all.insert(nowhere(contact));
+    let mut listed = BTreeSet::new();
+    for address in all.clone() {
+        // Somebody's second address is in no index: the lists are read through. Erasures are few.
+        let sql = "SELECT p.audience, p.number, p.addresses FROM audience_people p WHERE ' ' || p.addresses || ' ' LIKE ?1 ESCAPE '!'";
+        for row in db.read(sql.into(), values![format!("% {} %", escaped(&address))]).await? {
+            let known = row.text(2)?;
+            // `LIKE` takes letters of both cases for one.
+            if known.split(' ').any(|a| a == address) {
+                all.extend(known.split(' ').map(str::to_owned));
+                listed.insert((row.text(0)?, row.int(1)?));
+            }
+        }
+    }
+    let count = listed.len() as u64;
+    let rows: Vec<Vec<Value>> = listed.into_iter().map(|(list, number)| values![list, number]).collect();
+    for some in rows.chunks(TOGETHER) {
+        db.write(vec![Statement::each(LISTED, some.to_vec())]).await?;
+    }
+    for address in &all {
+        let of = |sql: String| Statement::once(sql, values![address.as_str(), WHY]);
+        let mut statements = vec![
+            of(BOOKED.to_owned()),
+            of(format!("{DUE} WHERE address = ?1")),
+            Statement::once("DELETE FROM journey_people WHERE address = ?1", values![address.as_str()]),
+        ];
+        for row in db.read(ANCHORS.into(), values![address.as_str()]).await? {
+            let anchor: Value = row.text(0)?.into();
+            let reminder = Kind::Reminder.word();
+            statements
+                .push(Statement::once(format!("{DUE} WHERE kind = ?1 AND maker = ?3"), vec![reminder.into(), WHY.into(), anchor.clone()]));
+            for table in ["makers WHERE kind = ?1 AND id = ?2", "maker_addresses WHERE kind = ?1 AND maker = ?2"] {
+                statements.push(Statement::once(format!("DELETE FROM {table}"), vec![reminder.into(), anchor.clone()]));
+            }
+        }
+        db.write(statements).await?;
+    }
+    Ok(count)
+}
+
+/// A text that `LIKE ... ESCAPE '!'` finds as it is.
+fn escaped(text: &str) -> String {
+    text.replace('!', "!!").replace('%', "!%").replace('_', "!_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::laws::{Stage, laws};
+
+    laws! { who_is_erased_stands_in_no_row_and_the_counts_stay }
+
+    const TABLES: [&str; 6] = ["audience_people", "campaign_people", "makers", "maker_addresses", "dues", "journey_people"];
+
+    async fn who_is_erased_stands_in_no_row_and_the_counts_stay(stage: Stage) {
+        let db = stage.open().await;
+        super::super::open_tables(&*db).await.expect("tables");
+        let person = |audience: &str, number: i64, addresses: &str, name: &str| {
+            let sql = "INSERT INTO audience_people (audience, number, address, addresses, name, locale, zone, attributes)
+                VALUES (?1, ?2, ?3, ?4, ?5, 'it', 'Europe/Rome', '{\"city\":\"Trieste\"}')";
+            Statement::once(sql, values![audience, number, addresses.split(' ').next().unwrap_or_default(), addresses, name])
+        };
+        let booked = |number: i64, state: &str, address: &str| {
+            let sql = "INSERT INTO campaign_people (campaign, number, due, variant, state, level, address, reason, opted_out)
+                VALUES ('cmp_1', ?1, 0, '', ?2, 1, ?3, ?4, 0)";
+            Statement::once(sql, values![number, state, address, format!("{address} is not known")])
+        };
+        let due = |kind: &str, maker: &str, step: &str, state: &str, address: &str| {
+            let sql = "INSERT INTO dues (kind, maker, version, step, due, state, level, address, message, data, recall)
+                VALUES (?1, ?2, 1, ?3, 0, ?4, 0, ?5, 'msg_x', ?6, 0)";
+            Statement::once(sql, values![kind, maker, step, state, address, format!("{{\"person\":\"{address}\"}}")])
+        };
+        let maker = |id: &str, address: &str| {
+            let sql = "INSERT INTO makers (kind, id, version, body, source, state, created_at, changed_at)
+                VALUES ('reminder', ?1, 1, ?2, '{}', 'active', 0, 0)";
+            let whose = "INSERT INTO maker_addresses (address, kind, maker) VALUES (?2, 'reminder', ?1)";
+            [Statement::once(sql, values![id, format!("to {address}")]), Statement::once(whose, values![id, address])]
+        };
+        let travels = |address: &str| {
+            let sql = "INSERT INTO journey_people (journey, address, entry, place, state, data, entered_at, changed_at)
+                VALUES ('jny_1', ?1, 'e', 'hello', 'going', '{}', 0, 0)";
+            Statement::once(sql, values![address])
+        };
+        let (ana, mail, other) = ("viber:a_a=", "mailto:ana@example.org", "viber:aXa=");
+        let mut statements = vec![
+            person("aud_1", 1, other, "Bea"),
+            person("aud_1", 2, &format!("{mail} {ana} tel:+15550100200"), "Ana"),
+            person("cmp_1", 7, ana, "Ana"),
+            person("cmp_2", 8, "contact:c-1", "Ana"),
+            booked(1, "sent", other),
+            booked(2, "failed", mail),
+            due("trigger", "trg_1", "evt_1", "waiting", ana),
+            due("journey", "jny_1", "e hello", "accepted", ana),
+            due("reminder", "visit-1", "-P1D", "waiting", ana),
+            due("reminder", "visit-2", "-P1D", "waiting", other),
+            travels(ana),
+            travels(other),
+        ];
+        statements.extend(maker("visit-1", ana));
+        statements.extend(maker("visit-2", other));
+        db.write(statements).await.expect("written");
+
+        // One of her addresses is known only by a list; a row that both lead to counts once.
+        let asked = vec![ana.to_owned(), "tel:+15550100200".to_owned()];
+        assert_eq!(forget(&*db, "c-1", &asked).await.expect("erased"), 3);
+        assert_eq!(forget(&*db, "c-1", &asked).await.expect("erased twice"), 0);
+        let mut rows = Vec::new();
+        for table in TABLES {
+            let found = db.read(format!("SELECT * FROM {table}").into(), Vec::new()).await.expect("read");
+            rows.push(found.len());
+            let text = format!("{found:?}");
+            assert!(!text.contains(ana) && !text.contains(mail) && !text.contains("Ana"), "{table}: {text}");
+            assert!(text.contains(other), "{table} keeps whom nobody asked to erase: {text}");
+        }
+        assert_eq!(rows, [4, 2, 1, 1, 4, 1]);
+        let states = db.read("SELECT kind, state, recall FROM dues WHERE address = 'erased:' ORDER BY kind".into(), Vec::new()).await;
+        let states: Vec<_> = states.expect("read").iter().map(|r| (r.text(0), r.text(1), r.int(2))).collect();
+        let expected = [("journey", "accepted", 1), ("reminder", "cancelled", 0), ("trigger", "cancelled", 0)];
+        assert_eq!(states, expected.map(|(kind, state, recall)| (Ok(kind.to_owned()), Ok(state.to_owned()), Ok(recall))));
+    }
+}
