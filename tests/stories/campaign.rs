@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::world::World;
 use crate::world_twin::{Hosted, host};
 
+mod appointments;
 mod audiences;
 mod caps;
 mod erased;

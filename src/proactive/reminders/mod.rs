@@ -460,6 +460,34 @@ mod tests {
         assert_eq!(due(&line)[1], "2027-03-28T09:00:00 PT0S 2027-03-28T07:00:00Z");
     }
 
+    /// Three zones over both of their changes of 2027: Rome on 28 March and 31 October, New York on 14 March and 7 November, Sydney
+    /// on 4 April and 3 October. What the clock skips comes when it has been put forward, what it shows twice the first time.
+    #[test]
+    fn recurring_times_stay_on_the_clock_in_three_zones() {
+        for (zone, first, expected) in [
+            ("Europe/Rome", "2027-03-21T09:00:00", ["2027-03-21T08:00:00Z", "2027-03-28T07:00:00Z", "2027-04-04T07:00:00Z"]),
+            ("Europe/Rome", "2027-10-24T09:00:00", ["2027-10-24T07:00:00Z", "2027-10-31T08:00:00Z", "2027-11-07T08:00:00Z"]),
+            ("Europe/Rome", "2027-03-21T02:30:00", ["2027-03-21T01:30:00Z", "2027-03-28T01:30:00Z", "2027-04-04T00:30:00Z"]),
+            ("Europe/Rome", "2027-10-24T02:30:00", ["2027-10-24T00:30:00Z", "2027-10-31T00:30:00Z", "2027-11-07T01:30:00Z"]),
+            ("America/New_York", "2027-03-07T09:00:00", ["2027-03-07T14:00:00Z", "2027-03-14T13:00:00Z", "2027-03-21T13:00:00Z"]),
+            ("America/New_York", "2027-10-31T09:00:00", ["2027-10-31T13:00:00Z", "2027-11-07T14:00:00Z", "2027-11-14T14:00:00Z"]),
+            ("America/New_York", "2027-03-07T02:30:00", ["2027-03-07T07:30:00Z", "2027-03-14T07:30:00Z", "2027-03-21T06:30:00Z"]),
+            ("America/New_York", "2027-10-31T01:30:00", ["2027-10-31T05:30:00Z", "2027-11-07T05:30:00Z", "2027-11-14T06:30:00Z"]),
+            ("Australia/Sydney", "2027-03-28T09:00:00", ["2027-03-27T22:00:00Z", "2027-04-03T23:00:00Z", "2027-04-10T23:00:00Z"]),
+            ("Australia/Sydney", "2027-09-26T09:00:00", ["2027-09-25T23:00:00Z", "2027-10-02T22:00:00Z", "2027-10-09T22:00:00Z"]),
+            ("Australia/Sydney", "2027-03-28T02:30:00", ["2027-03-27T15:30:00Z", "2027-04-03T15:30:00Z", "2027-04-10T16:30:00Z"]),
+            ("Australia/Sydney", "2027-09-26T02:30:00", ["2027-09-25T16:30:00Z", "2027-10-02T16:30:00Z", "2027-10-09T15:30:00Z"]),
+        ] {
+            for recurrence in [json!({ "rrule": "FREQ=WEEKLY" }), json!({ "cron": format!("{} {} * * 0", &first[14..16], &first[11..13]) })]
+            {
+                let weekly = reminder(first, zone, &["PT0S"], recurrence.clone());
+                let until = Time::parse("2028-01-01T00:00:00Z").expect("a time");
+                let due: Vec<String> = planned(&weekly, Time(0), until).expect("times").iter().take(3).map(|p| p.due.to_string()).collect();
+                assert_eq!(due, expected, "{zone} from {first} by {recurrence}");
+            }
+        }
+    }
+
     #[test]
     fn what_is_wrong_is_named() {
         let good = reminder("2027-03-28T14:30:00", "Europe/Rome", &["-P1D"], Value::Null);
