@@ -42,8 +42,9 @@ const STATE: &str = "UPDATE campaign_people SET state = ?2, level = ?3, reason =
     WHERE message = ?1 AND level < ?3";
 const DUE_STATE: &str = "UPDATE dues SET state = ?2, level = ?3, reason = coalesce(?4, reason) WHERE message = ?1 AND level < ?3";
 const OPTED_OUT: &str = "UPDATE campaign_people SET opted_out = 1 WHERE address = ?1 AND message IS NOT NULL";
-const GOAL: &str = "UPDATE campaign_people SET goal = ?3
-    WHERE address = ?1 AND campaign = ?2 AND goal IS NULL AND message IS NOT NULL AND sent_at >= ?4 AND sent_at <= ?5";
+/// Of who got nothing on purpose it counts too, from the time they would have got it: that is what they are compared with.
+const GOAL: &str = "UPDATE campaign_people SET goal = ?3 WHERE address = ?1 AND campaign = ?2 AND goal IS NULL AND
+    (message IS NOT NULL AND sent_at >= ?4 AND sent_at <= ?5 OR state = 'holdout' AND due >= ?4 AND due <= ?5)";
 
 /// The body of an event: its data without what all have in common.
 fn body<'a, T: Deserialize<'a>>(event: &envelope::Event<'a>) -> Option<T> {

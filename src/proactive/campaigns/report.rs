@@ -110,6 +110,8 @@ pub struct Report {
     pub spent: Option<Spent>,
     /// Which variant won, if one did.
     pub winner: Option<Winner>,
+    /// What being written to changed, beside the holdout.
+    pub lift: Option<Lift>,
 }
 
 /// An amount.
@@ -132,6 +134,24 @@ pub struct Winner {
     /// How it was compared.
     pub statistic: &'static str,
     /// Standard deviations between them.
+    pub z: f64,
+    /// How likely so large a difference would be by chance.
+    pub p_value: f64,
+    /// Whether that is below one in twenty.
+    pub significant: bool,
+}
+
+/// Goals of the people written to beside those of the holdout, who got nothing on purpose.
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
+#[schema(as = CampaignLift)]
+pub struct Lift {
+    /// Goals per person written to.
+    pub written: f64,
+    /// Goals per person of the holdout. Links and answers need a message: only tracked events can be compared.
+    pub holdout: f64,
+    /// How they were compared.
+    pub statistic: &'static str,
+    /// Standard deviations between them; below 0 when the holdout did better.
     pub z: f64,
     /// How likely so large a difference would be by chance.
     pub p_value: f64,
@@ -205,6 +225,7 @@ impl Room {
             channels: BTreeMap::new(),
             spent: self.spent(&campaign),
             winner: None,
+            lift: None,
         };
         for row in self.parts.db.read(sql.into(), values![id]).await? {
             let (variant, channel, state, written) = (row.text(0)?, row.maybe_text(1)?, row.text(2)?, row.int(3)? != 0);
@@ -219,6 +240,7 @@ impl Room {
         }
         if !campaign.plan.goals.is_empty() {
             report.winner = winner(&report.variants);
+            report.lift = report.variants.get(HOLDOUT).and_then(|holdout| lift(&report.counts, holdout));
         }
         Ok(report)
     }
@@ -257,19 +279,38 @@ impl Room {
     }
 }
 
-/// Compares the two variants with most goals per person written to, by a two-proportion z-test.
+const STATISTIC: &str = "two-sided two-proportion z-test";
+
+/// Two shares, each hits of tries, compared by a two-proportion z-test: standard deviations between them, and how likely so large
+/// a difference would be by chance.
+fn compared((hits, tries): (u64, u64), (other_hits, other_tries): (u64, u64)) -> (f64, f64) {
+    let (n, m) = (tries as f64, other_tries as f64);
+    let pooled = (hits + other_hits) as f64 / (n + m);
+    let deviation = (pooled * (1.0 - pooled) * (1.0 / n + 1.0 / m)).sqrt();
+    let z = if deviation > 0.0 { (hits as f64 / n - other_hits as f64 / m) / deviation } else { 0.0 };
+    (z, 2.0 * (1.0 - normal(z.abs())))
+}
+
+/// Compares everybody written to with the holdout; nothing where one of the two is nobody.
+fn lift(all: &Counts, holdout: &Counts) -> Option<Lift> {
+    let (goals, tries) = (all.goals - holdout.goals, all.accepted);
+    if tries == 0 || holdout.people == 0 {
+        return None;
+    }
+    let (z, p_value) = compared((goals, tries), (holdout.goals, holdout.people));
+    let (written, holdout) = (goals as f64 / tries as f64, holdout.goals as f64 / holdout.people as f64);
+    Some(Lift { written, holdout, statistic: STATISTIC, z, p_value, significant: p_value < 0.05 })
+}
+
+/// Compares the two variants with most goals per person written to.
 fn winner(variants: &BTreeMap<String, Counts>) -> Option<Winner> {
     let share = |c: &Counts| c.goals as f64 / c.accepted as f64;
     let mut tried: Vec<(&String, &Counts)> = variants.iter().filter(|(name, c)| *name != HOLDOUT && c.accepted > 0).collect();
     tried.sort_by(|a, b| share(b.1).total_cmp(&share(a.1)));
     let [(best, a), (next, b), ..] = tried.as_slice() else { return None };
-    let (n, m) = (a.accepted as f64, b.accepted as f64);
-    let pooled = (a.goals + b.goals) as f64 / (n + m);
-    let deviation = (pooled * (1.0 - pooled) * (1.0 / n + 1.0 / m)).sqrt();
-    let z = if deviation > 0.0 { (share(a) - share(b)) / deviation } else { 0.0 };
-    let p_value = 2.0 * (1.0 - normal(z));
+    let (z, p_value) = compared((a.goals, a.accepted), (b.goals, b.accepted));
     let (variant, over) = ((*best).clone(), (*next).clone());
-    Some(Winner { variant, over, statistic: "two-sided two-proportion z-test", z, p_value, significant: p_value < 0.05 })
+    Some(Winner { variant, over, statistic: STATISTIC, z, p_value, significant: p_value < 0.05 })
 }
 
 /// The standard normal distribution up to `z >= 0`, by Abramowitz and Stegun 26.2.17 (error below 7.5e-8).
@@ -331,5 +372,18 @@ mod tests {
         let close = BTreeMap::from([("a".to_owned(), variant(1000, 102)), ("b".to_owned(), variant(1000, 100))]);
         assert!(!super::winner(&close).expect("two were tried").significant);
         assert_eq!(super::winner(&BTreeMap::from([("a".to_owned(), variant(10, 1))])), None);
+    }
+
+    #[test]
+    fn being_written_to_is_compared_with_the_holdout() {
+        let all = Counts { people: 1100, accepted: 1000, holdout: 100, goals: 155, ..Counts::default() };
+        let holdout = |people, goals| Counts { people, holdout: people, goals, ..Counts::default() };
+        let found = lift(&all, &holdout(100, 5)).expect("both are somebody");
+        assert_eq!((found.written, found.holdout, found.significant), (0.15, 0.05, true));
+        // (0.15 - 0.05) / sqrt(155 / 1100 * 945 / 1100 * (1 / 1000 + 1 / 100)) = 2.740
+        assert!((found.z - 2.740).abs() < 0.001 && (found.p_value - 0.00614).abs() < 0.00002, "{found:?}");
+        let worse = lift(&all, &holdout(100, 55)).expect("both are somebody");
+        assert!(worse.z < 0.0 && worse.significant && worse.p_value < 1.0, "{worse:?}");
+        assert_eq!(lift(&all, &holdout(0, 0)), None);
     }
 }
