@@ -669,6 +669,10 @@ pub struct Status<'a> {
     pub campaign: Option<Text<'a>>,
     /// The reminder it belongs to.
     pub reminder: Option<Text<'a>>,
+    /// Of a fallback step: the first message of its chain.
+    pub fallback_of: Option<Text<'a>>,
+    /// Of a fallback step that was accepted: the units the provider will charge, such as the segments of an SMS.
+    pub units: Option<u32>,
 }
 
 /// `fairway.contact.typing`, `fairway.contact.read`

@@ -132,6 +132,18 @@ pub struct Mark {
     pub about: serde_json::Map<String, serde_json::Value>,
 }
 
+impl Mark {
+    /// Where a message of this mark came from.
+    pub fn origin(&self) -> Origin {
+        match (&self.campaign, &self.reminder, &self.trigger) {
+            (Some(_), ..) => Origin::Campaign,
+            (_, Some(_), _) => Origin::Reminder,
+            (_, _, Some(_)) => Origin::Trigger,
+            _ => Origin::Api,
+        }
+    }
+}
+
 /// The body of `POST /v1/messages`, and the value of a record on `{prefix}.send`.
 #[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -176,6 +188,8 @@ pub struct SendRequest {
     pub native: serde_json::Map<String, serde_json::Value>,
     /// What the engine made it for; only the engine sets it.
     pub mark: Option<Mark>,
+    /// Of a fallback step: the first message of its chain; only the engine sets it.
+    pub fallback_of: Option<String>,
     /// The key that makes repeating this line harmless (batch and `send` topic).
     pub idempotency_key: Option<String>,
     /// Where it came from; only the engine sets it.

@@ -11,6 +11,7 @@ use super::problem::{self, Problem};
 use super::{Api, campaigns, journeys, messages};
 use crate::clock;
 use crate::proactive::campaigns::report::Recipient;
+use crate::proactive::campaigns::why::{Case, Rule, tell};
 use crate::store::{Line, Message};
 
 /// What is asked about: a message, or a person of a campaign or journey.
@@ -33,8 +34,13 @@ pub struct WhyQuery {
 pub struct Why {
     /// Where it stands: a state of a message, or of a person in a campaign that has none, or in a journey.
     state: String,
-    /// The answer in one sentence.
+    /// The rule that decided, of a person of a campaign.
+    rule: Option<&'static str>,
+    /// The answer in sentences.
     because: String,
+    /// When what holds it ends, where that is known.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    until: Option<Time>,
     /// When it will go, as far as the limits tell, while it waits; of a person in a journey when they go on.
     #[schema(value_type = Option<String>, format = "date-time")]
     estimated_send_at: Option<Time>,
@@ -80,7 +86,9 @@ async fn of_message(api: &Api, message: Message) -> Why {
     };
     Why {
         state: state.word().to_owned(),
+        rule: None,
         because,
+        until: None,
         estimated_send_at: waits.then_some(at),
         message_id: Some(message.id),
         recipient: None,
@@ -90,27 +98,63 @@ async fn of_message(api: &Api, message: Message) -> Why {
 
 async fn of_recipient(api: &Api, caller: &Caller, campaign: &str, recipient: &str) -> Result<Why, Problem> {
     caller.may("contacts:read")?;
-    campaigns::found(api, caller, campaign).await?;
-    let found = api.proactive.recipient(campaign, recipient).await?;
-    let person = found.ok_or_else(|| Problem::new(&problem::NOT_FOUND, "this campaign has no such person"))?;
-    // Its message may have been deleted with its time; the books keep what became of it.
-    let message = match &person.message_id {
-        Some(id) => messages::find(api, id).await.ok(),
-        None => None,
+    let campaign = campaigns::found(api, caller, campaign).await?;
+    let Some(person) = api.proactive.recipient(&campaign.id, recipient).await? else {
+        let bad = api.proactive.bad_row(&campaign.plan.audience, recipient).await?;
+        return Err(Problem::new(
+            &problem::NOT_FOUND,
+            match bad {
+                Some(row) => format!("line {} of the audience is no person of this campaign: {}: {}", row.line, row.column, row.reason),
+                None => "this campaign has no such person".to_owned(),
+            },
+        ));
     };
-    let mut why = match message {
-        Some(message) => of_message(api, message).await,
-        None => {
-            let because = match &person.reason {
-                Some(reason) => format!("It is {}: {reason}.", person.state),
-                None if person.state == "planned" => format!("Its turn has not come; it is due at {}.", person.due),
-                None => format!("It is {}.", person.state),
-            };
-            Why { state: person.state.clone(), because, estimated_send_at: None, message_id: None, recipient: None, timeline: Vec::new() }
-        }
+    let steps = api.proactive.messages_to(&campaign.id, person.number).await?;
+    // A message may have been deleted with its time; the books keep what became of it.
+    let mut messages = Vec::new();
+    for id in steps.iter().map(|(id, _)| id).chain(person.message_id.iter().filter(|id| !steps.iter().any(|(s, _)| s == *id))) {
+        messages.extend(messages::find(api, id).await.ok());
+    }
+    let counts = messages.iter().find(|m| Some(&m.id) == person.message_id.as_ref());
+    let case = Case {
+        campaign: &campaign,
+        person: &person,
+        said: said(api, &person).await?,
+        before: steps.iter().take_while(|(id, _)| Some(id) != person.message_id.as_ref()).map(|(_, channel)| channel.clone()).collect(),
+        provider_id: counts.and_then(|m| m.provider_message_id.clone()),
+        provider_code: counts.and_then(|m| m.error.as_ref()?["provider_code"].as_str().map(str::to_owned)),
+        now: clock::now(),
     };
-    why.recipient = Some(person);
-    Ok(why)
+    let told = tell(&case);
+    let estimated_send_at = match counts {
+        Some(message) if told.rule == Rule::Lane => Some(api.acceptor.estimate_of(message).await.0),
+        _ => None,
+    };
+    let mut timeline: Vec<Line> = messages.into_iter().flat_map(|m| m.timeline).collect();
+    timeline.sort_by_key(|line| line.at);
+    Ok(Why {
+        state: person.state.clone(),
+        rule: Some(told.rule.word()),
+        because: told.because,
+        until: told.until,
+        estimated_send_at,
+        message_id: person.message_id.clone(),
+        recipient: Some(person),
+        timeline,
+    })
+}
+
+/// What a person who is not written to said last about it.
+async fn said(api: &Api, person: &Recipient) -> Result<Option<String>, Problem> {
+    if person.state != "suppressed" {
+        return Ok(None);
+    }
+    let mut words = api.consent.words(std::slice::from_ref(&person.address)).await?;
+    words.sort_by_key(|w| w.at);
+    Ok(words.last().map(|word| {
+        let text = word.evidence["text"].as_str().map(|t| format!("\"{t}\", ")).unwrap_or_default();
+        format!("{text}said at {} by {} ({})", word.at, word.how, word.event)
+    }))
 }
 
 async fn of_traveller(api: &Api, caller: &Caller, journey: &str, recipient: &str) -> Result<Why, Problem> {
@@ -120,7 +164,9 @@ async fn of_traveller(api: &Api, caller: &Caller, journey: &str, recipient: &str
     let found = found.ok_or_else(|| Problem::new(&problem::NOT_FOUND, "this person never entered the journey"))?;
     Ok(Why {
         state: found.person.state,
+        rule: None,
         because: found.because,
+        until: None,
         estimated_send_at: found.next_at,
         message_id: None,
         recipient: None,

@@ -109,6 +109,8 @@ fn refusal(writer: &Writer, record: &Stored, refused: &Refused) -> crate::log::R
         metadata: None,
         campaign: None,
         reminder: None,
+        fallback_of: None,
+        units: None,
     };
     let mut value = serde_json::to_value(&status).unwrap_or_default();
     if let (Some(into), Some(from)) = (value.as_object_mut(), data.as_object()) {

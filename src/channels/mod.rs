@@ -67,6 +67,12 @@ impl Channel {
         address.split_once(':').is_some_and(|(scheme, _)| self.facts().schemes.first() == Some(&scheme))
     }
 
+    /// What a person with this address uses: the provider's medium that has the address's scheme as its name, else its usual one.
+    pub fn medium(&self, to: &str) -> &'static str {
+        let (mediums, scheme) = (self.facts().mediums, to.split(':').next().unwrap_or_default());
+        mediums.iter().find(|m| **m == scheme).or(mediums.first()).copied().unwrap_or("unknown")
+    }
+
     /// Whether an address belongs to it.
     pub fn reaches(&self, address: &str) -> bool {
         address.split_once(':').is_some_and(|(scheme, _)| self.facts().schemes.contains(&scheme))

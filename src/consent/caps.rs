@@ -50,6 +50,11 @@ const BEHIND: (i64, i64) = (1_000, 60_000);
 /// When a message that is over a cap may go or is asked about again, and which cap says so.
 pub type Over = (Time, String);
 
+/// How the words begin that name the cap which holds a message.
+pub const CAP: &str = "the cap of";
+/// The words where none is named.
+pub const A_CAP: &str = "a cap on marketing";
+
 const TOUCH: &str =
     "INSERT INTO cap_people (person, touched) VALUES (?1, ?2) ON CONFLICT (person) DO UPDATE SET touched = excluded.touched";
 
@@ -136,14 +141,14 @@ impl Consent {
     async fn until(&self, caps: &[Cap], u: &Use, now: Time) -> Result<Over, Error> {
         let sql = "SELECT u.at FROM cap_uses u WHERE u.person = ?1 AND u.message <> ?2 AND u.at > ?3 ORDER BY u.at DESC LIMIT 1 OFFSET ?4";
         // A window may have moved on since: then it is asked again in a moment.
-        let mut latest = (now.plus(1000), "a cap on marketing".to_owned());
+        let mut latest = (now.plus(1000), A_CAP.to_owned());
         for cap in caps {
             let since = now.0 - cap.window();
             let rows = self.db.read(sql.into(), values![&*u.person, &*u.message, since, i64::from(cap.rate.count) - 1]).await?;
             if let Some(row) = rows.first() {
                 let until = Time(row.int(0)?.saturating_add(cap.window()).saturating_add(1));
                 if until > latest.0 {
-                    latest = (until, format!("the cap of {} on marketing", cap.rate));
+                    latest = (until, format!("{CAP} {} on marketing", cap.rate));
                 }
             } else if let Some(behind) = self.behind(cap, u, now).await? {
                 latest = if behind.0 > latest.0 { behind } else { latest };

@@ -15,7 +15,6 @@ use super::answer::Heard;
 use super::record::Batch;
 use super::words::{self, Said};
 use super::{Ask, Consent, May, Suppression, Word};
-use crate::channels::Channel;
 use crate::envelope::{self, Attributes};
 use crate::ids;
 use crate::log::{Durability, Position, Record, Stored, Topic};
@@ -241,7 +240,7 @@ impl Consent {
         }
         let person = address::normal(&from.address).into_owned();
         let ask = Ask { address: &person, channel: &seen.channel, category: Default::default(), program: None };
-        if self.index.stands(&ask, false).is_some_and(|why| why.code == "suppressed") {
+        if self.index.stands(&ask, false).is_some_and(|bar| bar == super::index::Bar::Address) {
             out.batch.lift(&person, &seen.channel, seen.received_at);
         }
         let channels = self.channels.get();
@@ -335,7 +334,7 @@ impl Consent {
         let data = envelope::data(&Data {
             channel: word.channel.as_str().into(),
             provider: channel.facts().id.into(),
-            medium: medium(channel, &word.address).into(),
+            medium: channel.medium(&word.address).into(),
             conversation: conversation.into(),
             received_at: word.at,
             body: &body,
@@ -373,12 +372,6 @@ impl Consent {
         self.tell(records).await;
         self.say(words).await
     }
-}
-
-/// What the person uses: the provider's medium that has the address's scheme as its name, else its usual one.
-fn medium(channel: &Channel, to: &str) -> &'static str {
-    let mediums = channel.facts().mediums;
-    mediums.iter().find(|m| **m == address::scheme(to)).or(mediums.first()).copied().unwrap_or("unknown")
 }
 
 fn contains(bytes: &[u8], wanted: &[u8]) -> bool {

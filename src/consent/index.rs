@@ -35,17 +35,55 @@ struct Maps {
     prefixes: Vec<(String, String)>,
 }
 
-/// Why a message may not go.
+/// What bars a message from its person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Why {
-    /// Our stable code.
-    pub code: &'static str,
-    /// In words.
-    pub title: &'static str,
+pub enum Bar {
+    /// The person wants no messages.
+    OptedOut,
+    /// The person wants no marketing.
+    OptedOutMarketing,
+    /// The person has left the program.
+    OptedOutProgram,
+    /// The channel's marketing needs an opt-in.
+    NotOptedIn,
+    /// The address is suppressed.
+    Address,
+    /// The domain is.
+    Domain,
+    /// The prefix is.
+    Prefix,
 }
 
-const fn why(code: &'static str, title: &'static str) -> Option<Why> {
-    Some(Why { code, title })
+impl Bar {
+    /// All of them.
+    pub const ALL: [Self; Self::Prefix as usize + 1] =
+        [Self::OptedOut, Self::OptedOutMarketing, Self::OptedOutProgram, Self::NotOptedIn, Self::Address, Self::Domain, Self::Prefix];
+
+    /// Our stable code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::OptedOut => "opted_out",
+            Self::OptedOutMarketing => "opted_out_marketing",
+            Self::OptedOutProgram => "opted_out_program",
+            Self::NotOptedIn => "not_opted_in",
+            Self::Address => "suppressed",
+            Self::Domain => "suppressed_domain",
+            Self::Prefix => "suppressed_prefix",
+        }
+    }
+
+    /// In words.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::OptedOut => "The person wants no messages.",
+            Self::OptedOutMarketing => "The person wants no marketing.",
+            Self::OptedOutProgram => "The person has left this program.",
+            Self::NotOptedIn => "This channel's marketing goes only to people who opted in.",
+            Self::Address => "This address is not written to.",
+            Self::Domain => "Nobody at this domain is written to.",
+            Self::Prefix => "No address that begins like this is written to.",
+        }
+    }
 }
 
 /// One row of `consents`.
@@ -134,38 +172,38 @@ impl Index {
     }
 
     /// What forbids a message, if anything.
-    pub fn stands(&self, ask: &Ask<'_>, opt_in: bool) -> Option<Why> {
+    pub fn stands(&self, ask: &Ask<'_>, opt_in: bool) -> Option<Bar> {
         let maps = self.maps.read();
         let marketing = ask.category == Category::Marketing;
         let nothing = maps.said.is_empty() && maps.suppressed.is_empty() && maps.domains.is_empty() && maps.prefixes.is_empty();
         if nothing {
-            return if marketing && opt_in { NOT_IN } else { None };
+            return if marketing && opt_in { Some(Bar::NotOptedIn) } else { None };
         }
         let to = address::normal(ask.address);
         let fits = |channel: &String| channel.is_empty() || channel == ask.channel;
         if address::domain(&to).and_then(|d| maps.domains.get(d)).is_some_and(|channels| channels.iter().any(fits)) {
-            return why("suppressed_domain", "Nobody at this domain is written to.");
+            return Some(Bar::Domain);
         }
         if maps.prefixes.iter().any(|(prefix, channel)| fits(channel) && to.starts_with(prefix.as_str())) {
-            return why("suppressed_prefix", "No address that begins like this is written to.");
+            return Some(Bar::Prefix);
         }
         let person = self.person(&to);
         let (here, everywhere) = (Self::key(person, ask.channel, ""), Self::key(person, "", ""));
         if maps.suppressed.contains(&here) || maps.suppressed.contains(&everywhere) {
-            return why("suppressed", "This address is not written to.");
+            return Some(Bar::Address);
         }
         let of = |key: Fingerprint| maps.said.get(&key).copied().unwrap_or_default();
         let (here, everywhere) = (of(here), of(everywhere));
         let all = newest(here.all, everywhere.all);
         if all < 0 {
-            return why("opted_out", "The person wants no messages.");
+            return Some(Bar::OptedOut);
         }
         if !marketing {
             return None;
         }
         let ads = newest(all, newest(here.marketing, everywhere.marketing));
         if ads < 0 {
-            return why("opted_out_marketing", "The person wants no marketing.");
+            return Some(Bar::OptedOutMarketing);
         }
         let left = newest(here.programs, everywhere.programs);
         let program = match ask.program {
@@ -174,13 +212,11 @@ impl Index {
             None => left,
         };
         if program < 0 && newest(program, all) < 0 {
-            return why("opted_out_program", "The person has left this program.");
+            return Some(Bar::OptedOutProgram);
         }
-        if opt_in && ads <= 0 && program <= 0 { NOT_IN } else { None }
+        if opt_in && ads <= 0 && program <= 0 { Some(Bar::NotOptedIn) } else { None }
     }
 }
-
-const NOT_IN: Option<Why> = why("not_opted_in", "This channel's marketing goes only to people who opted in.");
 
 fn newest(a: Said, b: Said) -> Said {
     if b.abs() > a.abs() { b } else { a }
@@ -195,7 +231,7 @@ mod tests {
     }
 
     fn code(index: &Index, ask: &Ask<'_>, opt_in: bool) -> &'static str {
-        index.stands(ask, opt_in).map_or("", |why| why.code)
+        index.stands(ask, opt_in).map_or("", Bar::code)
     }
 
     fn said(index: &Index, address: &str, channel: &str, scope: &str, said: Said) {

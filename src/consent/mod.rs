@@ -45,9 +45,10 @@ use crate::store::db::{Database, Statement};
 use crate::values;
 
 pub use answer::Owed;
-pub use caps::Over;
+pub use caps::{A_CAP, CAP, Over};
 pub use claims::{Claim, Standing};
 pub use hold::{Candidate, Verdict};
+pub use index::Bar;
 pub use record::{Known, Review, Scope, Suppression, Word, pattern};
 
 /// Whom, through what, and for what.
@@ -210,7 +211,7 @@ impl Consent {
         let opt_in = channels.by_id.get(ask.channel).is_some_and(|c| c.opt_in);
         match self.index.stands(ask, opt_in) {
             None => May::Yes,
-            Some(why) => May::No(Reason::new(ErrorClass::OptedOut, why.code, why.title)),
+            Some(bar) => May::No(Reason::new(ErrorClass::OptedOut, bar.code(), bar.title())),
         }
     }
 

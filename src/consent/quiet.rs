@@ -43,6 +43,9 @@ impl Whereabouts {
     }
 }
 
+/// How the words begin that name the hours which hold a message.
+pub const HOURS: &str = "quiet hours";
+
 /// What the hours say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Quiet {
@@ -148,9 +151,9 @@ impl Hours {
         }
         let on_holiday = row.is_some_and(|week| zones.iter().any(|zone| week.holidays.contains(start.to_zoned(zone.clone()).date())));
         let rule = match name {
-            Some(name) if on_holiday => format!("a public holiday in {name}"),
-            Some(name) => format!("quiet hours of {name}"),
-            None => "quiet hours".to_owned(),
+            Some(name) if on_holiday => format!("{HOURS} of {name}, on a public holiday"),
+            Some(name) => format!("{HOURS} of {name}"),
+            None => HOURS.to_owned(),
         };
         Quiet::Closed(Time(at_once.as_millisecond()), rule)
     }
@@ -279,8 +282,8 @@ mod tests {
             Quiet::Closed(_, rule) => rule,
             open => panic!("{open:?}"),
         };
-        assert_eq!(rule("2027-07-14T10:00:00Z"), "a public holiday in FR");
-        assert_eq!(rule("2027-07-13T22:00:00Z"), "a public holiday in FR", "midnight has passed in Paris");
+        assert_eq!(rule("2027-07-14T10:00:00Z"), "quiet hours of FR, on a public holiday");
+        assert_eq!(rule("2027-07-13T22:00:00Z"), "quiet hours of FR, on a public holiday", "midnight has passed in Paris");
         assert_eq!(rule("2027-07-13T21:00:00Z"), "quiet hours of FR");
     }
 

@@ -112,6 +112,9 @@ impl Acceptor {
         if request.mark.is_some() && !matches!(origin, Origin::Campaign | Origin::Reminder | Origin::Trigger | Origin::Journey) {
             return Err(Refused::new("#/mark", "field_reserved", "leave it out: only the gateway sets it"));
         }
+        if request.fallback_of.is_some() {
+            return Err(Refused::new("#/fallback_of", "field_reserved", "leave it out: only the gateway sets it"));
+        }
         check(&request, now)?;
         let (channel, to, thread) = self.address(&request)?;
         let reply_to = self.reply_to(request.reply_to.as_deref()).await?;
@@ -161,6 +164,20 @@ impl Acceptor {
         let mut ready = self.prepare(request, Origin::AutoReply, act, None).await?;
         let accepted = Accepted { suppressed: None, passes: true, ..Accepted::clone(&ready.accepted) };
         ready.accepted = Arc::new(accepted);
+        Ok(ready)
+    }
+
+    /// Checks the next step of a chain of fallbacks that begins with the message `first`.
+    pub(super) async fn prepare_step(
+        &self,
+        request: SendRequest,
+        first: String,
+        origin: Origin,
+        act: &[&[u8]],
+        traceparent: Option<&str>,
+    ) -> Result<Ready, Refused> {
+        let mut ready = self.prepare(request, origin, Act::Named(act), traceparent).await?;
+        Arc::make_mut(&mut ready.accepted).request.fallback_of = Some(first);
         Ok(ready)
     }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use fairway_adapters::contract::event::Origin;
-use fairway_adapters::contract::{Priority, SendRequest, Time};
+use fairway_adapters::contract::{Mark, Priority, SendRequest, Time};
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
@@ -81,6 +81,7 @@ impl Accepted {
     /// A message as the views know it; `None` for one whose request they do not have.
     pub fn of_view(message: &Message) -> Option<Self> {
         let thread = message.conversation.strip_prefix(&format!("{}/{}#", message.channel, message.to));
+        let request: SendRequest = serde_json::from_value(message.request.clone()?).ok()?;
         Some(Self {
             id: message.id.parse().ok()?,
             channel: message.channel.clone(),
@@ -88,8 +89,8 @@ impl Accepted {
             thread: thread.map(str::to_owned),
             accepted_at: message.created_at,
             deadline: message.created_at.plus(86_400_000),
-            request: serde_json::from_value(message.request.clone()?).ok()?,
-            origin: Origin::default(),
+            origin: request.mark.as_ref().map_or_else(Origin::default, Mark::origin),
+            request,
             reply_to: None,
             suppressed: None,
             passes: false,

@@ -6,18 +6,22 @@
 //! - A final failure starts the next step at once.
 //! - `sent` puts it into the schedule when the step has `after`.
 //! - A receipt that reaches `unless` (or the strongest state that channel reports) cancels it, if it has not left.
+//!
+//! Nobody was answered 202 for a step, so its `accepted` is published, and every state of it names the chain's first message.
 
 use std::{sync::Arc, time::Duration};
 
 use fairway_adapters::contract::message::Fallback;
-use fairway_adapters::contract::{SendRequest, State, Time};
+use fairway_adapters::contract::{Category, Data, SendRequest, State, Status, Time};
 use tokio::sync::{mpsc, oneshot};
 
-use super::accept::{Acceptor, Act, Ready};
+use super::accept::{Acceptor, Ready};
 use super::accepted::Accepted;
 use super::unit::Parts;
+use crate::consent::Standing;
+use crate::envelope::Attributes;
 use crate::ids::{self, MessageId};
-use crate::log::{Durability, Outcome};
+use crate::log::{Durability, Outcome, Record, Topic};
 use crate::orders::Order;
 use crate::store::rank;
 
@@ -65,15 +69,27 @@ async fn decide(parts: &Parts, acceptor: &Acceptor, due: &Due) {
     let Some(step) = due.message.request.fallback.first() else { return };
     let scheduled = step.after.is_some();
     if matches!(due.state, State::Failed | State::Expired) {
+        give_back(parts, due).await;
         if !scheduled || is_stopped(parts, acceptor, due).await {
-            start(acceptor, due, None, b"now").await;
+            start(parts, acceptor, due, None, b"now").await;
         }
     } else if rank(0, due.state) >= rank(0, enough(parts, due, step)) {
         if scheduled && due.state > State::Sent {
             cancel(parts, acceptor, due).await;
         }
     } else if let (State::Sent, Some(after)) = (due.state, after(step)) {
-        start(acceptor, due, Some(due.at.plus(after)), b"later").await;
+        start(parts, acceptor, due, Some(due.at.plus(after)), b"later").await;
+    }
+}
+
+/// What did not reach the person counts against none of their caps: else it would hold the very step that makes up for it.
+async fn give_back(parts: &Parts, due: &Due) {
+    if due.message.request.category == Category::Marketing {
+        let id = due.message.id.to_string();
+        // What the person's campaign keeps free for them, the next step needs.
+        while parts.consent.give_back(&id, &Standing::default()).await.is_err() {
+            tokio::time::sleep(AGAIN).await;
+        }
     }
 }
 
@@ -108,8 +124,14 @@ fn next(message: &Accepted, step: &Fallback, send_at: Option<Time>) -> SendReque
         reply_to: None,
         native: Default::default(),
         idempotency_key: None,
+        fallback_of: None, // Set when it is prepared.
         ..request.clone()
     }
+}
+
+/// The first message of the chain that a message belongs to.
+fn first(message: &Accepted) -> String {
+    message.request.fallback_of.clone().unwrap_or_else(|| message.id.to_string())
 }
 
 async fn prepare(acceptor: &Acceptor, due: &Due, send_at: Option<Time>, when: &[u8]) -> Option<Ready> {
@@ -117,7 +139,7 @@ async fn prepare(acceptor: &Acceptor, due: &Due, send_at: Option<Time>, when: &[
     let request = next(&due.message, step, send_at);
     let id = due.message.id.bytes();
     let act: [&[u8]; 3] = [b"fallback", &id, when];
-    match acceptor.prepare(request, due.message.origin, Act::Named(&act), due.message.traceparent.as_deref()).await {
+    match acceptor.prepare_step(request, first(&due.message), due.message.origin, &act, due.message.traceparent.as_deref()).await {
         Ok(ready) => Some(ready),
         Err(e) => {
             // It was checked when the message was accepted; since then the channel may have gone, or its time.
@@ -127,11 +149,60 @@ async fn prepare(acceptor: &Acceptor, due: &Due, send_at: Option<Time>, when: &[
     }
 }
 
-async fn start(acceptor: &Acceptor, due: &Due, send_at: Option<Time>, when: &[u8]) {
+async fn start(parts: &Parts, acceptor: &Acceptor, due: &Due, send_at: Option<Time>, when: &[u8]) {
     let Some(ready) = prepare(acceptor, due, send_at, when).await else { return };
-    while !acceptor.append(std::slice::from_ref(&ready), true).await.iter().all(Outcome::is_durable) {
+    // First the message: a step that is told of is there.
+    acceptor.append_all(vec![ready.clone()], true).await;
+    let told = told(parts, due, &ready);
+    while !parts.log.append(vec![told.clone()], Durability::Log).await.iter().all(Outcome::is_durable) {
         tokio::time::sleep(AGAIN).await;
     }
+}
+
+/// The event that tells of a step.
+fn told(parts: &Parts, due: &Due, ready: &Ready) -> Record {
+    let (step, request) = (&ready.accepted, &ready.accepted.request);
+    let (id, conversation) = (step.id.to_string(), step.conversation());
+    let mark = request.mark.as_ref();
+    let status = Status {
+        message_id: id.as_str().into(),
+        provider_message_id: None,
+        state: State::Accepted,
+        detail: None,
+        at: due.at,
+        attempt: None,
+        recipient: None,
+        error: None,
+        reason: None,
+        until: request.send_at,
+        late: None,
+        cost: None,
+        metadata: super::unit::metadata(&request.metadata),
+        campaign: mark.and_then(|m| m.campaign.as_deref()).map(Into::into),
+        reminder: mark.and_then(|m| m.reminder.as_deref()).map(Into::into),
+        fallback_of: request.fallback_of.as_deref().map(Into::into),
+        units: Some(step.cost),
+    };
+    let data = Data {
+        channel: step.channel.as_str().into(),
+        provider: ready.channel.facts().id.into(),
+        medium: ready.channel.medium(&step.to).into(),
+        conversation: conversation.as_str().into(),
+        received_at: due.at,
+        body: &status,
+    };
+    let attributes = Attributes {
+        id: ids::fingerprint(&[b"status", &step.id.bytes(), State::Accepted.word().as_bytes()]),
+        kind: "fairway.message.status",
+        channel: &step.channel,
+        conversation: &conversation,
+        time: due.at,
+        tenant: ready.channel.tenant.as_deref(),
+        traceparent: step.traceparent.as_deref(),
+        correlation: step.correlation.as_deref(),
+        replaces: None,
+    };
+    parts.writer.record(Topic::Status, &attributes, serde_json::to_vec(&data).unwrap_or_default().into())
 }
 
 /// Stops the scheduled step; whether it surely does not go. One that has left is enough: a late failure adds nothing to it.

@@ -5,6 +5,7 @@ pub mod accepted;
 pub mod campaigns;
 pub mod control;
 pub mod fallback;
+pub mod holds;
 pub mod lane;
 pub mod ledger;
 pub mod limit;

@@ -4,6 +4,7 @@
 //! stand for exactly what was read.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
@@ -97,6 +98,8 @@ pub async fn run(log: Arc<dyn EventLog>, store: Arc<dyn Store>) {
 /// The part of a published state that the views need.
 #[derive(Deserialize)]
 struct Published<'a> {
+    #[serde(borrow)]
+    channel: Cow<'a, str>,
     #[serde(flatten, borrow)]
     status: Status<'a>,
 }
@@ -128,7 +131,10 @@ fn learn(changes: &mut HashMap<MessageId, Change>, record: &Stored) {
             if event.kind != "fairway.message.status" {
                 return;
             }
-            let Ok(Published { status }) = serde_json::from_str(event.data) else { return };
+            let Ok(Published { channel, status }) = serde_json::from_str(event.data) else { return };
+            if status.state == State::Accepted {
+                return learn_step(changes, &channel, &status);
+            }
             if let Ok(id) = status.message_id.parse() {
                 learn_status(changes.entry(id).or_default(), &status, Time(record.time));
             }
@@ -225,6 +231,14 @@ async fn merge_edit(store: &dyn Store, id: MessageId, change: &mut Change) {
         request.remove("template");
         change.edited = serde_json::to_string(&request).ok();
     }
+}
+
+/// A fallback step was accepted: the first message of its chain says where it goes on. The step itself is told by its lane.
+fn learn_step(changes: &mut HashMap<MessageId, Change>, channel: &str, step: &Status<'_>) {
+    let Some(first) = step.fallback_of.as_deref().and_then(|id| id.parse().ok()) else { return };
+    let when = step.until.map(|at| format!(" at {at}, unless it arrives before")).unwrap_or_default();
+    let text = format!("Goes on through {channel} as {}{when}.", step.message_id);
+    changes.entry(first).or_default().lines.push(line(step.at, "fallback", text));
 }
 
 fn learn_status(change: &mut Change, status: &Status<'_>, written: Time) {

@@ -319,6 +319,14 @@ impl Room {
         rows.iter().map(|r| Ok(BadRow { line: r.int(0)? as u64, column: r.text(1)?, reason: r.text(2)? })).collect()
     }
 
+    /// The row at this line, if it was not taken.
+    pub async fn bad_row(&self, id: &str, line: &str) -> Result<Option<BadRow>, Failed> {
+        let Ok(line) = line.parse::<i64>() else { return Ok(None) };
+        let sql = "SELECT line, field, reason FROM audience_bad WHERE audience = ?1 AND line = ?2";
+        let rows = self.parts.db.read(sql.into(), values![id, line]).await?;
+        rows.first().map(|r| Ok(BadRow { line: r.int(0)? as u64, column: r.text(1)?, reason: r.text(2)? })).transpose()
+    }
+
     /// Of an audience's people, how many each channel reaches, and how many none of them does.
     pub fn reachable(&self, audience: &Audience, channels: &[String]) -> (BTreeMap<String, u64>, u64) {
         let bound = self.parts.channels.get();

@@ -57,4 +57,14 @@ pub const STEPS: &[&str] = &[
      CREATE TABLE journey_intakes (id TEXT PRIMARY KEY, journey TEXT NOT NULL, audience TEXT NOT NULL, number BIGINT NOT NULL,
         place TEXT NOT NULL, people BIGINT NOT NULL, state TEXT NOT NULL, created_at BIGINT NOT NULL);
      CREATE INDEX journey_intakes_open ON journey_intakes (created_at) WHERE state = 'taking';",
+    // Of campaigns with a fallback, the messages of each person; a person's row in the books has what the weightiest came to
+    // (`chain.rs`), and which message that is. `until_at`: the end of a hold.
+    "CREATE TABLE campaign_steps (message TEXT PRIMARY KEY, campaign TEXT NOT NULL, number BIGINT NOT NULL, step BIGINT NOT NULL,
+        channel TEXT NOT NULL, address TEXT NOT NULL, state TEXT NOT NULL, level BIGINT NOT NULL, weight BIGINT NOT NULL, reason TEXT,
+        class TEXT, until_at BIGINT, cost BIGINT NOT NULL);
+     CREATE INDEX campaign_steps_people ON campaign_steps (campaign, number);
+     CREATE INDEX campaign_steps_weight ON campaign_steps (campaign, weight);
+     CREATE INDEX campaign_steps_address ON campaign_steps (address);
+     ALTER TABLE campaign_people ADD COLUMN until_at BIGINT;
+     ALTER TABLE campaign_people ADD COLUMN counts TEXT;",
 ];

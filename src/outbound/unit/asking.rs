@@ -160,7 +160,7 @@ impl Unit {
                     item.allowed_until = until;
                     let (entry, source) = (item.entry.clone(), item.source);
                     if !item.queued && self.schedule.is_before(&entry, source) {
-                        self.park(number, clock::now(), park::BEHIND, None);
+                        self.park(number, clock::now(), crate::outbound::holds::BEHIND_EARLIER, None);
                         continue;
                     }
                     if std::mem::replace(&mut item.queued, true) {
@@ -171,8 +171,8 @@ impl Unit {
                     }
                 }
                 Verdict::Hold(until, why) => {
-                    let kind = if why.starts_with("the cap") || why.starts_with("a cap") { "cap" } else { "quiet_hours" };
-                    crate::telemetry::counter(&crate::telemetry::names::HELD, &[&channel, kind]).increment(1);
+                    let rule = super::super::holds::Hold::of(&why).word();
+                    crate::telemetry::counter(&crate::telemetry::names::HELD, &[&channel, rule]).increment(1);
                     item.wait_alone(until);
                     self.park(number, until, &why, None);
                 }

@@ -299,7 +299,7 @@ impl Unit {
             return self.park_scheduled(number, at);
         }
         if self.schedule.is_before(&entry, source) {
-            return self.park(number, clock::now(), park::BEHIND, None);
+            return self.park(number, clock::now(), crate::outbound::holds::BEHIND_EARLIER, None);
         }
         if let Source::Lane(position) = source
             && let Some(reason) = self.must_queue_behind(&entry, position)

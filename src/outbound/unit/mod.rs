@@ -48,6 +48,7 @@ use crate::transport::Transport;
 
 pub use feeder::Feeder;
 pub use limits::{counted, memory};
+pub(super) use publish::metadata;
 pub use publish::with_links;
 
 /// What a unit needs of the rest.

@@ -46,6 +46,7 @@ struct More {
     metadata: BTreeMap<String, String>,
     campaign: Option<String>,
     reminder: Option<String>,
+    fallback_of: Option<String>,
     traceparent: Option<String>,
     correlation: Option<String>,
     /// The whole message, when something else may have to follow from it.
@@ -55,11 +56,12 @@ struct More {
 impl Known {
     fn new(message: &Arc<Accepted>, channel: Arc<str>, conversation: Arc<str>, attempt: u16, state: State) -> Self {
         let (request, mark) = (&message.request, message.request.mark.as_ref());
-        let bare = request.metadata.is_empty() && request.fallback.is_empty() && mark.is_none();
+        let bare = request.metadata.is_empty() && request.fallback.is_empty() && request.fallback_of.is_none() && mark.is_none();
         let more = (!bare || message.traceparent.is_some() || message.correlation.is_some()).then(|| More {
             metadata: request.metadata.clone(),
             campaign: mark.and_then(|m| m.campaign.clone()),
             reminder: mark.and_then(|m| m.reminder.clone()),
+            fallback_of: request.fallback_of.clone(),
             traceparent: message.traceparent.clone(),
             correlation: message.correlation.clone(),
             whole: (!request.fallback.is_empty()).then(|| Arc::clone(message)),
@@ -86,6 +88,7 @@ impl Known {
             conversation: &self.conversation,
             metadata: more.map_or(&NOTHING, |m| &m.metadata),
             mark: more.map(|m| (m.campaign.as_deref(), m.reminder.as_deref())),
+            fallback_of: more.and_then(|m| m.fallback_of.as_deref()),
             traceparent: more.and_then(|m| m.traceparent.as_deref()),
             correlation: more.and_then(|m| m.correlation.as_deref()),
         }
@@ -303,6 +306,8 @@ impl Unit {
             metadata: publish::metadata(known.about().metadata),
             campaign: None,
             reminder: None,
+            fallback_of: None,
+            units: None,
         };
         let (attempt, at) = (known.attempt, status.at);
         let Some(known) = self.receipts.known.get(&id) else { return };

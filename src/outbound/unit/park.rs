@@ -7,6 +7,7 @@
 
 use super::schedule::{Held, Rows};
 use super::*;
+use crate::outbound::holds;
 use crate::outbound::replay::Told;
 use crate::store::{Postponed, Waiting};
 use fairway_adapters::contract::State;
@@ -16,8 +17,6 @@ const WRITE: usize = 256;
 
 /// Why a message waits that was told its time.
 const SCHEDULED: &str = "scheduled";
-/// Why a message waits that is not the first of its conversation.
-pub(super) const BEHIND: &str = "waits behind an earlier message of its conversation";
 
 impl Unit {
     pub(super) async fn load_schedule_summary(&mut self) {
@@ -72,16 +71,16 @@ impl Unit {
     pub(super) fn must_queue_behind(&self, entry: &lane::Entry, position: u64) -> Option<&'static str> {
         let (channel, lane) = (&entry.channel, entry.lane);
         if self.lanes.held_until(channel, lane).is_some_and(|until| until > clock::steady() + land::PARK_AFTER) {
-            return Some("its channel is held");
+            return Some(holds::CHANNEL_HELD);
         }
         // What owners before us had in the window has its place there.
         let is_new = position >= self.schedule.read_to[feed::lane_index(lane)];
         if is_new && self.schedule.lanes.get(&(Arc::clone(channel), lane)).is_some_and(|r| r.overflow > 0) {
-            return Some("waits behind earlier messages of its channel");
+            return Some(holds::BEHIND_CHANNEL);
         }
         // Alone, a full window stops the feed instead, which costs nothing.
         if self.channels.len() > 1 && self.depth(channel, lane) >= self.share(channel) {
-            return Some("its channel's share of the window is full");
+            return Some(holds::WINDOW_FULL);
         }
         None
     }
@@ -137,6 +136,8 @@ impl Unit {
                 metadata: None,
                 campaign: None,
                 reminder: None,
+                fallback_of: None,
+                units: None,
             };
             let round = self.items[&number].round.to_string();
             records.push(self.status(
@@ -155,7 +156,7 @@ impl Unit {
         self.park(number, due, why, None);
         for follower in followers {
             if self.items.get(&follower).is_some_and(|i| i.phase == Phase::Waiting) {
-                self.park(follower, due, BEHIND, None);
+                self.park(follower, due, holds::BEHIND_EARLIER, None);
             }
         }
     }
@@ -252,7 +253,7 @@ impl Unit {
         let until = |channel: &str, lane| self.lanes.held_until(channel, lane).filter(|until| *until > now + land::PARK_AFTER);
         let held: Vec<_> = lanes.filter_map(|(channel, lane)| Some((until(&channel, lane)?, channel, lane))).collect();
         for (until, channel, lane) in held {
-            let why = self.channels.get(&channel).and_then(|s| s.suspended.clone()).unwrap_or_else(|| "its channel is held".into());
+            let why = self.channels.get(&channel).and_then(|s| s.suspended.clone()).unwrap_or_else(|| holds::CHANNEL_HELD.into());
             let waits = |i: &Item| i.phase == Phase::Waiting && i.entry.channel == channel && i.entry.lane == lane;
             let waiting: Vec<Number> = self.items.iter().filter(|(_, i)| waits(i)).map(|(n, _)| *n).collect();
             // What is held by hand may be let go at any time: due now, it is loaded then, because held lanes load nothing.
@@ -264,11 +265,11 @@ impl Unit {
         for (number, at, scope) in self.lanes.long_waits(now + land::PARK_AFTER) {
             if self.items.get(&number).is_some_and(|i| i.phase == Phase::Waiting) {
                 let why = match scope {
-                    Some(Scope::Account) => "waits until another person may be written to first: the limit of people is used up",
-                    Some(Scope::Group) => "waits for the limit of its group",
-                    Some(Scope::Template) => "waits for the limit of its template",
-                    Some(Scope::Country) => "waits for the limit of its country",
-                    _ => "waits for the limit per conversation",
+                    Some(Scope::Account) => holds::LIMIT_PEOPLE,
+                    Some(Scope::Group) => holds::LIMIT_GROUP,
+                    Some(Scope::Template) => holds::LIMIT_TEMPLATE,
+                    Some(Scope::Country) => holds::LIMIT_COUNTRY,
+                    _ => holds::LIMIT_CONVERSATION,
                 };
                 self.park_with_followers(number, clock::wall_at(at), why);
             }

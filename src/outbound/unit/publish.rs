@@ -54,6 +54,7 @@ pub(super) struct About<'a> {
     pub conversation: &'a str,
     pub metadata: &'a BTreeMap<String, String>,
     pub mark: Option<(Option<&'a str>, Option<&'a str>)>,
+    pub fallback_of: Option<&'a str>,
     pub traceparent: Option<&'a str>,
     pub correlation: Option<&'a str>,
 }
@@ -67,6 +68,7 @@ impl<'a> About<'a> {
             conversation,
             metadata: &message.request.metadata,
             mark: mark.map(|m| (m.campaign.as_deref(), m.reminder.as_deref())),
+            fallback_of: message.request.fallback_of.as_deref(),
             traceparent: message.traceparent.as_deref(),
             correlation: message.correlation.as_deref(),
         }
@@ -99,6 +101,8 @@ impl Unit {
             metadata: metadata(&item.message.request.metadata),
             campaign: None,
             reminder: None,
+            fallback_of: None,
+            units: None,
         };
         self.status(item.about(), status, state_id(item.message.id, item.attempt, state, None))
     }
@@ -106,7 +110,8 @@ impl Unit {
     /// A published state of any message of this unit.
     pub(super) fn status(&self, about: About<'_>, status: Status<'_>, id: Fingerprint) -> Record {
         let (campaign, reminder) = about.mark.unwrap_or_default();
-        let status = Status { campaign: campaign.map(Into::into), reminder: reminder.map(Into::into), ..status };
+        let fallback_of = about.fallback_of.map(Into::into);
+        let status = Status { campaign: campaign.map(Into::into), reminder: reminder.map(Into::into), fallback_of, ..status };
         let data = Data {
             channel: about.channel.into(),
             provider: self.provider(about.channel).into(),
@@ -181,11 +186,9 @@ impl Unit {
         self.channels.get(channel).map_or("unknown", |s| s.channel.facts().id)
     }
 
-    /// What the person uses: the provider's medium that has the address's scheme as its name, else its usual one.
+    /// What the person uses.
     fn medium(&self, channel: &str, to: &str) -> &'static str {
-        let Some(facts) = self.channels.get(channel).map(|s| s.channel.facts()) else { return "unknown" };
-        let scheme = to.split(':').next().unwrap_or_default();
-        facts.mediums.iter().find(|m| **m == scheme).or(facts.mediums.first()).copied().unwrap_or("unknown")
+        self.channels.get(channel).map_or("unknown", |s| s.channel.medium(to))
     }
 
     /// An address that will never work again, or has become another one.
@@ -270,6 +273,6 @@ impl Unit {
     }
 }
 
-pub(super) fn metadata(metadata: &BTreeMap<String, String>) -> Option<Raw<'static>> {
+pub(in crate::outbound) fn metadata(metadata: &BTreeMap<String, String>) -> Option<Raw<'static>> {
     (!metadata.is_empty()).then(|| Raw::of(metadata))
 }

@@ -205,6 +205,8 @@ impl Unit {
             metadata: publish::metadata(about.metadata),
             campaign: None,
             reminder: None,
+            fallback_of: None,
+            units: None,
         };
         let word = revising.word(ended.is_ok()).as_bytes();
         let mut records = vec![self.status(about, status, ids::fingerprint(&[b"revised", &revising.id.bytes(), &offset, word]))];

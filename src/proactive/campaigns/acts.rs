@@ -11,6 +11,7 @@ use crate::clock;
 use crate::ids::{self, MessageId};
 use crate::log::Outcome;
 use crate::outbound::accept::Act;
+use crate::outbound::holds;
 use crate::outbound::unit::Ask;
 use crate::people::address::normal;
 use crate::proactive::audiences::Person;
@@ -184,9 +185,7 @@ impl Room {
     pub async fn cancel_campaign(&self, id: &str) -> Result<Campaign, Failed> {
         let from = [State::Scheduled, State::Running, State::Paused, State::Stopped];
         let turn = Turn { from: &from, to: Some(State::Cancelled), reason: Some("cancelled by hand".into()), ..Turn::default() };
-        let turned = self.turn(id, turn).await?;
-        self.wake_held(id).await?;
-        Ok(turned)
+        self.turn(id, turn).await
     }
 
     /// Changes a campaign's row if it is in one of these states, and tells the gate.
@@ -216,10 +215,12 @@ impl Room {
         Ok(campaign)
     }
 
-    /// Wakes what lies in the schedule because the campaign was held.
+    /// Wakes what lies in the schedule because the campaign was held; what waits for anything else goes on waiting.
     async fn wake_held(&self, id: &str) -> Result<(), Failed> {
-        let sql = "SELECT message FROM campaign_people WHERE campaign = ?1 AND state = 'held' LIMIT ?2";
-        for row in self.parts.db.read(sql.into(), values![id, WOKEN]).await? {
+        let sql =
+            "SELECT message FROM campaign_people WHERE campaign = ?1 AND state = 'held' AND reason IN (?3, ?4) AND message IS NOT NULL
+            UNION SELECT message FROM campaign_steps WHERE campaign = ?1 AND weight = 1 AND reason IN (?3, ?4) LIMIT ?2";
+        for row in self.parts.db.read(sql.into(), values![id, WOKEN, holds::PAUSED, holds::STOPPED]).await? {
             if let Ok(message) = row.text(0)?.parse::<MessageId>() {
                 self.parts.units.ask(u32::from(message.unit), Ask::Wake(message));
             }
@@ -300,6 +301,7 @@ fn same_people(old: &Plan, new: &Plan) -> Result<(), Wrong> {
         () if old.audience != new.audience => fixed("#/audience"),
         () if old.channels != new.channels => fixed("#/channels"),
         () if old.order != new.order => fixed("#/order"),
+        () if old.fallback != new.fallback => fixed("#/fallback"),
         () if old.category != new.category => fixed("#/category"),
         () if old.priority != new.priority => fixed("#/priority"),
         () if old.schedule != new.schedule => fixed("#/schedule"),

@@ -13,6 +13,7 @@ use parking_lot::RwLock;
 use super::{COLUMNS, Campaign, State};
 use crate::channels::Live;
 use crate::outbound::campaigns::{Campaigns, Word};
+use crate::outbound::holds;
 use crate::proactive::Failed;
 use crate::proactive::links::{self, Linker};
 use crate::proactive::templates::Writer;
@@ -111,14 +112,23 @@ impl Board {
 
     /// The request with the words of the newest edition; as it was where they cannot be written for this person.
     fn written(&self, standing: &Standing, mark: &Mark, request: &SendRequest) -> Option<SendRequest> {
+        if mark.about.is_empty() {
+            return None; // The views have forgotten who it is: a late step of theirs goes in the words they know.
+        }
         let writer = standing.writers.get(mark.variant.as_deref().unwrap_or_default())?;
-        let channel = self.channels.get().by_id.get(request.channel.as_deref()?).cloned()?;
+        let channels = self.channels.get();
         let locale = mark.about.get("contact").and_then(|c| c.get("locale")).and_then(serde_json::Value::as_str);
         let mut about = mark.about.clone();
         about.insert(links::WHOSE.into(), links::whose(mark.campaign.as_deref()?, mark.person?).into());
-        let written = writer.write(locale, &channel, request.to.as_deref()?, &about).ok()?;
-        let mark = Mark { edition: standing.edition, ..mark.clone() };
-        Some(SendRequest { mark: Some(mark), ..written.into_request(request.clone()) })
+        let write = |channel: Option<&str>, to: &str| writer.write(locale, channels.by_id.get(channel?)?, to, &about).ok();
+        let written = write(request.channel.as_deref(), request.to.as_deref()?)?;
+        let mut request = written.into_request(request.clone());
+        for step in &mut request.fallback {
+            let written = write(step.channel.as_deref(), &step.to)?;
+            (step.parts, step.template) = (written.parts, written.template);
+        }
+        request.mark = Some(Mark { edition: standing.edition, ..mark.clone() });
+        Some(request)
     }
 }
 
@@ -131,8 +141,8 @@ impl Campaigns for Board {
                 let reason = Reason::new(ErrorClass::Config, "campaign_cancelled", "its campaign was cancelled");
                 return Word::End(MessageState::Cancelled, reason);
             }
-            State::Paused => return hold("its campaign is paused"),
-            State::Stopped => return hold("its campaign was stopped by its canary"),
+            State::Paused => return hold(holds::PAUSED),
+            State::Stopped => return hold(holds::STOPPED),
             State::Draft | State::Scheduled | State::Running | State::Completed => {}
         }
         if let Some(window) = standing.window
@@ -140,7 +150,7 @@ impl Campaigns for Board {
         {
             let opens = window.opens(now, &zone);
             if opens > now {
-                return Word::Hold(opens, "outside its campaign's window on the person's clock");
+                return Word::Hold(opens, holds::OUTSIDE_WINDOW);
             }
         }
         if mark.edition < standing.edition

@@ -13,9 +13,12 @@ use tokio::sync::oneshot;
 
 use super::acts::Turn;
 use super::reach::choose;
-use super::{COLUMNS, Campaign, Checked, Phase, State};
+use super::{COLUMNS, Campaign, Checked, Phase, State, chain, why};
 use crate::channels::Channel;
 use crate::clock;
+use crate::ids::{self, MessageId};
+use crate::log::Durability;
+use crate::orders::Order as ToOwner;
 use crate::outbound::accept::{Act, Ready};
 use crate::outbound::limit::Micros;
 use crate::outbound::unit::Ask;
@@ -41,6 +44,8 @@ const REST: Duration = Duration::from_millis(100);
 const AGAIN: Duration = Duration::from_millis(500);
 /// A whole batch of at least so many that cannot be written is a mistake in the campaign, not in its people.
 const SUSPICIOUS: usize = 20;
+/// How soon a fallback step is told of that follows a failure.
+const FOLLOWS: Micros = 3_000_000;
 /// How long what a channel allows is believed.
 const BELIEVED: Micros = 2_000_000;
 
@@ -55,6 +60,10 @@ pub struct Pacing {
     since: Micros,
     allowed: f64,
     asked: Micros,
+    /// Since when nobody's message waits, 0 while somebody's does; of a cancelled campaign, when the last pass began.
+    over: Micros,
+    /// Of a cancelled campaign: whose messages in the schedule have been stopped.
+    recalled: u64,
     writers: Option<(u32, HashMap<String, Arc<Writer>>)>,
 }
 
@@ -159,6 +168,15 @@ impl Room {
         if self.repeat_planned(campaign, &checked, pacing).await? {
             return Ok(true);
         }
+        if campaign.plan.fallback.is_some()
+            && let Some(budget) = checked.budget
+            && self.spent(campaign).await? > budget
+        {
+            // Steps cost what nobody planned. Those that have not left are held with the rest.
+            let reason = Some(why::BUDGET_USED.to_owned());
+            self.turn(id, Turn { from: &[State::Running], to: Some(State::Paused), reason, ..Turn::default() }).await?;
+            return Ok(true);
+        }
         let mut room_left = self.room_left(campaign, &checked, pacing).await?;
         match campaign.phase {
             Phase::Canary => match self.canary_left(campaign).await? {
@@ -183,7 +201,7 @@ impl Room {
         }
         let people = self.turned(campaign, "waiting", room_left.min(BATCH)).await?;
         if people.is_empty() {
-            return self.complete(id).await;
+            return self.complete(campaign, pacing).await;
         }
         let count = people.len();
         self.send(campaign, &checked, pacing, people, false).await?;
@@ -192,14 +210,28 @@ impl Room {
     }
 
     /// Everybody's turn has come, and everything has left or ended: it is over.
-    async fn complete(&self, id: &str) -> Result<bool, Failed> {
-        let sql = "SELECT number FROM campaign_people WHERE campaign = ?1 AND state IN ('waiting', 'planned', 'accepted', 'scheduled', 'held') LIMIT 1";
-        if self.parts.db.read(sql.into(), values![id]).await?.is_empty() {
-            self.turn(id, Turn { from: &[State::Running], to: Some(State::Completed), ..Turn::default() }).await?;
-            self.parts.consent.release(id).await?;
-            return Ok(true);
+    async fn complete(&self, campaign: &Campaign, pacing: &mut Pacing) -> Result<bool, Failed> {
+        let id = campaign.id.as_str();
+        if self.waits(campaign).await? {
+            pacing.over = 0;
+            return Ok(false);
         }
-        Ok(false)
+        let now = clock::steady();
+        if pacing.over == 0 {
+            pacing.over = now;
+        }
+        if campaign.plan.fallback.is_some() && now - pacing.over < FOLLOWS {
+            return Ok(false);
+        }
+        self.turn(id, Turn { from: &[State::Running], to: Some(State::Completed), ..Turn::default() }).await?;
+        self.parts.consent.release(id).await?;
+        Ok(true)
+    }
+
+    /// Whether anybody's turn or message is still to come.
+    async fn waits(&self, campaign: &Campaign) -> Result<bool, Failed> {
+        let sql = "SELECT number FROM campaign_people WHERE campaign = ?1 AND state IN ('waiting', 'planned', 'accepted', 'scheduled', 'held') LIMIT 1";
+        Ok(!self.parts.db.read(sql.into(), values![campaign.id.as_str()]).await?.is_empty() || self.steps_wait(campaign).await?)
     }
 
     /// What a crash left planned is sent under the same id; the lane's owner looks up whether he has it.
@@ -224,10 +256,46 @@ impl Room {
         if self.parts.db.write(vec![Statement::once(sql, values![id])]).await?.first().is_some_and(|d| d.changed > 0) {
             return Ok(true);
         }
+        if !self.call_off(campaign, pacing).await? {
+            return Ok(false);
+        }
         self.parts.consent.release(id).await?;
         let turn = Turn { from: &[State::Cancelled], phase: Some(Phase::Done), reason: campaign.reason.clone(), ..Turn::default() };
         self.turn(id, turn).await?;
         Ok(true)
+    }
+
+    /// Stops what lies in lanes and in the schedule, chunk by chunk: it may wait for hours that are a day away. Whether nothing does
+    /// any more; what is put there meanwhile is found by the next pass.
+    async fn call_off(&self, campaign: &Campaign, pacing: &mut Pacing) -> Result<bool, Failed> {
+        let sql = "SELECT p.number, p.message FROM campaign_people p
+            WHERE p.campaign = ?1 AND p.state IN ('accepted', 'scheduled', 'held') AND p.number > ?2
+            UNION SELECT s.number, s.message FROM campaign_steps s WHERE s.campaign = ?1 AND s.weight = 1 AND s.number > ?2
+            ORDER BY 1 LIMIT ?3";
+        let row = values![campaign.id.as_str(), pacing.recalled as i64, BATCH as i64];
+        let rows = self.parts.db.read(sql.into(), row).await?;
+        let mut records = Vec::with_capacity(rows.len());
+        for row in &rows {
+            pacing.recalled = row.int(0)? as u64;
+            if let Some(id) = row.maybe_text(1)?.and_then(|id| id.parse::<MessageId>().ok()) {
+                records.push(ToOwner::Cancel { id }.record(u32::from(id.unit), ids::random()));
+            }
+        }
+        if rows.len() == BATCH {
+            pacing.recalled -= 1; // The last one may have more messages than came with this chunk.
+        }
+        let now = clock::steady();
+        if rows.is_empty() && now - pacing.over > FOLLOWS {
+            (pacing.recalled, pacing.over) = (0, now);
+        }
+        while !records.is_empty() {
+            let outcomes = self.parts.log.append(records.clone(), Durability::Log).await;
+            records = records.into_iter().zip(outcomes).filter(|(_, o)| !o.is_durable()).map(|(r, _)| r).collect();
+            if !records.is_empty() {
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+        Ok(!self.waits(campaign).await?)
     }
 
     /// How many of the canary's people are left; `None` when its bounds have stopped the campaign.
@@ -341,22 +409,20 @@ impl Room {
         };
         let prices = self.prices().unwrap_or_default();
         let writers = writers(campaign, pacing, &self.parts.links)?;
-        let (mut ready, mut planned, mut ended, mut spent) = (Vec::new(), Vec::new(), Vec::new(), campaign.spent);
+        let (mut ready, mut planned, mut ended) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut spent, mut more) = (if checked.budget.is_some() { self.spent(campaign).await? } else { 0 }, 0);
         let (mut exhausted, mut unwritable, mut first) = (false, 0, String::new());
         let count = people.len();
         let addresses = self.by_order(campaign.plan.order, people.iter().map(|t| &t.person)).await?;
         for (turned, addresses) in people.iter().zip(addresses) {
-            let way = match &turned.planned {
-                Some((channel, to)) => channels.iter().find(|c| *c.id == **channel).map(|c| (Arc::clone(c), to.clone())),
-                None => choose(campaign.plan.order, &channels, &prices, &addresses),
-            };
-            match self.make(campaign, checked, &prices, &writers, turned, way).await {
+            match self.make(campaign, checked, (&channels, &prices), &writers, turned, &addresses).await {
                 Made::Ready(message, cost) => {
                     if !again && checked.budget.is_some_and(|b| spent + cost > b) {
                         exhausted = true;
                         break;
                     }
-                    spent += if again { 0 } else { cost };
+                    let cost = if again { 0 } else { cost };
+                    (spent, more) = (spent + cost, more + cost);
                     let accepted = &message.accepted;
                     planned.push(values![
                         id,
@@ -394,7 +460,7 @@ impl Room {
         let plan = "UPDATE campaign_people SET state = 'planned', channel = ?3, address = ?4, message = ?5, sent_at = ?6
             WHERE campaign = ?1 AND number = ?2 AND level = 0";
         let end = "UPDATE campaign_people SET state = ?3, level = 1, reason = ?4 WHERE campaign = ?1 AND number = ?2 AND level = 0";
-        let pay = Statement::once("UPDATE campaigns SET spent = ?2 WHERE id = ?1", values![id, spent]);
+        let pay = Statement::once("UPDATE campaigns SET spent = spent + ?2 WHERE id = ?1", values![id, more]);
         self.parts.db.write(vec![self.parts.links.write_down(), Statement::each(plan, planned), Statement::each(end, ended), pay]).await?;
         self.parts.acceptor.append_all(ready, again).await;
         let done = "UPDATE campaign_people SET state = 'accepted', level = 1 WHERE campaign = ?1 AND number = ?2 AND level = 0";
@@ -402,7 +468,7 @@ impl Room {
         telemetry::counter(&names::CAMPAIGN_PEOPLE, &["accepted"]).increment(numbers as u64);
         telemetry::counter(&names::CAMPAIGN_PEOPLE, &["ended"]).increment((count - numbers) as u64);
         if exhausted {
-            let reason = Some("its budget is used up; raise it and resume, or cancel".to_owned());
+            let reason = Some(why::BUDGET_USED.to_owned());
             self.turn(id, Turn { from: &[State::Running], to: Some(State::Paused), reason, ..Turn::default() }).await?;
         }
         Ok(())
@@ -413,32 +479,53 @@ impl Room {
         &self,
         campaign: &Campaign,
         checked: &Checked,
-        prices: &Prices,
+        (channels, prices): (&[Arc<Channel>], &Prices),
         writers: &HashMap<String, Arc<Writer>>,
         turned: &Turned,
-        way: Option<(Arc<Channel>, String)>,
+        addresses: &[String],
     ) -> Made {
         let expires_at = checked.expires_after.map(|ms| turned.due.plus(ms));
         if expires_at.is_some_and(|end| end <= clock::now()) && turned.planned.is_none() {
-            return Made::Ended("expired", "their turn came after the message was worth sending".into());
+            return Made::Ended("expired", why::TOO_LATE.into());
         }
-        let Some((channel, to)) = way else {
-            let erased = turned.person.addresses.first().is_some_and(|a| a.split(':').next() == Some(erase::SCHEME));
-            if erased {
-                return Made::Ended("unreachable", erase::WHY.into());
-            }
-            return Made::Ended("unreachable", "none of the campaign's channels reaches any of the addresses".into());
+        let person = &turned.person;
+        let planned = match &turned.planned {
+            Some((channel, to)) => match channels.iter().find(|c| *c.id == **channel) {
+                Some(channel) => Some((Arc::clone(channel), to.clone())),
+                None => return Made::Ended("unreachable", format!("the channel {channel} is not the campaign's any more")),
+            },
+            None => None,
         };
+        let ways = match &campaign.plan.fallback {
+            Some(_) => chain::ways(campaign.plan.order, channels, prices, addresses, planned),
+            None => planned.or_else(|| choose(campaign.plan.order, channels, prices, addresses)).into_iter().collect(),
+        };
+        if ways.is_empty() {
+            let is_erased = person.addresses.first().is_some_and(|a| a.split(':').next() == Some(erase::SCHEME));
+            return Made::Ended("unreachable", if is_erased { erase::WHY } else { why::NO_CHANNEL }.into());
+        }
         let Some(writer) = writers.get(&turned.variant) else {
             return Made::Ended("unreachable", format!("the campaign has no variant {}", turned.variant));
         };
-        let person = &turned.person;
         let about = person.about();
         let mut data = about.clone();
         data.insert(links::WHOSE.into(), links::whose(&campaign.id, person.number).into());
-        let written = match writer.write(person.locale.as_deref(), &channel, &to, &data) {
-            Ok(written) => written,
-            Err(wrong) => return Made::Ended("unreachable", format!("{}: {}", wrong.pointer, wrong.detail)),
+        let (mut written, mut wrong) = (Vec::new(), None);
+        for way in ways {
+            match writer.write(person.locale.as_deref(), &way.0, &way.1, &data) {
+                Ok(words) => written.push((way, words)),
+                Err(e) => {
+                    wrong.get_or_insert(e);
+                    if written.is_empty() && turned.planned.is_some() {
+                        break; // It may have left under its id; another way would be another message.
+                    }
+                }
+            }
+        }
+        let mut written = written.into_iter();
+        let Some(((channel, to), words)) = written.next() else {
+            let said = wrong.map(|w| format!("{}: {}", w.pointer, w.detail));
+            return Made::Ended("unreachable", said.unwrap_or_default());
         };
         let mark = Mark {
             campaign: Some(campaign.id.clone()),
@@ -451,25 +538,31 @@ impl Room {
             ..Mark::default()
         };
         let price = prices.of(&channel, &to).unwrap_or(0);
-        let request = written.into_request(SendRequest {
+        let mut request = words.into_request(SendRequest {
             to: Some(to),
             channel: Some(channel.id.to_string()),
             category: campaign.plan.category,
             priority: Priority::Bulk,
             // What was planned in time and is told again after its end ends at the gate, not here: it may have left.
             expires_at: expires_at.map(|end| end.max(clock::now().plus(1000))),
+            fallback: campaign.plan.fallback.as_ref().map(|onward| chain::steps(onward, written)).unwrap_or_default(),
             metadata: campaign.plan.metadata.clone(),
             mark: Some(mark),
             ..SendRequest::default()
         });
         let number = person.number.to_le_bytes();
         let act: [&[u8]; 4] = [b"campaign", campaign.id.as_bytes(), &number, &[0]];
-        match self.parts.acceptor.prepare(request, Origin::Campaign, Act::Named(&act), None).await {
-            Ok(ready) => {
-                let cost = price.saturating_mul(i64::from(ready.accepted.cost));
-                Made::Ready(Box::new(ready), cost)
+        loop {
+            // Only what has steps may be tried again without one of them.
+            let tried = if request.fallback.is_empty() { std::mem::take(&mut request) } else { request.clone() };
+            match self.parts.acceptor.prepare(tried, Origin::Campaign, Act::Named(&act), None).await {
+                Ok(ready) => {
+                    let cost = price.saturating_mul(i64::from(ready.accepted.cost));
+                    return Made::Ready(Box::new(ready), cost);
+                }
+                Err(refused) if chain::without_refused(&mut request, &refused) => {}
+                Err(refused) => return Made::Ended("unreachable", format!("{}: {}", refused.pointer, refused.detail)),
             }
-            Err(refused) => Made::Ended("unreachable", format!("{}: {}", refused.pointer, refused.detail)),
         }
     }
 }

@@ -5,7 +5,7 @@
 //! who writes ten times a second costs one row.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use fairway_adapters::contract::{State, Status, Time};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::chain::Told;
 use super::{COLUMNS, Campaign};
 use crate::envelope;
 use crate::log::{Stored, Topic};
@@ -38,13 +39,16 @@ const FOLLOWED: i64 = 100 * 86_400_000;
 /// How long the list of campaigns with goals is believed.
 const BELIEVED: Duration = Duration::from_secs(1);
 
-const STATE: &str = "UPDATE campaign_people SET state = ?2, level = ?3, reason = coalesce(?4, reason), class = coalesce(?5, class)
-    WHERE message = ?1 AND level < ?3";
 const DUE_STATE: &str = "UPDATE dues SET state = ?2, level = ?3, reason = coalesce(?4, reason) WHERE message = ?1 AND level < ?3";
 const OPTED_OUT: &str = "UPDATE campaign_people SET opted_out = 1 WHERE address = ?1 AND message IS NOT NULL";
+/// The same of people who were written to at several addresses.
+const OPTED_OUT_STEP: &str = "UPDATE campaign_people SET opted_out = 1
+    WHERE (campaign, number) IN (SELECT s.campaign, s.number FROM campaign_steps s WHERE s.address = ?1)";
 /// Of who got nothing on purpose it counts too, from the time they would have got it: that is what they are compared with.
 const GOAL: &str = "UPDATE campaign_people SET goal = ?3 WHERE address = ?1 AND campaign = ?2 AND goal IS NULL AND
     (message IS NOT NULL AND sent_at >= ?4 AND sent_at <= ?5 OR state = 'holdout' AND due >= ?4 AND due <= ?5)";
+const GOAL_STEP: &str = "UPDATE campaign_people SET goal = ?3 WHERE campaign = ?2 AND goal IS NULL AND sent_at >= ?4 AND sent_at <= ?5
+    AND number IN (SELECT s.number FROM campaign_steps s WHERE s.campaign = ?2 AND s.address = ?1)";
 
 /// The body of an event: its data without what all have in common.
 fn body<'a, T: Deserialize<'a>>(event: &envelope::Event<'a>) -> Option<T> {
@@ -54,7 +58,7 @@ fn body<'a, T: Deserialize<'a>>(event: &envelope::Event<'a>) -> Option<T> {
 /// What a batch changes.
 #[derive(Default)]
 struct Changes {
-    states: Vec<Vec<Value>>,
+    told: Vec<Told>,
     due_states: Vec<Vec<Value>>,
     opted_out: Vec<Vec<Value>>,
     goals: Vec<Vec<Value>>,
@@ -84,6 +88,7 @@ impl Room {
         let (mut goals, mut looked) = (Goals::new(), None::<tokio::time::Instant>);
         let mut any_due = false;
         let mut minded = BTreeMap::new();
+        let mut chained = HashMap::new();
         while let Some(records) = reading.next(BATCH).await? {
             if !records.is_empty() && looked.is_none_or(|at| at.elapsed() > BELIEVED) {
                 (goals, looked) = (self.goals().await?, Some(tokio::time::Instant::now()));
@@ -97,7 +102,9 @@ impl Room {
                     changes.due_states.clear();
                 }
             }
-            let mut statements = changes.statements();
+            let mut statements = self.states(std::mem::take(&mut changes.told), &mut chained).await?;
+            statements.extend(changes.statements());
+            statements.retain(|s| !s.runs.is_empty());
             let place = reading.place(!statements.is_empty() || minded.len() >= MINDED);
             if place.is_some() {
                 self.parts.people.note(&std::mem::take(&mut minded)).await?;
@@ -128,8 +135,14 @@ impl Room {
 
 impl Changes {
     fn statements(self) -> Vec<Statement> {
-        let all = [(STATE, self.states), (DUE_STATE, self.due_states), (OPTED_OUT, self.opted_out), (GOAL, self.goals)];
-        all.into_iter().filter(|(_, runs)| !runs.is_empty()).map(|(sql, runs)| Statement::each(sql, runs)).collect()
+        let all = [
+            (DUE_STATE, self.due_states),
+            (OPTED_OUT, self.opted_out.clone()),
+            (OPTED_OUT_STEP, self.opted_out),
+            (GOAL, self.goals.clone()),
+            (GOAL_STEP, self.goals),
+        ];
+        all.into_iter().map(|(sql, runs)| Statement::each(sql, runs)).collect()
     }
 }
 
@@ -239,12 +252,24 @@ fn learn_state(changes: &mut Changes, event: &envelope::Event<'_>) {
     let error = status.error.as_ref();
     let reason = error.map(|e| format!("{}: {}", e.code, e.title)).or(status.reason.as_ref().map(|r| r.to_string()));
     let class = error.map(|e| e.class.word());
-    let (id, state) = (&*status.message_id, status.state.word());
-    match status.campaign {
-        Some(_) => changes.states.push(values![id, state, level, reason, class]),
+    let Some(campaign) = status.campaign else {
         // Of a reminder, a trigger, or of none of ours: an index says which.
-        None => changes.due_states.push(values![id, state, level, reason]),
-    }
+        return changes.due_states.push(values![&*status.message_id, status.state.word(), level, reason]);
+    };
+    let (channel, peer) = event.subject.split_once('/').unwrap_or_default();
+    changes.told.push(Told {
+        campaign: campaign.into_owned(),
+        first: status.fallback_of.unwrap_or_else(|| status.message_id.clone()).into_owned(),
+        message: status.message_id.into_owned(),
+        channel: channel.to_owned(),
+        address: peer.split('#').next().unwrap_or(peer).to_owned(),
+        state: status.state,
+        level,
+        reason,
+        class,
+        until: status.until,
+        units: status.units,
+    });
 }
 
 fn learn_goal(changes: &mut Changes, goals: &Goals, name: &str, address: &str, at: i64) {

@@ -93,6 +93,8 @@ pub struct Held {
 pub struct Share {
     /// People written to through it.
     pub people: u64,
+    /// People whom the fallback would write to through it, if the channels before it reached none of them.
+    pub fallback: u64,
     /// Units the provider charges, by what was rendered.
     pub units: u64,
     /// What it allows, in messages a second.
@@ -110,6 +112,8 @@ struct Survey<'s> {
     groups: HashMap<(usize, Time, Time, usize), f64>,
     places: Vec<Place>,
     by_place: HashMap<Place, usize>,
+    /// People by channel who have it as a later way.
+    fallback: Vec<u64>,
     rendered: HashMap<(usize, String, Option<String>), u32>,
     units: Vec<(u64, u64)>,
     prices: Vec<(i64, bool)>,
@@ -169,6 +173,10 @@ impl Room {
             let due = survey.add(channel, to, person, free, place);
             forecast.capped += u64::from(free > due);
             self.try_out(survey, forecast, writers, person, channel, to).await;
+            for (later, to) in survey.way.later(&person.addresses) {
+                survey.fallback[later] += 1;
+                self.try_out(survey, forecast, writers, person, later, &to).await;
+            }
         }
         Ok(())
     }
@@ -233,7 +241,7 @@ impl Room {
             let each = if seen > 0 { units as f64 / seen as f64 } else { 1.0 };
             cost += (survey.prices[index].0 as f64 * each) as i64;
             priced &= survey.prices[index].1 || people == 0;
-            let share = Share { people, units: (people as f64 * each).ceil() as u64, rate, backlog };
+            let share = Share { people, fallback: survey.fallback[index], units: (people as f64 * each).ceil() as u64, rate, backlog };
             forecast.channels.insert(channel.id.to_string(), share);
             rates.push((rate, backlog as f64));
         }
@@ -273,6 +281,7 @@ impl<'s> Survey<'s> {
             groups: HashMap::new(),
             places: Vec::new(),
             by_place: HashMap::new(),
+            fallback: vec![0; way.channels.len()],
             rendered: HashMap::new(),
             units: vec![(0, 0); way.channels.len()],
             prices: vec![(0, true); way.channels.len()],

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use fairway_adapters::contract::Time;
 
 use super::reach::{Look, Stand, Way};
-use super::{Campaign, Checked, HOLDOUT};
+use super::{Campaign, Checked, HOLDOUT, why};
 use crate::clock;
 use crate::consent::Claim;
 use crate::proactive::audiences::{ENLIST, Person};
@@ -84,7 +84,7 @@ impl Clocks<'_> {
         let variant = campaign.plan.variant(&campaign.id, address);
         let (state, reason) = match &look.chosen {
             _ if variant == HOLDOUT => ("holdout", None),
-            None => ("unreachable", Some("none of the campaign's channels reaches any of the addresses")),
+            None => ("unreachable", Some(why::NO_CHANNEL)),
             Some(_) => ("waiting", None),
         };
         values![campaign.id.as_str(), person.number as i64, self.due(person).0, variant, state, address, reason]

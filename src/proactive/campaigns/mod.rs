@@ -14,6 +14,7 @@
 
 pub mod acts;
 pub mod board;
+mod chain;
 pub mod expand;
 pub mod follow;
 pub mod forecast;
@@ -21,10 +22,11 @@ pub mod freeze;
 pub mod reach;
 pub mod report;
 mod stage;
+pub mod why;
 
 use std::collections::BTreeMap;
 
-use fairway_adapters::contract::{Category, Template as Approved, Time};
+use fairway_adapters::contract::{Category, State as MessageState, Template as Approved, Time};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_with::skip_serializing_none;
@@ -54,6 +56,8 @@ pub struct Plan {
     /// Which of them a person gets it on.
     #[serde(default)]
     pub order: Order,
+    /// Whether it goes on by the next of a person's channels when one does not bring it to them; it does not when absent.
+    pub fallback: Option<Onward>,
     /// A template of `/v1/templates`, or the provider's own; this or `parts`.
     #[schema(value_type = Option<Object>)]
     pub template: Option<Approved>,
@@ -114,6 +118,20 @@ pub enum Order {
     Cheapest,
     /// By when the person last wrote from each of their addresses; those they never wrote from come last, in their own order.
     LastUsed,
+}
+
+/// When a campaign goes on by the next of a person's channels: at once after a failure, and after a time without success. Each
+/// channel, and each address, is tried once. Who wants no messages on a channel is not followed to another.
+#[skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = CampaignFallback)]
+pub struct Onward {
+    /// How long a channel has, from the time its provider took the message; ISO 8601. Only a failure counts when absent.
+    pub after: Option<String>,
+    /// What it has to reach by then, as far as the channel reports it: `delivered` (when absent) or `read`.
+    #[schema(value_type = Option<String>)]
+    pub unless: Option<MessageState>,
 }
 
 /// When a campaign goes.
@@ -403,6 +421,7 @@ impl Plan {
             return Err(Wrong::at("#/priority", "priority_invalid", format!("0 to {HIGHEST}; higher goes first")));
         }
         self.check_variants()?;
+        self.check_fallback()?;
         let by_person = self.schedule.zone.as_deref() == Some("recipient");
         let named = self.schedule.zone.as_deref().filter(|z| *z != "recipient");
         let zone_name = named.or(self.schedule.fallback_zone.as_deref()).unwrap_or("UTC").to_owned();
@@ -421,6 +440,17 @@ impl Plan {
             budget: self.budget.as_ref().map(|b| amount(&b.amount)).transpose()?,
             goals: self.check_goals()?,
         })
+    }
+
+    fn check_fallback(&self) -> Result<(), Wrong> {
+        let Some(onward) = &self.fallback else { return Ok(()) };
+        if self.channels.len() < 2 {
+            return Err(Wrong::at("#/fallback", "channel_missing", "name a second channel in `channels`, or leave the fallback out"));
+        }
+        if onward.unless.is_some_and(|state| !matches!(state, MessageState::Delivered | MessageState::Read)) {
+            return Err(Wrong::at("#/fallback/unless", "state_invalid", "take `delivered` or `read`"));
+        }
+        onward.after.as_deref().map(|after| when::span(after, "#/fallback/after")).transpose().map(drop)
     }
 
     fn pace(&self) -> Result<(Option<Rate>, i64), Wrong> {
@@ -529,6 +559,9 @@ mod tests {
             (json!({ "channels": [] }), "#/channels"),
             (json!({ "parts": [] }), "#/template"),
             (json!({ "priority": 101 }), "#/priority"),
+            (json!({ "fallback": {} }), "#/fallback"),
+            (json!({ "channels": ["a", "b"], "fallback": { "after": "soon" } }), "#/fallback/after"),
+            (json!({ "channels": ["a", "b"], "fallback": { "unless": "sent" } }), "#/fallback/unless"),
             (json!({ "schedule": { "at": "soon" } }), "#/schedule/at"),
             (json!({ "schedule": { "zone": "Mars/Base" } }), "#/schedule/zone"),
             (json!({ "schedule": { "window": ["09:00", "9"] } }), "#/schedule/window/1"),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use fairway_adapters::contract::{Category, SendRequest, Time};
 use serde::{Deserialize, Serialize};
 
+use super::chain::ways;
 use super::{Order, Plan};
 use crate::channels::Channel;
 use crate::clock;
@@ -72,6 +73,8 @@ pub(super) struct Way {
     pub prices: Prices,
     /// Before whom it goes within caps.
     priority: u16,
+    /// Whether it goes on by the next channel.
+    fallback: bool,
     /// What consent is asked about: category and program.
     request: SendRequest,
 }
@@ -80,7 +83,7 @@ impl Way {
     /// As a plan says.
     pub fn new(plan: &Plan, channels: Vec<Arc<Channel>>, prices: Prices) -> Self {
         let request = SendRequest { category: plan.category, metadata: plan.metadata.clone(), ..SendRequest::default() };
-        Self { order: plan.order, channels, prices, priority: plan.priority, request }
+        Self { order: plan.order, channels, prices, priority: plan.priority, fallback: plan.fallback.is_some(), request }
     }
 
     pub fn is_marketing(&self) -> bool {
@@ -96,6 +99,17 @@ impl Way {
     fn chosen(&self, addresses: &[String]) -> Option<(usize, String)> {
         let (channel, to) = choose(self.order, &self.channels, &self.prices, addresses)?;
         Some((self.channels.iter().position(|c| c.id == channel.id)?, to))
+    }
+}
+
+impl Way {
+    /// The places and addresses at which a person gets it when the channels before do not bring it to them.
+    pub fn later(&self, addresses: &[String]) -> Vec<(usize, String)> {
+        if !self.fallback {
+            return Vec::new();
+        }
+        let ways = ways(self.order, &self.channels, &self.prices, addresses, None).into_iter().skip(1);
+        ways.filter_map(|(channel, to)| Some((self.channels.iter().position(|c| c.id == channel.id)?, to))).collect()
     }
 }
 
@@ -202,7 +216,7 @@ impl Room {
     pub async fn count(&self, audience: &Audience, channels: &[String], category: Category) -> Result<Reached, Failed> {
         let request = SendRequest { category, ..SendRequest::default() };
         let channels = self.channels(channels, "#/channels")?;
-        let way = Way { order: Order::default(), channels, prices: Prices::default(), priority: 0, request };
+        let way = Way { order: Order::default(), channels, prices: Prices::default(), priority: 0, fallback: false, request };
         let (now, mut reached) = (clock::now(), Reached::default());
         reached.channels = way.channels.iter().map(|c| (c.id.to_string(), Reach::default())).collect();
         let mut walk = self.walk(audience, now)?;

@@ -171,12 +171,15 @@ pub struct Recipient {
     pub variant: Option<String>,
     /// Where it stands.
     pub state: String,
-    /// The channel.
+    /// The channel; of several that were tried, the one that reached them or came furthest.
     pub channel: Option<String>,
-    /// The message.
+    /// The message; of several, the one on that channel.
     pub message_id: Option<String>,
     /// Why.
     pub reason: Option<String>,
+    /// Until when it waits, where that is known.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    pub until: Option<Time>,
     /// When it is or was due.
     #[schema(value_type = String, format = "date-time")]
     pub due: Time,
@@ -187,7 +190,14 @@ pub struct Recipient {
     pub opted_out: bool,
     /// The goal they reached.
     pub goal: Option<String>,
+    /// The class of the error.
+    #[serde(skip)]
+    pub class: Option<String>,
 }
+
+/// What [`Recipient::read`] reads.
+const RECIPIENT: &str =
+    "number, address, variant, state, channel, coalesce(counts, message), reason, due, sent_at, opted_out, goal, until_at, class";
 
 impl Recipient {
     fn read(row: &Row) -> Result<Self, Failed> {
@@ -203,6 +213,8 @@ impl Recipient {
             sent_at: row.maybe_int(8)?.map(Time),
             opted_out: row.int(9)? != 0,
             goal: row.maybe_text(10)?,
+            until: row.maybe_int(11)?.map(Time),
+            class: row.maybe_text(12)?,
         })
     }
 }
@@ -223,7 +235,7 @@ impl Room {
             counts: Counts::default(),
             variants: BTreeMap::new(),
             channels: BTreeMap::new(),
-            spent: self.spent(&campaign),
+            spent: self.money_spent(&campaign).await?,
             winner: None,
             lift: None,
         };
@@ -245,9 +257,9 @@ impl Room {
         Ok(report)
     }
 
-    fn spent(&self, campaign: &Campaign) -> Option<Spent> {
-        let currency = self.prices().ok().map(|p| p.currency).filter(|c| !c.is_empty())?;
-        Some(Spent { amount: prices::decimal(campaign.spent), currency })
+    async fn money_spent(&self, campaign: &Campaign) -> Result<Option<Spent>, Failed> {
+        let Some(currency) = self.prices().ok().map(|p| p.currency).filter(|c| !c.is_empty()) else { return Ok(None) };
+        Ok(Some(Spent { amount: prices::decimal(self.spent(campaign).await?), currency }))
     }
 
     /// People of a campaign behind a number, in order, in one of these states when any is named.
@@ -255,7 +267,7 @@ impl Room {
         let places: Vec<String> = (0..states.len()).map(|n| format!("?{}", n + 4)).collect();
         let only = if states.is_empty() { String::new() } else { format!("AND state IN ({})", places.join(", ")) };
         let sql = format!(
-            "SELECT number, address, variant, state, channel, message, reason, due, sent_at, opted_out, goal FROM campaign_people
+            "SELECT {RECIPIENT} FROM campaign_people
              WHERE campaign = ?1 AND number > ?2 {only} ORDER BY number LIMIT ?3"
         );
         let mut row = values![id, behind as i64, limit as i64];
@@ -265,13 +277,22 @@ impl Room {
 
     /// A person of a campaign, by address or by number.
     pub async fn recipient(&self, id: &str, recipient: &str) -> Result<Option<Recipient>, Failed> {
-        let sql = "SELECT number, address, variant, state, channel, message, reason, due, sent_at, opted_out, goal FROM campaign_people
-             WHERE campaign = ?1 AND (address = ?2 OR number = ?3) ORDER BY number LIMIT 1";
+        let sql = format!(
+            "SELECT {RECIPIENT} FROM campaign_people WHERE campaign = ?1 AND (address = ?2 OR number = ?3
+             OR number IN (SELECT s.number FROM campaign_steps s WHERE s.campaign = ?1 AND s.address = ?2)) ORDER BY number LIMIT 1"
+        );
         let number = recipient.parse::<i64>().unwrap_or(-1);
         self.parts.db.read(sql.into(), values![id, recipient, number]).await?.first().map(Recipient::read).transpose()
     }
 
-    /// Messages of a campaign, the ids of some of them.
+    /// The messages to a person of a campaign with a fallback, as far as they were told of, and their channels, in their order.
+    pub async fn messages_to(&self, id: &str, number: u64) -> Result<Vec<(String, String)>, Failed> {
+        let sql = "SELECT message, channel FROM campaign_steps WHERE campaign = ?1 AND number = ?2 ORDER BY step";
+        let rows = self.parts.db.read(sql.into(), values![id, number as i64]).await?;
+        rows.iter().map(|r| Ok((r.text(0)?, r.text(1)?))).collect()
+    }
+
+    /// Messages of a campaign, the first to each person; the ids of some of them.
     pub async fn campaign_messages(&self, id: &str, behind: u64, limit: usize) -> Result<Vec<(u64, String)>, Failed> {
         let sql = "SELECT number, message FROM campaign_people WHERE campaign = ?1 AND number > ?2 AND message IS NOT NULL ORDER BY number LIMIT ?3";
         let rows = self.parts.db.read(sql.into(), values![id, behind as i64, limit as i64]).await?;
