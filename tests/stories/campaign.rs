@@ -15,6 +15,8 @@ mod audiences;
 mod caps;
 mod erased;
 mod journeys;
+mod chain;
+mod whole;
 
 const FAST: &str = "rate = \"2000/s\"\nper_recipient = \"1000/s\"\nconcurrency = 32\n";
 
@@ -199,7 +201,8 @@ async fn a_campaign_is_forecast_paused_edited_resumed_and_killed_and_nobody_gets
     let unreachable = csv.lines().find(|l| l.contains(",unreachable,")).expect("there are some");
     let number = unreachable.split(',').next().expect("its number");
     let why = world.get(&format!("/v1/why?campaign={id}&recipient={number}")).await;
-    assert!(why["because"].as_str().is_some_and(|b| b.contains("unreachable") && b.contains("reaches")), "{why:#}");
+    assert_eq!(why["rule"], "no_channel", "{why:#}");
+    assert!(why["because"].as_str().is_some_and(|b| b.contains("none of tg, vb reaches")), "{why:#}");
     let somebody = &world.get(&format!("/v1/campaigns/{id}/recipients?state=sent&limit=1")).await["data"][0];
     let address = somebody["address"].as_str().expect("an address").replace('+', "%2B");
     let why = world.get(&format!("/v1/why?campaign={id}&recipient={address}")).await;

@@ -17,6 +17,11 @@ fn on_servers() -> bool {
     std::env::var("FAIRWAY_STORY_LOG").as_deref() == Ok("kafka")
 }
 
+/// Whether a story's store is PostgreSQL: with Kafka, and by `FAIRWAY_STORY_STORE=postgres` with the embedded log too.
+fn on_postgres() -> bool {
+    on_servers() || std::env::var("FAIRWAY_STORY_STORE").as_deref() == Ok("postgres")
+}
+
 /// How long a story waits for what it calls that many seconds: servers of others, and a machine with other things to do, take theirs.
 fn patience(seconds: u64) -> Duration {
     Duration::from_secs(seconds * if on_servers() { 6 } else { 3 })
@@ -100,7 +105,7 @@ impl World {
         let folder = tempfile::tempdir().expect("a folder");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
         let store = match store {
-            "" if on_servers() => database(&topic_prefix(folder.path()).to_lowercase()).await,
+            "" if on_postgres() => database(&topic_prefix(folder.path()).to_lowercase()).await,
             "" => format!("sqlite:{}", folder.path().join("fairway.db").display()),
             shared => shared.to_owned(),
         };
