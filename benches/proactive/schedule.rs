@@ -208,7 +208,11 @@ impl Filler<'_> {
             if digit == 9 {
                 fire.extend(rows.iter().map(|r| (r.id, r.due.0)));
             }
-            self.stage.store.park(rows, Vec::new()).await.expect("written");
+            for unit in &self.units {
+                let of_unit = rows.iter().filter(|row| u32::from(row.id.unit) == *unit).cloned().collect();
+                self.stage.store.begin_schedule(*unit, 1).await.expect("begun");
+                self.stage.store.park(*unit, 1, of_unit, Vec::new()).await.expect("written");
+            }
         }
         fire
     }

@@ -61,6 +61,7 @@ pub(crate) use laws;
 laws! {
     a_message_is_parked_once_and_by_its_newest_round
     the_schedule_is_read_in_order_and_page_by_page
+    the_schedule_is_written_by_one_tenure_alone
     what_is_behind_goes_later_in_its_order
     views_take_the_strongest_state_and_keep_every_line
     views_are_written_by_one_tenure_alone
@@ -74,6 +75,9 @@ laws! {
     steps_run_once_and_a_newer_database_is_refused
     lists_are_filtered_and_paged
 }
+
+/// The unit of every message here.
+const UNIT: u32 = 3;
 
 fn id(n: u128) -> MessageId {
     MessageId::derived(3, &[&n.to_be_bytes()])
@@ -97,22 +101,24 @@ fn row(n: u128, due: i64, round: u16) -> Row {
 
 async fn a_message_is_parked_once_and_by_its_newest_round(stage: Stage) {
     let store = stage.store().await;
-    store.park(vec![row(1, 100, 2)], vec![]).await.expect("parked");
-    store.park(vec![row(1, 50, 1)], vec![]).await.expect("an older round");
+    store.begin_schedule(UNIT, 1).await.expect("begun");
+    store.park(UNIT, 1, vec![row(1, 100, 2)], vec![]).await.expect("parked");
+    store.park(UNIT, 1, vec![row(1, 50, 1)], vec![]).await.expect("an older round");
     assert_eq!(store.parked(id(1)).await.expect("read"), Some(row(1, 100, 2)));
-    store.park(vec![row(1, 300, 3)], vec![]).await.expect("a newer round");
+    store.park(UNIT, 1, vec![row(1, 300, 3)], vec![]).await.expect("a newer round");
     store.unpark(vec![(id(1), 2)]).await.expect("an older end");
     assert_eq!(store.parked(id(1)).await.expect("read"), Some(row(1, 300, 3)), "an older end lets a newer round be");
     let held = Held { conversation: "shop/tel:+1".into(), lane: Priority::Bulk, count: 1, due: Time(300), positions: (1, 1) };
     assert_eq!(store.held(id(1).unit.into()).await.expect("read"), [held]);
-    assert_eq!(store.parked_among(&[id(0), id(1), id(2)]).await.expect("read"), [(id(1), 3)]);
+    assert_eq!(store.parked_among(&[id(0), id(1), id(2)]).await.expect("read"), [id(1)]);
     store.unpark(vec![(id(1), 3)]).await.expect("its end");
     assert_eq!(store.parked(id(1)).await.expect("read"), None);
 }
 
 async fn the_schedule_is_read_in_order_and_page_by_page(stage: Stage) {
     let store = stage.store().await;
-    store.park((0..100).map(|n| row(n, 1000 - n as i64 / 10, 1)).collect(), vec![]).await.expect("parked");
+    store.begin_schedule(UNIT, 1).await.expect("begun");
+    store.park(UNIT, 1, (0..100).map(|n| row(n, 1000 - n as i64 / 10, 1)).collect(), vec![]).await.expect("parked");
     let unit = u32::from(id(0).unit);
     let (mut after, mut seen) = ((0, 0), Vec::new());
     loop {
@@ -129,8 +135,23 @@ async fn the_schedule_is_read_in_order_and_page_by_page(stage: Stage) {
     assert_eq!(store.held(unit).await.expect("read").len(), 50, "what waits for its own time holds nobody");
 }
 
+async fn the_schedule_is_written_by_one_tenure_alone(stage: Stage) {
+    let (store, other) = (stage.store().await, stage.store().await);
+    let unbegun = store.park(UNIT, 7, vec![row(1, 100, 1)], vec![]).await.expect_err("no tenure has begun");
+    assert!(unbegun.is_guarded(), "{unbegun}");
+    store.begin_schedule(UNIT, 7).await.expect("begun");
+    store.park(UNIT, 7, vec![row(1, 100, 1), row(4, 100, 1)], vec![]).await.expect("parked");
+    other.begin_schedule(UNIT, u64::MAX).await.expect("begun");
+    let late = store.park(UNIT, 7, vec![row(2, 100, 1)], vec![]).await.expect_err("its tenure is over");
+    assert!(late.is_guarded(), "{late}");
+    store.begin_schedule(UNIT + 1, 7).await.expect("another unit has its own");
+    other.park(UNIT, u64::MAX, vec![row(3, 100, 1)], vec![]).await.expect("parked");
+    assert_eq!(store.parked_from(UNIT, Priority::Bulk, 2).await.expect("read"), [3, 4]);
+}
+
 async fn what_is_behind_goes_later_in_its_order(stage: Stage) {
     let store = stage.store().await;
+    store.begin_schedule(UNIT, 1).await.expect("begun");
     let of = |position: u64, due: i64, conversation: &str, lane: Priority, scheduled: bool| Row {
         position,
         conversation: conversation.into(),
@@ -147,9 +168,9 @@ async fn what_is_behind_goes_later_in_its_order(stage: Stage) {
         of(10, 100, "shop/tel:+2", bulk, false),
         of(11, 100, one, Priority::Urgent, false),
     ];
-    store.park([behind, others].concat(), vec![]).await.expect("parked");
-    let postponed = Postponed { unit: id(4).unit.into(), conversation: one.into(), lane: bulk, position: 4, due: Time(500) };
-    store.park(vec![of(4, 500, one, bulk, false)], vec![postponed]).await.expect("parked before them");
+    store.park(UNIT, 1, [behind, others].concat(), vec![]).await.expect("parked");
+    let postponed = Postponed { conversation: one.into(), lane: bulk, position: 4, due: Time(500) };
+    store.park(UNIT, 1, vec![of(4, 500, one, bulk, false)], vec![postponed]).await.expect("parked before them");
     let due = async |position: u64| store.parked(id(position.into())).await.expect("read").expect("there").due.0;
     let mut after = Vec::new();
     for position in [4, 5, 6, 7, 8] {

@@ -97,8 +97,6 @@ pub struct Row {
 /// longer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Postponed {
-    /// The unit.
-    pub unit: u32,
     /// The conversation.
     pub conversation: String,
     /// The lane.
@@ -356,9 +354,11 @@ impl Handle {
 
 /// The store.
 pub trait Store: Send + Sync + 'static {
-    /// Parks messages, and then postpones what stands behind some of them, in one step. Idempotent by (id, round): an older round is
-    /// replaced, a newer one stays.
-    fn park(&self, rows: Vec<Row>, behind: Vec<Postponed>) -> Answer<'_, ()>;
+    /// Begins a tenure of a unit's schedule: from now on only its holder parks.
+    fn begin_schedule(&self, unit: u32, tenure: u64) -> Answer<'_, ()>;
+    /// Parks messages of a unit, and then postpones what stands behind some of them, in one step. Idempotent by (id, round): an older
+    /// round is replaced, a newer one stays. [`Error::is_guarded`] when another tenure has begun since; then nothing was written.
+    fn park(&self, unit: u32, tenure: u64, rows: Vec<Row>, behind: Vec<Postponed>) -> Answer<'_, ()>;
     /// Rows of a channel and lane due by then, behind the cursor, in order of due time.
     fn due(&self, unit: u32, channel: &str, lane: Priority, after: Cursor, by: Time, limit: usize) -> Answer<'_, Vec<(Cursor, Row)>>;
     /// Lets go of rows whose messages are settled, or parked again later: only rows up to that round go.
@@ -369,8 +369,10 @@ pub trait Store: Send + Sync + 'static {
     fn held(&self, unit: u32) -> Answer<'_, Vec<Held>>;
     /// One row.
     fn parked(&self, id: MessageId) -> Answer<'_, Option<Row>>;
-    /// Which of these messages have a row, and in which round. At most 1000 at a time.
-    fn parked_among(&self, ids: &[MessageId]) -> Answer<'_, Vec<(MessageId, u16)>>;
+    /// Which of these messages have a row. At most 1000 at a time.
+    fn parked_among(&self, ids: &[MessageId]) -> Answer<'_, Vec<MessageId>>;
+    /// The positions in a lane, from one on, of a unit's messages that have a row, in order.
+    fn parked_from(&self, unit: u32, lane: Priority, position: u64) -> Answer<'_, Vec<u64>>;
 
     /// Begins a tenure of the projector and answers the positions written so far: from now on only its holder writes.
     fn begin_views(&self, tenure: u64) -> Answer<'_, Positions>;

@@ -62,6 +62,7 @@ CREATE TABLE IF NOT EXISTS endpoints (id TEXT PRIMARY KEY, body TEXT NOT NULL) W
     "
 ALTER TABLE schedule ADD COLUMN position BIGINT NOT NULL DEFAULT 0;
 CREATE INDEX IF NOT EXISTS schedule_held ON schedule (unit, conversation, lane, position, due) WHERE scheduled = 0;
+CREATE INDEX IF NOT EXISTS schedule_places ON schedule (unit, lane, position);
 ",
     "CREATE TABLE IF NOT EXISTS quotas (tenant TEXT PRIMARY KEY, since BIGINT NOT NULL, used BIGINT NOT NULL) WITHOUT ROWID",
 ];
@@ -91,6 +92,8 @@ fn places(count: usize) -> String {
 /// Names of positions: how far the views have read, and who writes them.
 const VIEWS: &str = "views";
 const TENURE: &str = "views/tenure";
+/// Who parks, by unit.
+const OWNER: &str = "schedule/tenure";
 const PLACE: &str = "INSERT INTO positions (name, partition, next) VALUES (?1, ?2, ?3)
  ON CONFLICT (name, partition) DO UPDATE SET next = excluded.next";
 
@@ -261,7 +264,11 @@ fn last(done: Vec<Done>) -> Done {
 }
 
 impl Store for Tables {
-    fn park(&self, rows: Vec<Row>, behind: Vec<Postponed>) -> Answer<'_, ()> {
+    fn begin_schedule(&self, unit: u32, tenure: u64) -> Answer<'_, ()> {
+        self.run(PLACE, values![OWNER, i64::from(unit), tenure as i64])
+    }
+
+    fn park(&self, unit: u32, tenure: u64, rows: Vec<Row>, behind: Vec<Postponed>) -> Answer<'_, ()> {
         let runs = rows.into_iter().map(|row| {
             values![
                 row.id.to_string(),
@@ -286,9 +293,11 @@ impl Store for Tables {
              WHERE excluded.round > schedule.round",
             runs.collect(),
         );
-        let postponed = behind.into_iter().map(|b| values![i64::from(b.unit), b.conversation, b.lane as i64, b.position as i64, b.due.0]);
+        let postponed = behind.into_iter().map(|b| values![i64::from(unit), b.conversation, b.lane as i64, b.position as i64, b.due.0]);
         let postpone = Statement::each(POSTPONE, postponed.collect());
-        let done = self.write(vec![statement, postpone]);
+        let holds = "UPDATE positions SET next = next WHERE name = ?1 AND partition = ?2 AND next = ?3";
+        let guard = Statement::guard(holds, values![OWNER, i64::from(unit), tenure as i64]);
+        let done = self.write(vec![guard, statement, postpone]);
         Box::pin(async move { done.await.map(drop) })
     }
 
@@ -334,11 +343,15 @@ impl Store for Tables {
         self.one(format!("SELECT {SCHEDULE} FROM schedule WHERE id = ?1"), values![id.to_string()], |row| Ok(schedule_row(row)?.1))
     }
 
-    fn parked_among(&self, ids: &[MessageId]) -> Answer<'_, Vec<(MessageId, u16)>> {
-        let sql = format!("SELECT id, round FROM schedule WHERE id IN ({})", places(ids.len()));
+    fn parked_from(&self, unit: u32, lane: Priority, position: u64) -> Answer<'_, Vec<u64>> {
+        let sql = "SELECT position FROM schedule WHERE unit = ?1 AND lane = ?2 AND position >= ?3 ORDER BY position";
+        self.all(sql, values![i64::from(unit), lane as i64, position as i64], |row| Ok(row.int(0)? as u64))
+    }
+
+    fn parked_among(&self, ids: &[MessageId]) -> Answer<'_, Vec<MessageId>> {
+        let sql = format!("SELECT id FROM schedule WHERE id IN ({})", places(ids.len()));
         let rows = self.db.read(sql.into(), ids.iter().map(|id| id.to_string().into()).collect());
-        let known = |row: &SqlRow| Some((row.text(0).ok()?.parse().ok()?, row.int(1).ok()? as u16));
-        Box::pin(async move { Ok(rows.await?.iter().filter_map(known).collect()) })
+        Box::pin(async move { Ok(rows.await?.iter().filter_map(|row| row.text(0).ok()?.parse().ok()).collect()) })
     }
 
     fn begin_views(&self, tenure: u64) -> Answer<'_, Positions> {

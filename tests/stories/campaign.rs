@@ -13,9 +13,9 @@ use crate::world_twin::{Hosted, host};
 mod appointments;
 mod audiences;
 mod caps;
+mod chain;
 mod erased;
 mod journeys;
-mod chain;
 mod whole;
 
 const FAST: &str = "rate = \"2000/s\"\nper_recipient = \"1000/s\"\nconcurrency = 32\n";

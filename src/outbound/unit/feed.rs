@@ -202,15 +202,13 @@ impl Unit {
     /// A message enters the window, the schedule, or its end, by what the ledger told of it.
     pub(super) fn enter(&mut self, message: Arc<Accepted>, source: Source) {
         let now = clock::steady();
-        let told = self.told.remove(&message.id);
-        if let (Source::Lane(offset), Some((round, _))) =
-            (source, told.as_ref().filter(|told| told.settled.is_none()).and_then(|t| t.parked))
-            && self.schedule.has_row(message.id, round)
+        if let Source::Lane(offset) = source
+            && self.schedule.has_row(message.request.priority, offset)
         {
-            // Owners before us wrote its row, and from there it comes in its time.
-            self.told.extend(told.filter(|told| told.calls > 0).map(|told| (message.id, told)));
+            // It comes from there in its time, and what the ledger told of it waits for that.
             return self.progress.done(lane_index(message.request.priority), offset);
         }
+        let told = self.told.remove(&message.id);
         let conversation: Arc<str> = message.conversation().into();
         let channel: Arc<str> = message.channel.as_str().into();
         let entry = lane::Entry {

@@ -20,6 +20,10 @@ const SCHEDULED: &str = "scheduled";
 
 impl Unit {
     pub(super) async fn load_schedule_summary(&mut self) {
+        while let Err(e) = self.parts.store.begin_schedule(self.unit, self.tenure).await {
+            self.store_failed("the schedule cannot be taken over; outbound waits", &e.to_string());
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
         loop {
             let (waiting, held) = (self.parts.store.waiting(self.unit).await, self.parts.store.held(self.unit).await);
             match (waiting, held) {
@@ -34,7 +38,8 @@ impl Unit {
                         let held = Held { count, latest: due, positions, back: None };
                         self.schedule.held.insert((conversation.into(), lane), held);
                     }
-                    return self.hold_told_rows().await;
+                    self.hold_told_rows().await;
+                    return self.find_places().await;
                 }
                 (Err(e), _) | (_, Err(e)) => {
                     tracing::error!(unit = self.unit, error = %e, "the schedule cannot be read; outbound waits");
@@ -46,8 +51,7 @@ impl Unit {
 
     /// What the ledger says of rows that stand in the schedule still is needed until they are deleted, however long that takes.
     async fn hold_told_rows(&mut self) {
-        let told: Vec<MessageId> =
-            self.told.iter().filter(|(_, told)| told.has_begun() || told.parked.is_some()).map(|(id, _)| *id).collect();
+        let told: Vec<MessageId> = self.told.iter().filter(|(_, told)| told.has_begun()).map(|(id, _)| *id).collect();
         for some in told.chunks(500) {
             let rows = loop {
                 match self.parts.store.parked_among(some).await {
@@ -58,12 +62,25 @@ impl Unit {
                     }
                 }
             };
-            for (id, round) in rows {
-                self.schedule.rows.insert(id, round);
-                if self.told[&id].has_begun() {
-                    self.progress.told_row(id, self.told[&id].first);
-                }
+            for id in rows {
+                self.progress.told_row(id, self.told[&id].first);
             }
+        }
+    }
+
+    /// What the lanes bring again and has a row is not let in twice.
+    async fn find_places(&mut self) {
+        for lane in Priority::ALL {
+            let from = self.progress.lane_next(feed::lane_index(lane));
+            self.schedule.places[feed::lane_index(lane)] = loop {
+                match self.parts.store.parked_from(self.unit, lane, from).await {
+                    Ok(places) => break places,
+                    Err(e) => {
+                        self.store_failed("the schedule cannot be read; outbound waits", &e.to_string());
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                    }
+                }
+            };
         }
     }
 
@@ -178,13 +195,8 @@ impl Unit {
             reason: item.parked_why.clone(),
             body: serde_json::to_vec(&*item.message).unwrap_or_default(),
         };
-        let postponed = item.postpones.then(|| Postponed {
-            unit: self.unit,
-            conversation: row.conversation.clone(),
-            lane: row.lane,
-            position: row.position,
-            due,
-        });
+        let postponed =
+            item.postpones.then(|| Postponed { conversation: row.conversation.clone(), lane: row.lane, position: row.position, due });
         self.schedule.unwritten.push_back((number, row, postponed));
         self.outbox.pending.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         self.write_rows();
@@ -204,9 +216,13 @@ impl Unit {
             behind.extend(postponed);
         }
         let (store, events, pending) = (Arc::clone(&self.parts.store), self.events.clone(), Arc::clone(&self.outbox.pending));
+        let (unit, tenure) = (self.unit, self.tenure);
         tokio::spawn(async move {
             let rows: Vec<Row> = written.iter().map(|(_, row)| row.clone()).collect();
-            while let Err(e) = store.park(rows.clone(), behind.clone()).await {
+            while let Err(e) = store.park(unit, tenure, rows.clone(), behind.clone()).await {
+                if e.is_guarded() {
+                    return; // Another owner has the unit, and the ledger tells him of them.
+                }
                 let _ = events.send(Event::StoreFailed("messages cannot be parked", e.to_string()));
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }

@@ -38,8 +38,8 @@ pub(super) struct Held {
 pub(super) struct Schedule {
     pub(super) lanes: HashMap<(Arc<str>, Priority), Rows>,
     pub(super) held: HashMap<(Arc<str>, Priority), Held>,
-    /// Rows of the tail of the ledger that were written, with their round.
-    pub(super) rows: HashMap<MessageId, u16>,
+    /// Positions in the lanes, of those that are read again, of what had a row when this tenure began: it comes from there.
+    pub(super) places: [Vec<u64>; 3],
     /// Owners before us have read the lanes up to here: what they held in the window comes again from the lanes, and before the
     /// rows behind it.
     pub(super) read_to: [u64; 3],
@@ -183,9 +183,9 @@ impl Schedule {
         })
     }
 
-    /// Whether owners before us wrote the row of this round, or a later one.
-    pub(super) fn has_row(&self, id: MessageId, round: u16) -> bool {
-        self.rows.get(&id).is_some_and(|written| *written >= round)
+    /// Whether what stands there in a lane had a row when this tenure began.
+    pub(super) fn has_row(&self, lane: Priority, position: u64) -> bool {
+        self.places[feed::lane_index(lane)].binary_search(&position).is_ok()
     }
 
     /// A row that enters the window before it is due.

@@ -127,7 +127,7 @@ async fn what_is_not_delivered_in_time_goes_on_within_caps_and_a_stop_ends_it() 
     world.until("the second goes", 20, async |_| got(&twilio, "late").len() == 1).await;
     world
         .until("the cap holds it", 20, async |w| {
-            let why = w.get(&format!("/v1/messages?channel=sms&state=held")).await;
+            let why = w.get("/v1/messages?channel=sms&state=held").await;
             why["data"].as_array().is_some_and(|d| d.len() == 1)
         })
         .await;

@@ -188,6 +188,7 @@ fn taken(twin: &Hosted) -> Vec<(Time, usize, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::print_stdout, reason = "the balance of the run is its result")]
 async fn a_campaign_through_a_day_of_everything_ends_as_it_was_forecast() {
     let people: usize = std::env::var("FAIRWAY_PEOPLE").ok().and_then(|n| n.parse().ok()).unwrap_or(2000);
     assert!(people >= 1000, "FAIRWAY_PEOPLE: fewer than a thousand are no forty zones of every kind");
