@@ -40,8 +40,9 @@ async fn a_lower_campaign_waits_for_a_higher_ones_allowance_and_goes_after_it() 
     world.until("the hold is told", 10, async |w| why(w).await["state"] == "held").await;
     let held = why(&world).await;
     let because = held["because"].as_str().expect("a sentence");
-    let expected = format!("the cap of 1/30s on marketing, whose rest is kept for the campaign {high} of priority 9.");
-    assert!(because.starts_with("Held until 20") && because.ends_with(&expected), "{held:#}");
+    let expected =
+        format!("Held on tg: the cap of 1/30s on marketing, whose rest is kept for the campaign {high} of priority 9. It ends at 20");
+    assert!(because.starts_with(&expected) && held["rule"] == "cap", "{held:#}");
 
     world
         .until("both are complete", 90, async |w| {
