@@ -100,14 +100,14 @@ impl Acceptor {
         Self { parts, units, quotas }
     }
 
-    /// Checks a request and gives it its id. Nothing is durable yet.
-    pub async fn prepare(
-        &self,
-        mut request: SendRequest,
-        origin: Origin,
-        act: Act<'_>,
-        traceparent: Option<&str>,
-    ) -> Result<Ready, Refused> {
+    /// Checks a request, within its tenant's quota, and gives it its id. Nothing is durable yet.
+    pub async fn prepare(&self, request: SendRequest, origin: Origin, act: Act<'_>, traceparent: Option<&str>) -> Result<Ready, Refused> {
+        let ready = self.checked(request, origin, act, traceparent).await?;
+        self.take_of_quota(&ready.channel, ready.accepted.accepted_at).await?;
+        Ok(ready)
+    }
+
+    async fn checked(&self, mut request: SendRequest, origin: Origin, act: Act<'_>, traceparent: Option<&str>) -> Result<Ready, Refused> {
         let now = clock::now();
         if request.mark.is_some() && !matches!(origin, Origin::Campaign | Origin::Reminder | Origin::Trigger | Origin::Journey) {
             return Err(Refused::new("#/mark", "field_reserved", "leave it out: only the gateway sets it"));
@@ -120,7 +120,6 @@ impl Acceptor {
         let reply_to = self.reply_to(request.reply_to.as_deref()).await?;
         let rendered = self.rendered(&channel, &request, &to, thread.as_deref(), reply_to.as_deref()).await?;
         self.check_fallback(&request)?;
-        self.take_of_quota(&channel, now).await?;
         let id = match act {
             Act::Once => MessageId::random(channel.unit),
             Act::Named(parts) => MessageId::derived(channel.unit, parts),
@@ -161,7 +160,7 @@ impl Acceptor {
 
     /// Checks the one confirmation of a STOP, which passes the suppression that it confirms.
     pub async fn prepare_confirmation(&self, request: SendRequest, act: Act<'_>) -> Result<Ready, Refused> {
-        let mut ready = self.prepare(request, Origin::AutoReply, act, None).await?;
+        let mut ready = self.checked(request, Origin::AutoReply, act, None).await?;
         let accepted = Accepted { suppressed: None, passes: true, ..Accepted::clone(&ready.accepted) };
         ready.accepted = Arc::new(accepted);
         Ok(ready)
@@ -176,7 +175,8 @@ impl Acceptor {
         act: &[&[u8]],
         traceparent: Option<&str>,
     ) -> Result<Ready, Refused> {
-        let mut ready = self.prepare(request, origin, Act::Named(act), traceparent).await?;
+        // Its chain was accepted with the first message, and no quota breaks it off.
+        let mut ready = self.checked(request, origin, Act::Named(act), traceparent).await?;
         Arc::make_mut(&mut ready.accepted).request.fallback_of = Some(first);
         Ok(ready)
     }

@@ -14,6 +14,8 @@ use fairway_adapters::contract::State;
 
 /// Rows written at a time.
 const WRITE: usize = 256;
+/// Whoever had a unit and lost it has read so in the ledger within this.
+const OUTDONE: Duration = Duration::from_secs(2);
 
 /// Why a message waits that was told its time.
 const SCHEDULED: &str = "scheduled";
@@ -221,7 +223,13 @@ impl Unit {
             let rows: Vec<Row> = written.iter().map(|(_, row)| row.clone()).collect();
             while let Err(e) = store.park(unit, tenure, rows.clone(), behind.clone()).await {
                 if e.is_guarded() {
-                    return; // Another owner has the unit, and the ledger tells him of them.
+                    tokio::time::sleep(OUTDONE).await;
+                    if events.is_closed() {
+                        return; // Another owner has the unit, and the ledger tells him of them.
+                    }
+                    // The unit is ours still: one who had it before us came late to the store.
+                    let _ = store.begin_schedule(unit, tenure).await;
+                    continue;
                 }
                 let _ = events.send(Event::StoreFailed("messages cannot be parked", e.to_string()));
                 tokio::time::sleep(Duration::from_secs(1)).await;
