@@ -3,7 +3,10 @@
 //! Order of acts: what must be told is appended, then the rows are written, then answers are sent, then the position is kept.
 //! Each may be repeated: events, rows and answers have derived names.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use fairway_adapters::contract::event::{Consent as Body, ConsentState, Person};
 use fairway_adapters::contract::{Body as Event, Data, Raw, Time};
@@ -16,17 +19,22 @@ use super::record::Batch;
 use super::words::{self, Said};
 use super::{Ask, Consent, May, Suppression, Word};
 use crate::envelope::{self, Attributes};
-use crate::ids;
-use crate::log::{Durability, Position, Record, Stored, Topic};
+use crate::log::{Durability, Position, Positions, Record, Stored, Topic};
 use crate::people::{Put, address};
 use crate::store::Error;
+use crate::store::db::Statement;
 use crate::telemetry::{counter, names};
+use crate::{clock, ids, values};
 
 /// The name of its position.
 const NAME: &str = "consent";
 const TOPICS: [Topic; 2] = [Topic::Inbound, Topic::Status];
 /// Records read at a time.
 const READ: usize = 512;
+/// How often it is said that all has been heard.
+const BEAT: Duration = Duration::from_millis(500);
+/// A log that has been silent for so long while something should come has nothing more.
+const SILENCE: Duration = Duration::from_secs(30);
 /// What an append or a write that failed waits before it is tried again.
 const AGAIN: Duration = Duration::from_millis(500);
 /// The position is kept this often.
@@ -111,10 +119,13 @@ fn key(topic: Topic, partition: u32) -> u32 {
 pub(super) async fn run(consent: Arc<Consent>) {
     let log = Arc::clone(&consent.log);
     let mut reader = log.reader();
+    let mut positions = Positions::new();
+    // What was said before now and has not been heard yet: where each partition ends.
+    let mut owed = HashMap::new();
     for topic in TOPICS {
-        let (committed, begins) = loop {
-            match (log.committed(NAME).await, log.begins(topic).await) {
-                (Ok(committed), Ok(begins)) => break (committed, begins),
+        let (committed, begins, ends) = loop {
+            match (log.committed(NAME).await, log.begins(topic).await, log.ends(topic).await) {
+                (Ok(committed), Ok(begins), Ok(ends)) => break (committed, begins, ends),
                 _ => tokio::time::sleep(Duration::from_secs(1)).await,
             }
         };
@@ -122,19 +133,23 @@ pub(super) async fn run(consent: Arc<Consent>) {
             let begin = begins.get(&partition).copied().unwrap_or(0);
             let offset = committed.get(&key(topic, partition)).copied().unwrap_or(begin).max(begin);
             reader.assign(Position { topic, partition, offset });
+            positions.insert(key(topic, partition), offset);
+            owed.insert(key(topic, partition), ends.get(&partition).copied().unwrap_or(0));
         }
     }
-    let mut positions = log.committed(NAME).await.unwrap_or_default();
-    let mut kept = tokio::time::Instant::now();
+    let (mut kept, mut gave_beat) = (Instant::now(), Instant::now());
+    let mut progress = Instant::now();
     loop {
-        let records = match reader.next(READ).await {
-            Ok(records) => records,
-            Err(crate::log::ReadError::Expired(at, oldest)) => {
+        let asked = clock::steady();
+        let records = match tokio::time::timeout(BEAT, reader.next(READ)).await {
+            Err(_) => Vec::new(),
+            Ok(Ok(records)) => records,
+            Ok(Err(crate::log::ReadError::Expired(at, oldest))) => {
                 tracing::error!(topic = at.topic.name(), "events were deleted before consent could hear them; it goes on with the oldest");
                 reader.assign(Position { offset: oldest, ..at });
                 continue;
             }
-            Err(e) => {
+            Ok(Err(e)) => {
                 tracing::warn!(error = %e, "what people say cannot be read now");
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 continue;
@@ -145,11 +160,25 @@ pub(super) async fn run(consent: Arc<Consent>) {
             tokio::time::sleep(AGAIN).await;
         }
         positions.extend(records.iter().map(|r| (key(r.at.topic, r.at.partition), r.at.offset + 1)));
+        if !records.is_empty() {
+            progress = Instant::now();
+        }
+        owed.retain(|key, end| positions.get(key).is_some_and(|at| at < end));
+        if !owed.is_empty() && (reader.is_at_end() || progress.elapsed() > SILENCE) {
+            owed.clear(); // Offsets have gaps, and the last ones may be such.
+        }
+        if owed.is_empty() && records.len() < READ {
+            consent.ear.heard(asked);
+            if gave_beat.elapsed() >= BEAT {
+                gave_beat = Instant::now();
+                consent.give_beat().await;
+            }
+        }
         // Most of what passes says nothing: hearing a second of it again costs less than a commit for each batch.
         if kept.elapsed() < KEEP {
             continue;
         }
-        kept = tokio::time::Instant::now();
+        kept = Instant::now();
         if let Err(e) = log.commit(NAME, positions.clone()).await {
             tracing::warn!(error = %e, "the position of consent cannot be kept; hearing twice changes nothing");
         }
@@ -165,6 +194,17 @@ struct Outcome {
 }
 
 impl Consent {
+    /// Tells the nodes that share the store that all has been heard. One that has it alone knows.
+    async fn give_beat(&self) {
+        if !self.db.is_shared() {
+            return;
+        }
+        let sql = "INSERT INTO consent_ears (id, beat) VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET beat = excluded.beat";
+        if let Err(e) = self.db.write(vec![Statement::once(sql, values![clock::now().0])]).await {
+            tracing::warn!(error = %e, "other nodes cannot be told that all has been heard; their marketing waits");
+        }
+    }
+
     /// Takes records in their order. May be repeated.
     async fn hear(&self, records: &[Stored]) -> Result<(), Error> {
         let mut out = Outcome::default();

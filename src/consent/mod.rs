@@ -17,6 +17,7 @@
 mod answer;
 mod caps;
 mod claims;
+mod ear;
 mod hear;
 mod hold;
 mod holidays;
@@ -94,6 +95,7 @@ pub struct Consent {
     log: Arc<dyn EventLog>,
     writer: Writer,
     owed: mpsc::UnboundedSender<Owed>,
+    ear: ear::Ear,
 }
 
 /// What the file says, as it may change while we run.
@@ -148,6 +150,7 @@ impl Consent {
             log: parts.log,
             writer: parts.writer,
             owed: parts.owed,
+            ear: ear::Ear::default(),
         };
         consent.learn_all().await?;
         consent.learn_suppressions("", Vec::new()).await?;
@@ -195,9 +198,15 @@ impl Consent {
     }
 
     async fn look(&self, since: i64) -> Result<i64, Error> {
+        // The beat first: what was heard before it is in the rows read after it.
+        let asked = clock::steady();
+        let beat = self.db.read("SELECT e.beat FROM consent_ears e".into(), Vec::new()).await?;
         let said = self.learn("WHERE c.changed > ?1", values![since]).await?;
         let patterns = "WHERE s.pattern IN (SELECT n.pattern FROM suppressions n WHERE n.changed > ?1)";
         let suppressed = self.learn_suppressions(patterns, values![since]).await?;
+        if let Some(row) = beat.first() {
+            self.ear.beat(row.int(0)?, asked);
+        }
         Ok(said.max(suppressed))
     }
 
@@ -213,6 +222,16 @@ impl Consent {
             None => May::Yes,
             Some(bar) => May::No(Reason::new(ErrorClass::OptedOut, bar.code(), bar.title())),
         }
+    }
+
+    /// Whether everything people said until a moment ago has been heard. Marketing leaves only then; waits for nothing.
+    pub fn is_up_to_date(&self) -> bool {
+        self.ear.is_open()
+    }
+
+    /// Waits until [`Self::is_up_to_date`].
+    pub async fn up_to_date(&self) {
+        self.ear.opened().await;
     }
 
     /// Grows with every change of what [`Self::may`] would answer anybody: who has asked needs to ask again only then.

@@ -29,4 +29,7 @@ CREATE TABLE cap_claims (
 CREATE INDEX cap_claims_by_person ON cap_claims (person, at);
 CREATE INDEX cap_claims_by_time ON cap_claims (at);
 ",
+    "
+CREATE TABLE consent_ears (id BIGINT PRIMARY KEY, beat BIGINT NOT NULL) WITHOUT ROWID;
+",
 ];

@@ -20,6 +20,7 @@ laws! {
     a_lower_campaign_waits_for_what_a_higher_one_claims
     words_are_heard_answered_once_and_heard_again_after_a_crash
     blocks_and_dead_addresses_hold_until_the_person_comes_back
+    what_was_said_before_a_start_is_heard_before_marketing_leaves
 }
 
 struct Place {
@@ -286,6 +287,32 @@ async fn words_are_heard_answered_once_and_heard_again_after_a_crash(stage: Stag
     while let Ok(text) = told.try_recv() {
         assert_eq!(text, "ACME");
     }
+}
+
+async fn what_was_said_before_a_start_is_heard_before_marketing_leaves(stage: Stage) {
+    let place = Place::new(stage, CHANNEL).await;
+    let bo = ask("telegram:2", Category::Marketing);
+    for n in 0..50 {
+        place.says(n, if n == 49 { "STOP" } else { "hello" }).await;
+    }
+    let (here, mut answers) = place.open().await;
+    let (other, _answers) = place.open().await;
+    tokio::spawn(async move {
+        while let Some(owed) = answers.recv().await {
+            let _ = owed.done.send(());
+        }
+    });
+    tokio::spawn(Arc::clone(&other).watch());
+    let ana = ask("telegram:1", Category::Marketing);
+    assert!(!here.is_up_to_date() && here.may(&ana).is_yes() && here.may(&bo).is_yes(), "nobody has listened yet");
+    tokio::spawn(Arc::clone(&here).listen());
+    here.up_to_date().await;
+    assert!(!here.may(&ana).is_yes(), "a node that is up to date has heard it");
+    if here.db.is_shared() {
+        other.up_to_date().await;
+        assert!(!other.may(&ana).is_yes(), "and so has every other");
+    }
+    assert!(here.may(&bo).is_yes());
 }
 
 async fn until_some(mut holds: impl AsyncFnMut() -> bool) {

@@ -182,6 +182,10 @@ pub trait Database: Send + Sync + 'static {
     fn read(&self, sql: Cow<'static, str>, parameters: Vec<Value>) -> Answer<'static, Vec<Row>>;
     /// Writes all of it, or nothing.
     fn write(&self, statements: Vec<Statement>) -> Answer<'static, Vec<Done>>;
+    /// Whether other nodes may use it too.
+    fn is_shared(&self) -> bool {
+        false
+    }
     /// Brings the tables named `name` up to date: `steps` are run once each, in order, under a lock; more may be appended later,
     /// none changed. A database that has more steps than we know was written by a newer version and is refused.
     fn migrate(&self, name: &'static str, steps: &'static [&'static str]) -> Answer<'static, ()>;

@@ -347,6 +347,10 @@ impl ToSql for Value {
 }
 
 impl Database for Postgres {
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     fn read(&self, sql: Cow<'static, str>, parameters_of: Vec<Value>) -> Answer<'static, Vec<Row>> {
         let readers = self.readers.clone();
         Box::pin(async move {

@@ -75,7 +75,7 @@ impl Unit {
             return None;
         }
         let item = self.items.get(&number)?;
-        if item.allowed_until <= clock::now() {
+        if self.is_answer_old(item) {
             self.lanes.unarm(&entry); // The answer queues it again.
             self.ask_again(number);
             return None;

@@ -127,7 +127,11 @@ impl Unit {
         };
         let (numbers, candidates): (Vec<_>, Vec<_>) = numbers.into_iter().filter_map(|n| Some((n, candidate(&n)?))).unzip();
         let (consent, events) = (Arc::clone(&self.parts.consent), self.events.clone());
+        let is_marketing = candidates.iter().any(|c| c.category == Category::Marketing);
         tokio::spawn(async move {
+            if is_marketing {
+                consent.up_to_date().await;
+            }
             let verdicts = loop {
                 match consent.hold(&candidates, clock::now()).await {
                     Ok(verdicts) => break verdicts,
@@ -182,7 +186,13 @@ impl Unit {
 
     /// Whether an armed message must go back: its person may have said STOP since, or its hours are over.
     pub(super) fn must_ask_again(&mut self, number: Number) -> bool {
-        self.stopped(number).is_some() || self.items.get(&number).is_some_and(|i| i.allowed_until <= clock::now())
+        self.stopped(number).is_some() || self.items.get(&number).is_some_and(|i| self.is_answer_old(i))
+    }
+
+    /// What the store has said of a message holds no more: its hours are over, or somebody may have said STOP and was not heard yet.
+    pub(super) fn is_answer_old(&self, item: &Item) -> bool {
+        let marketing = item.message.request.category == Category::Marketing;
+        item.allowed_until <= clock::now() || marketing && !self.parts.consent.is_up_to_date()
     }
 
     /// A STOP ends what waits here at once, and not when its turn comes.
