@@ -96,7 +96,7 @@ impl Gateway {
         let faked_clock = ground.clock.then(faketime).flatten();
         std::fs::write(folder.join("clock"), "+0").map_err(|e| e.to_string())?;
         let started = Instant::now();
-        let process = spawn(&binary, &folder, port, faked_clock.as_deref())?;
+        let process = spawn(&binary, &folder, port, faked_clock.as_deref(), store.is_some())?;
         let mut gateway = Self { process, folder, binary, faked_clock, store, ready_after: Duration::ZERO };
         gateway.wait(started).await?;
         Ok(gateway)
@@ -140,7 +140,7 @@ impl Gateway {
         self.process.kill();
         tokio::time::sleep(dead).await;
         let started = Instant::now();
-        self.process = spawn(&self.binary, &self.folder, self.process.port, self.faked_clock.as_deref())?;
+        self.process = spawn(&self.binary, &self.folder, self.process.port, self.faked_clock.as_deref(), self.store.is_some())?;
         self.wait(started).await
     }
 
@@ -185,11 +185,17 @@ fn configuration(port: u16, ground: &Ground, store: Option<&Relay>) -> String {
     text
 }
 
-fn spawn(binary: &Path, folder: &Path, port: u16, clock: Option<&Path>) -> Result<Process, String> {
+/// Starts the process. One of several on this machine goes behind us: a provider has a machine of its own, and a twin that has to wait
+/// for the nodes it measures would note down arrivals later than they came.
+fn spawn(binary: &Path, folder: &Path, port: u16, clock: Option<&Path>, one_of_several: bool) -> Result<Process, String> {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("gateway.log")).map_err(|e| e.to_string())?;
     // A file that may not grow answers with an error then, as a full disk does, and does not kill the process.
-    let mut command = Command::new("env");
-    command.arg("--ignore-signal=XFSZ").arg(binary).args(["--config", "fairway.toml"]).current_dir(folder);
+    let mut command = Command::new("nice");
+    command
+        .args(["-n", if one_of_several { "5" } else { "0" }, "env", "--ignore-signal=XFSZ"])
+        .arg(binary)
+        .args(["--config", "fairway.toml"])
+        .current_dir(folder);
     command.env("FAIRWAY_LOG", "warn").stdout(Stdio::null()).stderr(log);
     if let Some(library) = clock {
         command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", folder.join("clock"));

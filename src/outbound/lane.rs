@@ -21,6 +21,8 @@ use fairway_adapters::contract::{Priority, Scope};
 
 use super::limit::{Limit, Micros, View};
 use flow::Flow;
+pub use gate::LATE;
+use gate::Lateness;
 pub use limits::{Counted, Limits, country};
 use limits::{Each, replaced};
 use people::People;
@@ -28,6 +30,7 @@ use ring::{Ring, Waiting};
 use turns::Turns;
 
 mod flow;
+mod gate;
 mod limits;
 #[cfg(test)]
 mod model;
@@ -157,6 +160,7 @@ struct Outlet {
     shared: Vec<String>,
     each: Vec<Each>,
     flow: Flow,
+    lateness: Lateness,
     armed: usize,
     in_flight: u32,
     paused: Paused,
@@ -367,93 +371,6 @@ impl Lanes {
             outlet.since_lower = if chosen == highest && waiting.len() > 1 { outlet.since_lower + 1 } else { 0 };
             outlet.armed += 1;
             return Ok((entry.number, counted.cost));
-        }
-    }
-
-    /// Asks all limits at once for an armed message and charges them when all agree.
-    pub fn gate(&mut self, entry: &Entry, now: Micros) -> Gate {
-        let (at, scope, behind) = self.ask(entry, now);
-        if at > now {
-            return Gate::Wait { at, scope, behind };
-        }
-        if let Some(outlet) = self.charged(entry, now) {
-            outlet.armed = outlet.armed.saturating_sub(1);
-            outlet.in_flight += 1;
-        }
-        Gate::Go
-    }
-
-    /// A call besides the messages (an edit, a recall) counts as they do: charged now, or to be asked again then.
-    pub fn admit(&mut self, entry: &Entry, now: Micros) -> Result<(), Micros> {
-        let (at, ..) = self.ask(entry, now);
-        if at > now {
-            return Err(at);
-        }
-        self.charge(entry, now);
-        Ok(())
-    }
-
-    /// When all limits agree, which is the last, and who waits behind.
-    fn ask(&mut self, entry: &Entry, now: Micros) -> (Micros, Scope, Behind) {
-        let mut latest = (now, Scope::Sender, Behind::Nobody);
-        let Some(outlet) = self.outlets.get(&entry.channel) else { return latest };
-        let mut ask = |at: Micros, scope: Scope, behind: Behind| {
-            if at > latest.0 {
-                latest = (at, scope, behind);
-            }
-        };
-        if let Some(until) = outlet.paused.until(index(entry.lane)) {
-            ask(until, Scope::Account, Behind::Channel);
-        }
-        let counted = &entry.counted;
-        for limit in &outlet.sender {
-            ask(limit.peek_for(counted.cost, now), Scope::Sender, Behind::Channel);
-        }
-        for name in &outlet.shared {
-            for limit in self.shared.get(name).into_iter().flatten() {
-                ask(limit.peek_for(counted.cost, now), Scope::Account, Behind::Sharing);
-            }
-            if let Some(people) = self.people.get_mut(name).filter(|_| counted.opens) {
-                ask(people.gate(counted.conversation, now), Scope::Account, Behind::Nobody);
-            }
-        }
-        for each in &outlet.each {
-            if let Some(at) = each.peek(counted, now) {
-                ask(at, each.scope, Behind::Nobody);
-            }
-        }
-        latest
-    }
-
-    /// Whether two channels share a limit.
-    pub fn share(&self, one: &str, other: &str) -> bool {
-        let (Some(one), Some(other)) = (self.outlets.get(one), self.outlets.get(other)) else { return false };
-        one.shared.iter().any(|name| other.shared.contains(name))
-    }
-
-    /// Counts a departure (also one read back from the ledger, so that a restart never begins with a burst).
-    pub fn charge(&mut self, entry: &Entry, at: Micros) {
-        self.charged(entry, at);
-    }
-
-    fn charged(&mut self, entry: &Entry, at: Micros) -> Option<&mut Outlet> {
-        let outlet = self.outlets.get_mut(&entry.channel)?;
-        let counted = &entry.counted;
-        outlet.sender.iter_mut().for_each(|l| l.charge(at, counted.cost));
-        for name in &outlet.shared {
-            self.shared.get_mut(name).into_iter().flatten().for_each(|l| l.charge(at, counted.cost));
-            if let Some(people) = self.people.get_mut(name).filter(|_| counted.opens) {
-                people.charge(counted.conversation, at);
-            }
-        }
-        outlet.each.iter_mut().for_each(|e| e.charge(counted, at));
-        Some(outlet)
-    }
-
-    /// People have written to a channel whose provider counts that in the same allowance: so many in the last `over` microseconds.
-    pub fn received(&mut self, channel: &str, count: u32, over: Micros, now: Micros) {
-        if let Some(outlet) = self.outlets.get_mut(channel) {
-            outlet.sender.iter_mut().for_each(|l| l.taken_by_others(now, count, over));
         }
     }
 
@@ -750,6 +667,7 @@ impl Outlet {
             shared: Vec::new(),
             each: Vec::new(),
             flow: Flow::new(1),
+            lateness: Lateness::default(),
             armed: 0,
             in_flight: 0,
             paused: Paused::default(),

@@ -3,6 +3,7 @@
 //! A limit of N per window W runs with the interval (W + s)/N, where the slack s is 2.5 % of W, and a tolerance of 0.4 s.
 //! N + 1 departures then span at least N intervals less the tolerance, W + 0.6 s: whatever jitter up to 0.6 s (15 ms for a
 //! window of a second) the way to the provider adds, no sliding window there holds more than N. 97.6 % of the limit is used.
+//! A departure that left later than it was counted (a connection had to be opened, the machine stood still) moves what follows it back.
 //!
 //! Where a provider lets several go at once, the tolerance is longer by that burst, and a window could hold the burst besides its rate:
 //! there the departures of the last window are counted as well. A burst larger than N is a bucket by the provider's own rule (one in
@@ -104,6 +105,17 @@ impl Recent {
             _ => self.slots.push_back((end, cost)),
         }
         self.held += cost;
+    }
+
+    /// What was counted then left only later.
+    fn move_back(&mut self, (counted, left): (Micros, Micros), cost: u32) {
+        let end = (counted / self.slot + 1) * self.slot;
+        if let Some((_, count)) = self.slots.iter_mut().find(|(last, _)| *last >= end) {
+            let cost = cost.min(*count);
+            *count -= cost;
+            self.held -= cost;
+        }
+        self.charge(left, cost);
     }
 
     fn forget(&mut self, now: Micros) {
@@ -212,6 +224,14 @@ impl Limit {
         self.due = self.due.max(now) + self.price(cost.max(1), now);
         if let Some(recent) = &mut self.recent {
             recent.charge(now, cost.max(1));
+        }
+    }
+
+    /// A departure of this cost left later than it was counted; what comes behind it moves back by so much.
+    pub fn move_back(&mut self, by: Micros, was: (Micros, Micros), cost: u32) {
+        self.due += by;
+        if let Some(recent) = &mut self.recent {
+            recent.move_back(was, cost.max(1));
         }
     }
 

@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use fairway_adapters::kit::crypto;
 use http::Request;
-use http_body_util::Full;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::connect::{Connect, HttpConnector};
@@ -20,10 +18,11 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::CONNECT;
+use super::outgoing::Outgoing;
 use crate::config::egress::{Egress, Pin};
 
 /// Makes a request by one way.
-pub(super) type Way = Arc<dyn Fn(Request<Full<Bytes>>) -> ResponseFuture + Send + Sync>;
+pub(super) type Way = Arc<dyn Fn(Request<Outgoing>) -> ResponseFuture + Send + Sync>;
 
 /// The way a channel's configuration describes.
 pub(super) fn way(egress: &Egress) -> Way {
@@ -58,7 +57,7 @@ const RENEW: Duration = Duration::from_secs(300);
 pub(super) struct Pool<C> {
     connector: C,
     renew: Duration,
-    current: RwLock<(Instant, Client<C, Full<Bytes>>)>,
+    current: RwLock<(Instant, Client<C, Outgoing>)>,
 }
 
 impl<C> Pool<C>
@@ -74,7 +73,7 @@ where
         Self { connector, renew, current }
     }
 
-    pub(super) fn request(&self, request: Request<Full<Bytes>>) -> ResponseFuture {
+    pub(super) fn request(&self, request: Request<Outgoing>) -> ResponseFuture {
         let current = self.current.read();
         if current.0.elapsed() < self.renew {
             return current.1.request(request);
@@ -84,7 +83,7 @@ where
     }
 
     /// What is under way on the connections of before ends there.
-    fn begin_anew(&self) -> Client<C, Full<Bytes>> {
+    fn begin_anew(&self) -> Client<C, Outgoing> {
         let mut current = self.current.write();
         if current.0.elapsed() >= self.renew {
             *current = (Instant::now(), client(self.connector.clone()));
@@ -94,7 +93,7 @@ where
 }
 
 /// A client over a connector; idle connections are closed soon.
-fn client<C: Connect + Clone>(connector: C) -> Client<C, Full<Bytes>> {
+fn client<C: Connect + Clone>(connector: C) -> Client<C, Outgoing> {
     Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
@@ -200,7 +199,7 @@ mod tests {
             tokio::spawn(serve(listener, Arc::clone(&connections)));
             let pool = Pool::renewed(HttpConnector::new(), renew);
             for _ in 0..5 {
-                let request = Request::get(&url).body(Full::default()).expect("a request");
+                let request = Request::get(&url).body(Outgoing::new(bytes::Bytes::new(), None)).expect("a request");
                 let answer = pool.request(request).await.expect("an answer");
                 // A connection is free again when its answer has been read.
                 http_body_util::BodyExt::collect(answer.into_body()).await.expect("a body");

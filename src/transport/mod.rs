@@ -5,6 +5,7 @@
 mod egress;
 pub mod held;
 mod multipart;
+mod outgoing;
 pub mod session;
 mod smtp;
 mod wall;
@@ -14,12 +15,14 @@ use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 use fairway_adapters::contract::{BodyError, Call, CallBody, Reply, waiting};
 use http::{HeaderValue, Method, Request, Uri, header};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::{HttpConnector, dns::GaiResolver};
 use parking_lot::RwLock;
 
 use crate::config::egress::Egress;
+pub use outgoing::Left;
+use outgoing::Outgoing;
 pub use wall::{Wall, is_public};
 
 /// Why there is no answer.
@@ -89,11 +92,15 @@ impl Transport {
 
     /// Makes a provider call. Providers' addresses come from the configuration and are trusted.
     pub async fn call(&self, call: &Call, traceparent: Option<&str>, within: Duration) -> Result<Reply, Error> {
+        self.call_anywhere(call, traceparent, within, None).await
+    }
+
+    async fn call_anywhere(&self, call: &Call, traceparent: Option<&str>, within: Duration, left: Option<Left>) -> Result<Reply, Error> {
         let call = self.whole(call)?;
         if smtp::is_mail(&call.url) {
             return self.mail.send(&call, within).await;
         }
-        let request = self.request(&call, traceparent)?;
+        let request = self.request(&call, traceparent, left)?;
         finish(self.open.request(request), within, ANSWER_LIMIT).await
     }
 
@@ -113,15 +120,27 @@ impl Transport {
 
     /// Makes a channel's call: through its session where it has one, by its own way out where it has one.
     pub async fn call_of(&self, channel: &str, call: &Call, traceparent: Option<&str>, within: Duration) -> Result<Reply, Error> {
+        self.call_watched(channel, call, traceparent, within, None).await
+    }
+
+    /// The same, and tells when an HTTP request with a body leaves.
+    pub async fn call_watched(
+        &self,
+        channel: &str,
+        call: &Call,
+        traceparent: Option<&str>,
+        within: Duration,
+        left: Option<Left>,
+    ) -> Result<Reply, Error> {
         if session::is_for_session(call) {
             return self.sessions.call(channel, call).await;
         }
-        let Some(way) = self.way(channel) else { return self.call(call, traceparent, within).await };
+        let Some(way) = self.way(channel) else { return self.call_anywhere(call, traceparent, within, left).await };
         if smtp::is_mail(&call.url) {
             return Err(Error::NotSent("`egress` leads HTTP calls alone, and this channel submits mail: take it out".into()));
         }
         let call = self.whole(call)?;
-        finish(way(self.request(&call, traceparent)?), within, ANSWER_LIMIT).await
+        finish(way(self.request(&call, traceparent, left)?), within, ANSWER_LIMIT).await
     }
 
     /// Gives a call as the answer of the delivery that waits for it; `None` when it is any other call.
@@ -147,7 +166,7 @@ impl Transport {
         let mut call = call.clone();
         let mut trusted = trusted;
         loop {
-            let request = self.request(&call, None)?;
+            let request = self.request(&call, None, None)?;
             let under_way = match trusted.map(|channel| self.way(channel)) {
                 Some(Some(way)) => way(request),
                 Some(None) => self.open.request(request),
@@ -167,7 +186,7 @@ impl Transport {
         }
     }
 
-    fn request(&self, call: &Call, traceparent: Option<&str>) -> Result<Request<Full<Bytes>>, Error> {
+    fn request(&self, call: &Call, traceparent: Option<&str>, left: Option<Left>) -> Result<Request<Outgoing>, Error> {
         let url = call.full_url();
         let uri: Uri = url.parse().map_err(|_| Error::NotSent("the call has no valid URL".into()))?;
         let mut headers = call.header_map();
@@ -188,8 +207,8 @@ impl Transport {
         if body.is_empty() && call.method == Method::POST {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
-        let mut request =
-            Request::builder().method(call.method.clone()).uri(uri).body(Full::new(body)).map_err(|e| Error::NotSent(e.to_string()))?;
+        let body = Outgoing::new(body, left);
+        let mut request = Request::builder().method(call.method.clone()).uri(uri).body(body).map_err(|e| Error::NotSent(e.to_string()))?;
         *request.headers_mut() = headers;
         Ok(request)
     }

@@ -226,3 +226,51 @@ fn very_many_people_are_looked_through_seldom() {
     // Looked through at each departure, this takes minutes.
     assert!(started.elapsed() < std::time::Duration::from_secs(20), "{:?}", started.elapsed());
 }
+
+#[test]
+fn what_leaves_late_makes_room_for_itself() {
+    for seed in 0..20_u64 {
+        let mut state = seed;
+        let mut draw = |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below
+        };
+        let mut lanes = lanes(Limits { sender: vec![Limit::new(25, 1_000_000, 1)], ..Limits::default() });
+        let (mut now, mut left) = (0, Vec::new());
+        // Those that have not left yet: when they will, what they are, when they were counted.
+        let mut under_way: BinaryHeap<Reverse<(Micros, Number, Micros)>> = BinaryHeap::new();
+        let count = 1000;
+        for number in 0..count {
+            let entry = |number: Number| entry(number, &number.to_string(), Priority::Normal);
+            lanes.push(entry(number));
+            let at = loop {
+                while let Some(Reverse((at, late, counted))) = under_way.peek().copied().filter(|Reverse((at, ..))| *at <= now) {
+                    under_way.pop();
+                    if at - counted > LATE {
+                        lanes.left_late(&entry(late), counted, at);
+                    }
+                }
+                match lanes.next(now) {
+                    Next::Arm(_) => {}
+                    Next::Wait(at) => now = at,
+                    Next::Idle => now += 100,
+                }
+                match lanes.gate(&entry(number), now) {
+                    Gate::Go => break now,
+                    // Asked again soon: until then something may have left late.
+                    Gate::Wait { at, .. } => now = at.min(now + 2_000),
+                }
+            };
+            // One in twenty waits for its connection; the way to the provider adds what it always may.
+            let late = if draw(20) == 0 { 20_000 + draw(380_000) } else { draw(4_000) } as Micros;
+            under_way.push(Reverse((at + late, number, at)));
+            left.push(at + late + draw(9_000) as Micros);
+            lanes.remove(&entry(number), true);
+        }
+        left.sort_unstable();
+        let fullest = left.iter().enumerate().map(|(i, at)| left[i..].iter().take_while(|l| *l - at < 1_000_000).count()).max();
+        assert!(fullest <= Some(25), "seed {seed}: {fullest:?} of 25 in a second");
+        let used = count as f64 / 25.0 / (left[left.len() - 1] as f64 / 1e6);
+        assert!(used > 0.75, "seed {seed}: {used} of the limit");
+    }
+}

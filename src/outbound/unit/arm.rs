@@ -242,7 +242,7 @@ impl Unit {
                     } else {
                         item.waited = None;
                     }
-                    self.depart(number);
+                    self.depart(number, now);
                 }
                 Gate::Wait { at, scope, behind } => {
                     if behind != Behind::Nobody {
@@ -304,8 +304,8 @@ impl Unit {
         !self.is_writing() && !self.items.values().any(|i| matches!(i.phase, Phase::InFlight | Phase::Closing | Phase::Arming(_)))
     }
 
-    /// The call leaves.
-    fn depart(&mut self, number: Number) {
+    /// The call leaves, counted by the limits at this time.
+    fn depart(&mut self, number: Number, counted: Micros) {
         let Some(item) = self.items.get(&number) else { return };
         let Some(standing) = self.channels.get(&item.entry.channel) else { return };
         let Some(call) = item.rendered.as_ref().and_then(|r| r.calls.get(usize::from(item.calls))).cloned() else {
@@ -318,7 +318,13 @@ impl Unit {
         let seconds = standing.meters.call.clone();
         tokio::spawn(async move {
             let started = std::time::Instant::now();
-            let landing = attempt(&transport, &channel, &*adapter, call, trace.as_deref()).await;
+            let late = events.clone();
+            let left = move |at: Micros| {
+                if at - counted > LATE {
+                    let _ = late.send(Event::LeftLate(number, counted, at));
+                }
+            };
+            let landing = attempt(&transport, &channel, &*adapter, call, trace.as_deref(), Some(Arc::new(left))).await;
             let took = started.elapsed();
             seconds.record(took.as_secs_f64());
             let _ = events.send(Event::Landed(number, landing, took.as_micros() as Micros));
@@ -368,7 +374,14 @@ pub(super) fn outcome(what: ledger::Call, outcome: ledger::Outcome, provider_id:
 }
 
 /// One attempt of one call, with the calls that follow from it.
-pub(super) async fn attempt(transport: &Transport, channel: &str, adapter: &dyn Adapter, mut call: Call, trace: Option<&str>) -> Landing {
+pub(super) async fn attempt(
+    transport: &Transport,
+    channel: &str,
+    adapter: &dyn Adapter,
+    mut call: Call,
+    trace: Option<&str>,
+    left: Option<Left>,
+) -> Landing {
     if let Some(given) = transport.give(&call) {
         // The provider has it with the answer that its own request is open for.
         return match given {
@@ -377,7 +390,7 @@ pub(super) async fn attempt(transport: &Transport, channel: &str, adapter: &dyn 
         };
     }
     for hop in 0..HOPS {
-        let reply = match transport.call_of(channel, &call, trace, ANSWER_WITHIN).await {
+        let reply = match transport.call_watched(channel, &call, trace, ANSWER_WITHIN, left.clone()).await {
             Ok(reply) => reply,
             Err(Error::Unknown(e)) => return Landing::Unknown(e),
             Err(Error::TooLarge(e)) => return Landing::Verdict(Verdict::Reject(Reason::new(ErrorClass::Content, "media_too_large", e))),

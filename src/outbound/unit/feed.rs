@@ -138,6 +138,11 @@ impl Unit {
             Event::Fed(records) => records.into_iter().for_each(|r| self.fed(r)),
             Event::Confirmed(outcomes) => self.confirmed(outcomes),
             Event::Landed(number, landing, took) => self.landed(number, landing, took),
+            Event::LeftLate(number, counted, left) => {
+                if let Some(item) = self.items.get(&number) {
+                    self.lanes.left_late(&item.entry, counted, left);
+                }
+            }
             Event::Written(written) => written.into_iter().for_each(|w| self.written(w)),
             Event::Due(channel, lane, rows, next) => self.found_due(&channel, lane, rows, next),
             Event::Found(lookup, message) => self.found(*lookup, message),

@@ -32,7 +32,7 @@ use fairway_adapters::contract::{Adapter, Priority, Rendered, Scope, Time};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::accepted::Accepted;
-use super::lane::{self, Counted, Lanes, Number};
+use super::lane::{self, Counted, LATE, Lanes, Number};
 use super::ledger;
 use super::limit::{Limit, Micros, View};
 use super::replay::Replay;
@@ -44,7 +44,7 @@ use crate::ids::MessageId;
 use crate::log::{EventLog, Outcome, Position, Stored, Topic};
 use crate::seal::Seal;
 use crate::store::{self, Cursor, Message, Row, Store};
-use crate::transport::Transport;
+use crate::transport::{Left, Transport};
 
 pub use feeder::Feeder;
 pub use limits::{counted, memory};
@@ -266,6 +266,8 @@ enum Event {
     Confirmed(Vec<(Number, Outcome)>),
     /// An attempt ended, after so long.
     Landed(Number, Landing, Micros),
+    /// A message left later than its limits counted it.
+    LeftLate(Number, Micros, Micros),
     Written(Vec<Written>),
     /// Rows of the schedule that are due soon, and when there may be more.
     Due(Arc<str>, Priority, Vec<(Cursor, Row)>, Time),

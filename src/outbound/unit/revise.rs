@@ -116,7 +116,7 @@ impl Unit {
         }
         let (transport, events) = (self.parts.transport.clone(), self.events.clone());
         tokio::spawn(async move {
-            let landing = attempt(&transport, &channel.id, &*adapter, call, None).await;
+            let landing = attempt(&transport, &channel.id, &*adapter, call, None, None).await;
             let _ = events.send(Event::Revised(revising, landing));
         });
     }
