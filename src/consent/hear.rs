@@ -280,7 +280,7 @@ impl Consent {
         }
         let person = address::normal(&from.address).into_owned();
         let ask = Ask { address: &person, channel: &seen.channel, category: Default::default(), program: None };
-        if self.index.stands(&ask, false).is_some_and(|bar| bar == super::index::Bar::Address) {
+        if self.index.is_suppressed(&person, &seen.channel) {
             out.batch.lift(&person, &seen.channel, seen.received_at);
         }
         let channels = self.channels.get();

@@ -30,6 +30,8 @@ struct Standing {
 struct Maps {
     said: HashMap<Fingerprint, Standing>,
     suppressed: HashSet<Fingerprint>,
+    /// Of those, who is suppressed only because their provider cannot reach them.
+    gone: HashSet<Fingerprint>,
     /// Patterns with the channel they hold for; empty for every channel.
     domains: HashMap<String, Vec<String>>,
     prefixes: Vec<(String, String)>,
@@ -48,6 +50,8 @@ pub enum Bar {
     NotOptedIn,
     /// The address is suppressed.
     Address,
+    /// The provider says that the address is gone, or that the person has blocked us there.
+    Gone,
     /// The domain is.
     Domain,
     /// The prefix is.
@@ -56,8 +60,16 @@ pub enum Bar {
 
 impl Bar {
     /// All of them.
-    pub const ALL: [Self; Self::Prefix as usize + 1] =
-        [Self::OptedOut, Self::OptedOutMarketing, Self::OptedOutProgram, Self::NotOptedIn, Self::Address, Self::Domain, Self::Prefix];
+    pub const ALL: [Self; Self::Prefix as usize + 1] = [
+        Self::OptedOut,
+        Self::OptedOutMarketing,
+        Self::OptedOutProgram,
+        Self::NotOptedIn,
+        Self::Address,
+        Self::Gone,
+        Self::Domain,
+        Self::Prefix,
+    ];
 
     /// Our stable code.
     pub fn code(self) -> &'static str {
@@ -67,6 +79,7 @@ impl Bar {
             Self::OptedOutProgram => "opted_out_program",
             Self::NotOptedIn => "not_opted_in",
             Self::Address => "suppressed",
+            Self::Gone => "suppressed_gone",
             Self::Domain => "suppressed_domain",
             Self::Prefix => "suppressed_prefix",
         }
@@ -80,10 +93,22 @@ impl Bar {
             Self::OptedOutProgram => "The person has left this program.",
             Self::NotOptedIn => "This channel's marketing goes only to people who opted in.",
             Self::Address => "This address is not written to.",
+            Self::Gone => "This address is gone, or the person has blocked us there.",
             Self::Domain => "Nobody at this domain is written to.",
             Self::Prefix => "No address that begins like this is written to.",
         }
     }
+}
+
+/// Whether a pattern is suppressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suppressed {
+    /// It is not.
+    No,
+    /// Its provider cannot reach it: that says nothing about the person's other addresses.
+    Gone,
+    /// Somebody wants it so.
+    Wanted,
 }
 
 /// One row of `consents`.
@@ -145,8 +170,9 @@ impl Index {
     }
 
     /// Sets whether a pattern is suppressed on a channel (empty: every one).
-    pub fn suppress(&self, pattern: &str, channel: &str, holds: bool) {
-        let mut maps = self.maps.write();
+    pub fn suppress(&self, pattern: &str, channel: &str, suppressed: Suppressed) {
+        let holds = suppressed != Suppressed::No;
+        let maps = &mut *self.maps.write();
         if let Some(domain) = pattern.strip_prefix('@') {
             let channels = maps.domains.entry(domain.to_owned()).or_default();
             channels.retain(|c| c != channel);
@@ -163,12 +189,20 @@ impl Index {
             }
         } else {
             let key = Self::key(self.person(pattern), channel, "");
-            if holds {
-                maps.suppressed.insert(key);
-            } else {
-                maps.suppressed.remove(&key);
+            for (set, belongs) in [(&mut maps.suppressed, holds), (&mut maps.gone, suppressed == Suppressed::Gone)] {
+                if belongs {
+                    set.insert(key);
+                } else {
+                    set.remove(&key);
+                }
             }
         }
+    }
+
+    /// Whether an address, in its normal form, is suppressed itself on a channel.
+    pub fn is_suppressed(&self, address: &str, channel: &str) -> bool {
+        let (maps, person) = (self.maps.read(), self.person(address));
+        [channel, ""].iter().any(|channel| maps.suppressed.contains(&Self::key(person, channel, "")))
     }
 
     /// What forbids a message, if anything.
@@ -189,9 +223,13 @@ impl Index {
         }
         let person = self.person(&to);
         let (here, everywhere) = (Self::key(person, ask.channel, ""), Self::key(person, "", ""));
-        if maps.suppressed.contains(&here) || maps.suppressed.contains(&everywhere) {
+        let suppressed = |key: &Fingerprint| maps.suppressed.contains(key);
+        let is_gone = |key: &Fingerprint| !suppressed(key) || maps.gone.contains(key);
+        if !is_gone(&here) || !is_gone(&everywhere) {
             return Some(Bar::Address);
         }
+        // What the person said comes first: an address that is gone ends nothing but itself.
+        let gone = (suppressed(&here) || suppressed(&everywhere)).then_some(Bar::Gone);
         let of = |key: Fingerprint| maps.said.get(&key).copied().unwrap_or_default();
         let (here, everywhere) = (of(here), of(everywhere));
         let all = newest(here.all, everywhere.all);
@@ -199,7 +237,7 @@ impl Index {
             return Some(Bar::OptedOut);
         }
         if !marketing {
-            return None;
+            return gone;
         }
         let ads = newest(all, newest(here.marketing, everywhere.marketing));
         if ads < 0 {
@@ -214,7 +252,7 @@ impl Index {
         if program < 0 && newest(program, all) < 0 {
             return Some(Bar::OptedOutProgram);
         }
-        if opt_in && ads <= 0 && program <= 0 { Some(Bar::NotOptedIn) } else { None }
+        if opt_in && ads <= 0 && program <= 0 { Some(Bar::NotOptedIn) } else { gone }
     }
 }
 
@@ -268,7 +306,7 @@ mod tests {
         use Category::Authentication;
         let index = Index::new(b"key".to_vec());
         for pattern in ["mailto:ana@example.org", "@blocked.example", "tel:+49*"] {
-            index.suppress(pattern, "", true);
+            index.suppress(pattern, "", Suppressed::Wanted);
         }
         for (address, expected) in [
             ("mailto:Ana@example.org", "suppressed"),
@@ -280,12 +318,29 @@ mod tests {
         ] {
             assert_eq!(code(&index, &ask(address, "c", Authentication), false), expected, "{address}");
         }
-        index.suppress("tel:+49*", "", false);
-        index.suppress("mailto:ana@example.org", "", false);
-        index.suppress("tel:+4917012345678", "other", true);
+        index.suppress("tel:+49*", "", Suppressed::No);
+        index.suppress("mailto:ana@example.org", "", Suppressed::No);
+        index.suppress("tel:+4917012345678", "other", Suppressed::Wanted);
         assert_eq!(code(&index, &ask("tel:+4917012345678", "c", Authentication), false), "");
         assert_eq!(code(&index, &ask("tel:+4917012345678", "other", Authentication), false), "suppressed");
         assert_eq!(code(&index, &ask("mailto:ana@example.org", "c", Authentication), false), "");
+    }
+
+    #[test]
+    fn an_address_that_is_gone_is_told_apart_from_what_somebody_wants() {
+        let index = Index::new(b"key".to_vec());
+        let ana = "telegram:1";
+        index.suppress(ana, "c", Suppressed::Gone);
+        let found = || code(&index, &ask(ana, "c", Category::Marketing), false);
+        assert_eq!((found(), index.is_suppressed(ana, "c"), index.is_suppressed(ana, "d")), ("suppressed_gone", true, false));
+        said(&index, ana, "", "marketing", -10);
+        assert_eq!(found(), "opted_out_marketing", "the person's own word counts more");
+        assert_eq!(code(&index, &ask(ana, "c", Category::Service), false), "suppressed_gone");
+        index.suppress(ana, "", Suppressed::Wanted);
+        assert_eq!(found(), "suppressed");
+        index.suppress(ana, "", Suppressed::No);
+        index.suppress(ana, "c", Suppressed::No);
+        assert_eq!((found(), code(&index, &ask(ana, "c", Category::Service), false)), ("opted_out_marketing", ""));
     }
 
     #[test]

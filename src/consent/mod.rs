@@ -134,10 +134,21 @@ const LOOK: std::time::Duration = std::time::Duration::from_millis(500);
 /// How far back a look reaches, for writes that were slow to commit and clocks that differ.
 const OVERLAP: i64 = 5_000;
 
+/// Whether a message was barred only because its address is gone, or the person has blocked us there: another of their addresses
+/// may be written to.
+pub fn is_gone(reason: &Reason) -> bool {
+    reason.code == Bar::Gone.code()
+}
+
+/// Brings the tables of this room up to date.
+pub(crate) async fn open_tables(db: &dyn Database) -> Result<(), Error> {
+    db.migrate("consent", tables::STEPS).await
+}
+
 impl Consent {
     /// Opens the room's tables and reads what holds.
     pub async fn open(parts: Parts, config: &config::Config) -> Result<Arc<Self>, Error> {
-        parts.db.migrate("consent", tables::STEPS).await?;
+        open_tables(&*parts.db).await?;
         let consent = Self {
             db: parts.db,
             people: parts.people,

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use serde_with::skip_serializing_none;
 
 use super::Consent;
-use super::index::{ERASED, Row};
+use super::index::{ERASED, Row, Suppressed};
 use crate::ids;
 use crate::people::address;
 use crate::store::Error;
@@ -144,6 +144,8 @@ const SUPPRESS: &str = "INSERT INTO suppressions (id, pattern, channel, reason, 
     ON CONFLICT (id) DO UPDATE SET at = CASE WHEN suppressions.gone = 0 THEN suppressions.at ELSE excluded.at END, \
     note = coalesce(excluded.note, suppressions.note), changed = excluded.changed, gone = 0 \
     WHERE suppressions.gone = 0 OR excluded.at > suppressions.at";
+/// Reasons of suppressions by which a provider says that it cannot reach somebody there.
+const UNREACHED: &str = "'block', 'address_gone', 'refused'";
 /// What a person lifts by writing to us or by coming back: our own decisions stay. `at` becomes the time of the lifting, so that
 /// hearing the older word once more does not bring it back.
 const LIFT: &str = "UPDATE suppressions SET gone = 1, changed = ?3, at = ?4 WHERE pattern = ?1 AND channel = ?2 AND gone = 0 AND at <= ?4 \
@@ -173,7 +175,8 @@ impl Batch {
     }
 
     pub(super) fn lift(&mut self, address: &str, channel: &str, at: Time) {
-        self.statements.push(Statement::once(LIFT, values![address, channel, clock::now().0, at.0]));
+        self.statements
+            .push(Statement::once(format!("{LIFT} AND reason IN ({UNREACHED})"), values![address, channel, clock::now().0, at.0]));
         self.patterns.insert(address.to_owned());
     }
 
@@ -389,11 +392,18 @@ impl Consent {
     /// The same for `suppressions`. A pattern may be suppressed for several reasons: it holds while one of them does.
     pub(super) async fn learn_suppressions(&self, condition: &str, parameters: Vec<Value>) -> Result<i64, Error> {
         let sql = format!(
-            "SELECT s.pattern, s.channel, min(s.gone), max(s.changed) FROM suppressions s {condition} GROUP BY s.pattern, s.channel"
+            "SELECT s.pattern, s.channel, min(s.gone), max(s.changed), \
+                min(CASE WHEN s.gone = 0 AND s.reason NOT IN ({UNREACHED}) THEN 0 ELSE 1 END) \
+             FROM suppressions s {condition} GROUP BY s.pattern, s.channel"
         );
         let mut newest = 0;
         for r in self.db.read(sql.into(), parameters).await? {
-            self.index.suppress(&r.text(0)?, &r.text(1)?, r.int(2)? == 0);
+            let suppressed = match (r.int(2)?, r.int(4)?) {
+                (0, 0) => Suppressed::Wanted,
+                (0, _) => Suppressed::Gone,
+                _ => Suppressed::No,
+            };
+            self.index.suppress(&r.text(0)?, &r.text(1)?, suppressed);
             newest = newest.max(r.int(3)?);
         }
         if newest > 0 {

@@ -3,7 +3,7 @@
 //! The owner of a message tells itself by an order how far the message got, and this decides what that means for the next
 //! step. Steps are messages of their own with derived ids, so deciding twice sends once. Each carries the rest of the chain.
 //!
-//! - A final failure starts the next step at once.
+//! - A final failure starts the next step at once, and so does an address that is known to be gone.
 //! - `sent` puts it into the schedule when the step has `after`.
 //! - A receipt that reaches `unless` (or the strongest state that channel reports) cancels it, if it has not left.
 //!
@@ -68,9 +68,10 @@ pub async fn run(parts: Arc<Parts>, acceptor: Acceptor, mut dues: mpsc::Unbounde
 async fn decide(parts: &Parts, acceptor: &Acceptor, due: &Due) {
     let Some(step) = due.message.request.fallback.first() else { return };
     let scheduled = step.after.is_some();
-    if matches!(due.state, State::Failed | State::Expired) {
+    if matches!(due.state, State::Failed | State::Expired | State::Suppressed) {
         give_back(parts, due).await;
-        if !scheduled || is_stopped(parts, acceptor, due).await {
+        // What was barred had not left, and so put no step into the schedule.
+        if !scheduled || due.state == State::Suppressed || is_stopped(parts, acceptor, due).await {
             start(parts, acceptor, due, None, b"now").await;
         }
     } else if rank(0, due.state) >= rank(0, enough(parts, due, step)) {

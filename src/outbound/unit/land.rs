@@ -312,7 +312,7 @@ impl Unit {
         }
         let why = reason.as_ref().filter(|_| state == State::Suppressed).map(|r| r.title.clone());
         records.push(self.status_record(number, state, reason.as_ref(), why.as_deref()));
-        if matches!(state, State::Failed | State::Expired) {
+        if goes_on(state, reason.as_ref()) {
             records.extend(self.fallback_order(&self.items[&number].message, state, clock::now()));
         }
         if matches!(state, State::Failed | State::Expired | State::InDoubt) {
@@ -323,11 +323,13 @@ impl Unit {
 
     /// Says an end again that a stopped owner may not have published.
     pub(super) fn close_again(&mut self, number: Number, state: State) {
+        // Which word barred it the ledger does not say; it is asked again.
+        let barred = if state == State::Suppressed { self.stopped_on_entry(number) } else { None };
         let Some(item) = self.items.get_mut(&number) else { return };
         item.phase = Phase::Closing;
         let mut records =
             if state == State::Sent { self.sent_records(number) } else { vec![self.status_record(number, state, None, None)] };
-        if matches!(state, State::Failed | State::Expired) {
+        if goes_on(state, barred.as_ref()) {
             // The order to fall back may be what the crash cut off; steps have derived ids, so one is sent.
             records.extend(self.fallback_order(&self.items[&number].message, state, clock::now()));
         }
@@ -396,5 +398,15 @@ impl Unit {
         if let Some(standing) = self.channels.get(channel) {
             standing.meters.breaker.set(if open { 1.0 } else { 0.0 });
         }
+    }
+}
+
+/// Whether the next step of a chain is tried at once: it did not bring it to them, or would not have. What the person said ends the
+/// chain, and so does whoever does not want them written to.
+fn goes_on(state: State, reason: Option<&Reason>) -> bool {
+    match state {
+        State::Failed | State::Expired => true,
+        State::Suppressed => reason.is_some_and(crate::consent::is_gone),
+        _ => false,
     }
 }

@@ -557,7 +557,9 @@ impl Room {
             let tried = if request.fallback.is_empty() { std::mem::take(&mut request) } else { request.clone() };
             match self.parts.acceptor.prepare(tried, Origin::Campaign, Act::Named(&act), None).await {
                 Ok(ready) => {
-                    let cost = price.saturating_mul(i64::from(ready.accepted.cost));
+                    // What is barred already does not leave, and costs nothing.
+                    let units = if ready.accepted.suppressed.is_some() { 0 } else { ready.accepted.cost };
+                    let cost = price.saturating_mul(i64::from(units));
                     return Made::Ready(Box::new(ready), cost);
                 }
                 Err(refused) if chain::without_refused(&mut request, &refused) => {}

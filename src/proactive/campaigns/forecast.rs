@@ -173,9 +173,9 @@ impl Room {
             let due = survey.add(channel, to, person, free, place);
             forecast.capped += u64::from(free > due);
             self.try_out(survey, forecast, writers, person, channel, to).await;
-            for (later, to) in survey.way.later(&person.addresses) {
-                survey.fallback[later] += 1;
-                self.try_out(survey, forecast, writers, person, later, &to).await;
+            for (later, to) in &look.later {
+                survey.fallback[*later] += 1;
+                self.try_out(survey, forecast, writers, person, *later, to).await;
             }
         }
         Ok(())

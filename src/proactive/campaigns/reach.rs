@@ -13,6 +13,7 @@ use super::chain::ways;
 use super::{Order, Plan};
 use crate::channels::Channel;
 use crate::clock;
+use crate::consent;
 use crate::people::address::normal;
 use crate::people::traffic::Traffic;
 use crate::proactive::audiences::{Audience, Person};
@@ -95,21 +96,15 @@ impl Way {
         self.is_marketing() && self.priority > 0
     }
 
-    /// The place among the channels, and the address, that somebody with these addresses gets it on.
-    fn chosen(&self, addresses: &[String]) -> Option<(usize, String)> {
-        let (channel, to) = choose(self.order, &self.channels, &self.prices, addresses)?;
-        Some((self.channels.iter().position(|c| c.id == channel.id)?, to))
-    }
-}
-
-impl Way {
-    /// The places and addresses at which a person gets it when the channels before do not bring it to them.
-    pub fn later(&self, addresses: &[String]) -> Vec<(usize, String)> {
-        if !self.fallback {
-            return Vec::new();
-        }
-        let ways = ways(self.order, &self.channels, &self.prices, addresses, None).into_iter().skip(1);
-        ways.filter_map(|(channel, to)| Some((self.channels.iter().position(|c| c.id == channel.id)?, to))).collect()
+    /// The places among the channels, and the addresses, that somebody with these addresses gets it on: the first, and with a
+    /// fallback those that follow when it does not bring it to them.
+    fn ways(&self, addresses: &[String]) -> Vec<(usize, String)> {
+        let found = match self.fallback {
+            true => ways(self.order, &self.channels, &self.prices, addresses, None),
+            false => choose(self.order, &self.channels, &self.prices, addresses).into_iter().collect(),
+        };
+        let place = |(channel, to): (Arc<Channel>, String)| Some((self.channels.iter().position(|c| c.id == channel.id)?, to));
+        found.into_iter().filter_map(place).collect()
     }
 }
 
@@ -117,6 +112,8 @@ impl Way {
 pub(super) struct Look {
     /// The channel and the address they get it on.
     pub chosen: Option<(usize, String)>,
+    /// Those at which they get it when the ones before do not bring it to them.
+    pub later: Vec<(usize, String)>,
     /// By channel.
     stands: Vec<Stand>,
 }
@@ -200,7 +197,17 @@ impl Room {
                 asked.push(to);
                 of.push((n, m));
             }
-            looks.push(Look { chosen: way.chosen(addresses), stands });
+            let mut ways = way.ways(addresses);
+            // A chain goes on at once from an address that is known to be gone.
+            let is_gone = |(m, to): &(usize, String)| {
+                let barred = self.parts.acceptor.suppressed(&way.channels[*m], to, &way.request);
+                barred.is_some_and(|reason| consent::is_gone(&reason))
+            };
+            if way.fallback && !ways.iter().all(is_gone) {
+                ways.retain(|way| !is_gone(way));
+            }
+            let mut ways = ways.into_iter();
+            looks.push(Look { chosen: ways.next(), later: ways.collect(), stands });
         }
         if way.is_marketing() {
             for ((n, m), over) in of.into_iter().zip(self.parts.consent.capped(&asked, way.priority, now).await?) {

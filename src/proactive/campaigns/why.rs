@@ -297,6 +297,7 @@ fn held(hold: Hold, channel: &str, reason: &str) -> (String, &'static str) {
 fn barred(bar: Bar, channel: &str) -> (String, &'static str) {
     let next = match bar {
         Bar::Domain | Bar::Prefix => "lift the suppression if it is wrong: DELETE /v1/suppressions/{id}",
+        Bar::Gone => "nothing: it is lifted when they write to us or come back",
         Bar::Address => "lift the suppression if the address works again: DELETE /v1/suppressions/{id}",
         Bar::OptedOut => "nothing, until they say START or write it on their preference page",
         Bar::OptedOutMarketing | Bar::OptedOutProgram => "nothing, until they allow it again on their preference page",

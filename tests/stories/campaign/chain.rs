@@ -150,3 +150,51 @@ async fn what_is_not_delivered_in_time_goes_on_within_caps_and_a_stop_ends_it() 
     act(&world, &capped, "cancel").await;
     assert_eq!(got(&twilio, "capped").len() + got(&twilio, "stopped").len(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_known_to_be_gone_is_passed_over_and_what_a_person_said_is_not() {
+    let (world, whatsapp, twilio) = world("[quiet_hours]\nmarketing = \"off\"\n").await;
+    // Lines 2 to 6: reached; gone; gone and unwilling there; on a list of ours; gone on both.
+    let people: Vec<String> = (2..=6).map(both).collect();
+    let no_more = async |n: u32, scheme: &str, channel: &str, reason: &str| {
+        let pattern = format!("{scheme}:+1556000{n:04}");
+        assert_eq!(world.post("/v1/suppressions", &json!({ "pattern": pattern, "channel": channel, "reason": reason })).await.0, 201);
+    };
+    no_more(3, "whatsapp", "wa", "address_gone").await;
+    no_more(4, "whatsapp", "wa", "block").await;
+    let word = json!({ "address": "whatsapp:+15560000004", "scope": "marketing", "state": "opted_out" });
+    assert_eq!(world.post("/v1/consents", &word).await.0, 201);
+    no_more(5, "whatsapp", "wa", "manual").await;
+    no_more(6, "whatsapp", "wa", "refused").await;
+    no_more(6, "tel", "sms", "refused").await;
+    let audience = upload(&world, "spring", format!("address\n{}\n", people.join("\n"))).await;
+    let plan = json!({ "name": "spring", "audience": audience["id"], "channels": ["wa", "sms"], "order": "listed", "fallback": { "after": "PT1H" },
+        "category": "marketing", "parts": [{ "type": "text", "text": "spring" }] });
+    let (status, made) = world.post("/v1/campaigns", &plan).await;
+    assert_eq!(status, 201, "{made}");
+    let id = made["id"].as_str().expect("an id").to_owned();
+
+    let forecast = act(&world, &id, "forecast").await;
+    let said = ["people", "messages", "suppressed"].map(|n| forecast[n].as_u64().expect("a number"));
+    assert_eq!(said, [5, 2, 3], "{forecast:#}");
+    let share = |channel: &str| ["people", "units", "fallback"].map(|n| forecast["channels"][channel][n].as_u64().expect("a number"));
+    assert_eq!((share("wa"), share("sms")), ([1, 1, 0], [1, 1, 1]), "{forecast:#}");
+    assert_eq!(
+        (&forecast["reach"]["total"]["reachable"], &forecast["reach"]["total"]["suppressed"]),
+        (&json!(2), &json!(3)),
+        "{forecast:#}"
+    );
+
+    act(&world, &id, "launch").await;
+    let end = completed(&world, &id).await;
+    assert_eq!((count(&end, "accepted"), count(&end, "held_back")), (5, 3), "{end:#}");
+    assert_eq!((got(&whatsapp, "spring"), got(&twilio, "spring")), (vec!["15560000002".to_owned()], vec!["+15560000003".to_owned()]));
+    world.until("the receipt is in the books", 20, async |w| why(w, &id, 3).await["rule"] == "delivered").await;
+    let rules = [(3, "delivered"), (4, "opted_out_marketing"), (5, "suppressed"), (6, "suppressed_gone")];
+    for (n, rule) in rules {
+        let told = why(&world, &id, n).await;
+        let is_on = if matches!(n, 3 | 6) { "sms" } else { "wa" };
+        assert_eq!((&told["rule"], &told["recipient"]["channel"]), (&json!(rule), &json!(is_on)), "{told:#}");
+    }
+    assert!(why(&world, &id, 3).await["because"].as_str().unwrap_or_default().contains("wa did not bring it to them before."));
+}
