@@ -148,8 +148,7 @@ const SUPPRESS: &str = "INSERT INTO suppressions (id, pattern, channel, reason, 
 const UNREACHED: &str = "'block', 'address_gone', 'refused'";
 /// What a person lifts by writing to us or by coming back: our own decisions stay. `at` becomes the time of the lifting, so that
 /// hearing the older word once more does not bring it back.
-const LIFT: &str = "UPDATE suppressions SET gone = 1, changed = ?3, at = ?4 WHERE pattern = ?1 AND channel = ?2 AND gone = 0 AND at <= ?4 \
-    AND reason IN ('block', 'address_gone', 'refused')";
+const LIFT: &str = "UPDATE suppressions SET gone = 1, changed = ?3, at = ?4 WHERE pattern = ?1 AND channel = ?2 AND gone = 0 AND at <= ?4";
 
 impl Batch {
     pub(super) fn say(&mut self, word: &Word) {
@@ -327,8 +326,13 @@ impl Consent {
     }
 
     /// Forgets who said what, and keeps that it was said: the address gives way to its keyed fingerprint, the evidence to the bare fact.
-    pub async fn erase(&self, addresses: &[String]) -> Result<(), Error> {
-        let mut statements = Vec::new();
+    /// What counts within caps stands under the contact or under an address, and goes.
+    pub async fn erase(&self, contact: &str, addresses: &[String]) -> Result<(), Error> {
+        let counted = |person: &str| {
+            ["cap_uses", "cap_people", "cap_claims"]
+                .map(|table| Statement::once(format!("DELETE FROM {table} WHERE person = ?1"), values![person]))
+        };
+        let mut statements = Vec::from(counted(contact));
         for address in addresses {
             let address = address::normal(address).into_owned();
             let hashed = format!("{ERASED}{}", ids::text("", self.index.person(&address)));
@@ -344,8 +348,7 @@ impl Consent {
                 "UPDATE suppressions SET pattern = ?2, note = NULL WHERE pattern = ?1",
                 values![&*address, &*hashed],
             ));
-            statements.push(Statement::once("DELETE FROM cap_uses WHERE person = ?1", values![&*address]));
-            statements.push(Statement::once("DELETE FROM cap_people WHERE person = ?1", values![&*address]));
+            statements.extend(counted(&address));
         }
         self.db.write(statements).await.map(drop)
     }

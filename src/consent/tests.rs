@@ -18,6 +18,7 @@ laws! {
     what_was_said_holds_after_a_restart_and_for_other_nodes
     caps_count_a_person_across_addresses_and_give_back
     a_lower_campaign_waits_for_what_a_higher_one_claims
+    what_counts_within_caps_goes_with_its_person
     words_are_heard_answered_once_and_heard_again_after_a_crash
     blocks_and_dead_addresses_hold_until_the_person_comes_back
     what_was_said_before_a_start_is_heard_before_marketing_leaves
@@ -97,9 +98,9 @@ async fn what_was_said_holds_after_a_restart_and_for_other_nodes(stage: Stage) {
     assert!(here.may(&ana).is_yes());
     let known = here.known(&[ana.address.into()]).await.expect("read");
     assert_eq!((known[0].since, known[0].event.as_str()), (Time(20), "evt_20"));
-    here.erase(&[ana.address.into()]).await.expect("erased");
+    here.erase("ana", &[ana.address.into()]).await.expect("erased");
     here.say(&[word(ana.address, ConsentState::OptedOut, 40)]).await.expect("written");
-    here.erase(&[ana.address.into()]).await.expect("erased twice");
+    here.erase("ana", &[ana.address.into()]).await.expect("erased twice");
     assert!(here.words(&[ana.address.into()]).await.expect("read").is_empty());
     let (again, _answers) = place.open().await;
     assert!(!again.may(&ana).is_yes(), "who was erased still wants nothing");
@@ -193,6 +194,35 @@ async fn a_lower_campaign_waits_for_what_a_higher_one_claims(stage: Stage) {
     consent.release("cmp_b").await.expect("released");
     assert!(!held(10, "a").await && !held(20, "b").await);
     assert!(held(30, "c").await && !held(32, "c").await, "a day after its time it has lapsed");
+}
+
+async fn what_counts_within_caps_goes_with_its_person(stage: Stage) {
+    let place = Place::new(stage, "[caps]\nmarketing = \"1/24h\"\n[quiet_hours]\nmarketing = \"off\"\n").await;
+    let (consent, _answers) = place.open().await;
+    let put = Put { id: Some("ana@example.org".into()), addresses: vec!["telegram:1".into()], ..Put::default() };
+    consent.people.put(vec![put]).await.expect("written");
+    let now = Time(1_000_000_000_000);
+    // Known as a contact and, of before that, by the address alone; and somebody else.
+    for (campaign, address, number) in [("cmp_1", "telegram:1", 1), ("cmp_2", "telegram:2", 2), ("cmp_3", "telegram:3", 3)] {
+        consent.claim(campaign, 9, &[Claim { number, address: address.into(), at: now }]).await.expect("claimed");
+        let mut ad = ask_for(campaign, address);
+        assert_eq!(consent.hold(std::slice::from_ref(&ad), now).await.expect("asked"), [Verdict::Go(Time(i64::MAX))]);
+        ad.message = format!("{campaign} again");
+        assert!(matches!(consent.hold(&[ad], now).await.expect("asked")[0], Verdict::Hold(..)));
+    }
+    consent.erase("ana@example.org", &["telegram:1".into(), "telegram:2".into()]).await.expect("erased");
+    let db = place.stage.open().await;
+    for table in ["cap_uses", "cap_people", "cap_claims"] {
+        let rows = db.read(format!("SELECT person FROM {table}").into(), Vec::new()).await.expect("read");
+        let people: Vec<_> = rows.iter().map(|row| row.text(0).expect("a person")).collect();
+        assert_eq!(people, ["telegram:3"], "{table}");
+    }
+}
+
+/// Marketing that has no claim.
+fn ask_for(message: &str, address: &str) -> Candidate {
+    let (message, address) = (message.into(), address.into());
+    Candidate { message, address, channel: "c".into(), category: Category::Marketing, standing: Standing { priority: 9, place: None } }
 }
 
 const CHANNEL: &str = "[channels.c]\nprovider = \"telegram\"\nbot_token = \"123456:a-token-of-the-tests\"\n\

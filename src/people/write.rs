@@ -108,6 +108,11 @@ impl Put {
     }
 }
 
+/// Why an address is not given to somebody else.
+fn taken(owner: &str) -> String {
+    format!("the address belongs to {owner}; merge the two if they are one person")
+}
+
 /// The id of a person who is known by an address alone.
 pub(super) fn named_after(address: &str) -> String {
     ids::text("con_", ids::fingerprint(&[b"contact", address.as_bytes()]))
@@ -158,6 +163,8 @@ impl People {
         for table in ["contact_history", "contact_addresses"] {
             statements.push(Statement::once(format!("DELETE FROM {table} WHERE contact {all}"), values![id]));
         }
+        let told = "UPDATE job_rows SET reason = 'the address belongs to somebody who was erased' WHERE reason = ?1";
+        statements.push(Statement::once(told, values![taken(id)]));
         statements.push(Statement::once("DELETE FROM contacts WHERE id = ?1 OR merged_into = ?1", values![id]));
         self.db.write(statements).await.map(drop)
     }
@@ -268,7 +275,7 @@ impl Draft {
         let first = known.iter().find(|id| own(id)).or(known.first());
         let id = put.id.clone().or_else(|| first.cloned()).unwrap_or_else(|| named_after(&put.addresses[0]));
         if let Some(other) = known.iter().find(|other| **other != id && own(other)) {
-            return refused("address", "address_taken", format!("the address belongs to {other}; merge the two if they are one person"));
+            return refused("address", "address_taken", taken(other));
         }
         let created = !self.contacts.contains_key(&id);
         let now = self.now;
@@ -411,8 +418,15 @@ mod tests {
         assert!(people.history("c-17").await.expect("read").iter().any(|l| l.what == "merged"));
         // Two ids are two people.
         let taken = people.put(vec![put(Some("c-18"), &["tel:+4917012345678"])]).await.expect("written").remove(0);
-        assert_eq!(taken.expect_err("refused").code, "address_taken");
+        let taken = taken.expect_err("refused");
+        assert_eq!(taken.code, "address_taken");
         assert!(people.merge("c-17", "c-18").await.is_ok_and(|there| !there));
+        // What an import said about her goes with her.
+        let sql = "INSERT INTO job_rows (job, line, col, reason) VALUES ('job_1', 2, 'address', ?1)";
+        people.db.write(vec![Statement::once(sql, values![taken.reason.as_str()])]).await.expect("written");
+        people.forget("c-17").await.expect("forgotten");
+        let rows = people.db.read("SELECT r.reason FROM job_rows r".into(), Vec::new()).await.expect("read");
+        assert_eq!((rows.len(), rows[0].text(0).expect("a reason").contains("c-17")), (1, false));
     }
 
     async fn what_is_said_wins_over_what_is_guessed(stage: Stage) {

@@ -1,4 +1,5 @@
-//! Erasing people from what this room keeps: uploaded lists and frozen audiences, the books of campaigns, what is due, journeys.
+//! Erasing people from what this room keeps: uploaded lists and frozen audiences, the books of campaigns with the steps of their
+//! chains and short links, what is due, journeys.
 //!
 //! Rows that are counted stay, so that every report still adds up; what tells who somebody is goes. A list keeps the number of its
 //! row, with an address that no channel reaches.
@@ -24,6 +25,13 @@ const LISTED: &str =
     name = NULL, locale = NULL, zone = NULL, attributes = '{}' WHERE audience = ?1 AND number = ?2";
 const BOOKED: &str = "UPDATE campaign_people SET address = 'erased:' || CAST(number AS TEXT),
     reason = CASE WHEN reason IS NULL THEN NULL ELSE ?2 END WHERE address = ?1";
+const STEPPED: &str = "UPDATE campaign_steps SET address = 'erased:' || CAST(number AS TEXT),
+    reason = CASE WHEN reason IS NULL THEN NULL ELSE ?2 END WHERE address = ?1";
+/// Where they stand in books; asked before the books forget it.
+const PLACES: &str = "SELECT p.campaign, p.number FROM campaign_people p WHERE p.address = ?1
+    UNION SELECT s.campaign, s.number FROM campaign_steps s WHERE s.address = ?1";
+/// Where a link leads may tell who somebody is: it was written for them.
+const LINKS: &str = "DELETE FROM links WHERE campaign = ?1 AND number = ?2";
 /// What lies in a lane is taken back; what waits is over.
 const DUE: &str = "UPDATE dues SET address = 'erased:', data = '{}', reason = ?2,
     recall = CASE WHEN state IN ('planned', 'accepted', 'scheduled', 'held') THEN 1 ELSE recall END,
@@ -58,8 +66,12 @@ pub async fn forget(db: &dyn Database, contact: &str, addresses: &[String]) -> R
     }
     for address in &all {
         let of = |sql: String| Statement::once(sql, values![address.as_str(), WHY]);
+        let places = db.read(PLACES.into(), values![address.as_str()]).await?;
+        let places = places.iter().map(|row| Ok(values![row.text(0)?, row.int(1)?])).collect::<Result<_, store::Error>>()?;
         let mut statements = vec![
+            Statement::each(LINKS, places),
             of(BOOKED.to_owned()),
+            of(STEPPED.to_owned()),
             of(format!("{DUE} WHERE address = ?1")),
             Statement::once("DELETE FROM journey_people WHERE address = ?1", values![address.as_str()]),
         ];
@@ -89,7 +101,8 @@ mod tests {
 
     laws! { who_is_erased_stands_in_no_row_and_the_counts_stay }
 
-    const TABLES: [&str; 6] = ["audience_people", "campaign_people", "makers", "maker_addresses", "dues", "journey_people"];
+    const TABLES: [&str; 8] =
+        ["audience_people", "campaign_people", "campaign_steps", "links", "makers", "maker_addresses", "dues", "journey_people"];
 
     async fn who_is_erased_stands_in_no_row_and_the_counts_stay(stage: Stage) {
         let db = stage.open().await;
@@ -115,6 +128,15 @@ mod tests {
             let whose = "INSERT INTO maker_addresses (address, kind, maker) VALUES (?2, 'reminder', ?1)";
             [Statement::once(sql, values![id, format!("to {address}")]), Statement::once(whose, values![id, address])]
         };
+        let step = |message: &str, number: i64, step: i64, address: &str| {
+            let sql = "INSERT INTO campaign_steps (message, campaign, number, step, channel, address, state, level, weight, reason, cost)
+                VALUES (?1, 'cmp_1', ?2, ?3, 'c', ?4, 'failed', 20, 0, ?5, 0)";
+            Statement::once(sql, values![message, number, step, address, format!("{address} is not known")])
+        };
+        let link = |code: &str, number: i64, whose: &str| {
+            let sql = "INSERT INTO links (code, url, campaign, number, created_at) VALUES (?1, ?2, 'cmp_1', ?3, 0)";
+            Statement::once(sql, values![code, format!("https://shop.example/?for={whose}"), number])
+        };
         let travels = |address: &str| {
             let sql = "INSERT INTO journey_people (journey, address, entry, place, state, data, entered_at, changed_at)
                 VALUES ('jny_1', ?1, 'e', 'hello', 'going', '{}', 0, 0)";
@@ -128,6 +150,11 @@ mod tests {
             person("cmp_2", 8, "contact:c-1", "Ana"),
             booked(1, "sent", other),
             booked(2, "failed", mail),
+            step("msg_1", 1, 0, other),
+            step("msg_2", 2, 0, ana),
+            step("msg_3", 2, 1, mail),
+            link("one", 1, other),
+            link("two", 2, mail),
             due("trigger", "trg_1", "evt_1", "waiting", ana),
             due("journey", "jny_1", "e hello", "accepted", ana),
             due("reminder", "visit-1", "-P1D", "waiting", ana),
@@ -151,7 +178,7 @@ mod tests {
             assert!(!text.contains(ana) && !text.contains(mail) && !text.contains("Ana"), "{table}: {text}");
             assert!(text.contains(other), "{table} keeps whom nobody asked to erase: {text}");
         }
-        assert_eq!(rows, [4, 2, 1, 1, 4, 1]);
+        assert_eq!(rows, [4, 2, 3, 1, 1, 1, 4, 1]);
         let states = db.read("SELECT kind, state, recall FROM dues WHERE address = 'erased:' ORDER BY kind".into(), Vec::new()).await;
         let states: Vec<_> = states.expect("read").iter().map(|r| (r.text(0), r.text(1), r.int(2))).collect();
         let expected = [("journey", "accepted", 1), ("reminder", "cancelled", 0), ("trigger", "cancelled", 0)];

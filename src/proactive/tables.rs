@@ -67,4 +67,6 @@ pub const STEPS: &[&str] = &[
      CREATE INDEX campaign_steps_address ON campaign_steps (address);
      ALTER TABLE campaign_people ADD COLUMN until_at BIGINT;
      ALTER TABLE campaign_people ADD COLUMN counts TEXT;",
+    // Whose links go when a person is erased.
+    "CREATE INDEX links_whose ON links (campaign, number);",
 ];

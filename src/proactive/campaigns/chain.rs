@@ -28,10 +28,12 @@ pub(super) type Way = (Arc<Channel>, String);
 const STATE: &str = "UPDATE campaign_people SET state = ?2, level = ?3, reason = ?4, class = ?5, until_at = ?6
     WHERE message = ?1 AND (level < ?3
         OR level = ?3 AND ?2 = 'held' AND coalesce(until_at, 0) <> coalesce(CAST(?6 AS BIGINT), 0))";
+/// What is told of who was erased meanwhile brings no address back.
 const STEP: &str = "INSERT INTO campaign_steps (message, campaign, number, step, channel, address, state, level, weight, reason, class,
         until_at, cost)
     SELECT CAST(?1 AS TEXT), p.campaign, p.number,
-        (SELECT count(*) FROM campaign_steps s WHERE s.campaign = p.campaign AND s.number = p.number), CAST(?3 AS TEXT), CAST(?4 AS TEXT),
+        (SELECT count(*) FROM campaign_steps s WHERE s.campaign = p.campaign AND s.number = p.number), CAST(?3 AS TEXT),
+        CASE WHEN p.address LIKE 'erased:%' THEN p.address ELSE CAST(?4 AS TEXT) END,
         CAST(?5 AS TEXT), CAST(?6 AS BIGINT), CAST(?7 AS BIGINT), CAST(?8 AS TEXT), CAST(?9 AS TEXT), CAST(?10 AS BIGINT), CAST(?11 AS BIGINT)
     FROM campaign_people p WHERE p.message = ?2
     ON CONFLICT (message) DO UPDATE SET state = excluded.state, level = excluded.level, weight = excluded.weight,

@@ -55,6 +55,10 @@ async fn in_database(url: &str, text: &str) -> Vec<String> {
     found
 }
 
+fn of_table(rows: Vec<String>, table: &str) -> Vec<String> {
+    rows.into_iter().filter(|row| row.starts_with(&format!("{table}: "))).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_erased_is_in_no_list_campaign_reminder_or_journey_any_more() {
     let (world, tg, vb) = world("2000/s").await;
@@ -75,7 +79,9 @@ async fn who_is_erased_is_in_no_list_campaign_reminder_or_journey_any_more() {
         id
     };
     let tomorrow = fairway::clock::now().plus(86_400_000).to_string();
-    let sent = campaign(&audience, json!({})).await;
+    // Its chains have rows of their own, and its links lead to what tells who somebody is.
+    let linked = "hi {{ contact.name }} {{ ('https://shop.example/?for=' ~ contact.name) | link }}";
+    let sent = campaign(&audience, json!({ "fallback": {}, "parts": [{ "type": "text", "text": linked }] })).await;
     let filtered = campaign(&filter, json!({})).await;
     let later = campaign(&audience, json!({ "schedule": { "at": tomorrow } })).await;
     let reminder = json!({ "anchor": { "id": "visit-1", "at": tomorrow }, "offsets": ["-PT1H"], "channels": ["tg"], "parts": words,
@@ -90,6 +96,9 @@ async fn who_is_erased_is_in_no_list_campaign_reminder_or_journey_any_more() {
     }
     world.until("the later one is frozen", 10, async |w| w.get(&format!("/v1/campaigns/{later}")).await["phase"] == "full").await;
     assert_eq!((tg.accepted().len(), vb.accepted().len()), (1, 2));
+    for (table, text) in [("campaign_steps", "unmistakable="), ("links", "Unmistakable")] {
+        world.until(table, 10, async |w| !of_table(rows_with(w, text).await, table).is_empty()).await;
+    }
     for text in ["4711471", "unmistakable=", "Unmistakable"] {
         assert!(rows_with(&world, text).await.len() >= 4, "{text} stands in several tables, so that looking finds it");
     }
