@@ -267,8 +267,9 @@ impl App {
                 (
                     "retention",
                     duty({
-                        let (store, blobs, keep) = (Arc::clone(&store), blobs.clone(), config.retention.clone());
-                        move || retention::run(Arc::clone(&store), blobs.clone(), keep.clone())
+                        let (store, db, blobs) = (Arc::clone(&store), Arc::clone(&eraser.proactive_db), blobs.clone());
+                        let keep = config.retention.clone();
+                        move || retention::run(Arc::clone(&store), Arc::clone(&db), blobs.clone(), keep.clone())
                     }),
                 ),
                 (

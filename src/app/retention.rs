@@ -1,11 +1,13 @@
-//! Lets go of what has been kept long enough: messages with their timelines, media with their bytes. The log sees to itself.
+//! Lets go of what has been kept long enough: messages with their timelines, what was due of reminders, triggers and journeys, media
+//! with their bytes. The log sees to itself.
 
 use std::{sync::Arc, time::Duration};
 
 use crate::clock;
 use crate::log::config::Retention;
 use crate::media::blobs::Blobs;
-use crate::store::{Error, Store};
+use crate::proactive::due;
+use crate::store::{Error, Store, db::Database};
 
 /// How often it looks.
 const EVERY: Duration = Duration::from_secs(600);
@@ -13,9 +15,9 @@ const EVERY: Duration = Duration::from_secs(600);
 const AT_ONCE: usize = 500;
 
 /// Runs until the process ends.
-pub async fn run(store: Arc<dyn Store>, blobs: Blobs, retention: Retention) {
+pub async fn run(store: Arc<dyn Store>, proactive: Arc<dyn Database>, blobs: Blobs, retention: Retention) {
     loop {
-        if let Err(error) = once(&*store, &blobs, &retention).await {
+        if let Err(error) = once(&*store, &*proactive, &blobs, &retention).await {
             tracing::warn!(%error, "what has been kept long enough cannot be let go now; it is tried again");
         }
         tokio::time::sleep(EVERY).await;
@@ -23,8 +25,11 @@ pub async fn run(store: Arc<dyn Store>, blobs: Blobs, retention: Retention) {
 }
 
 /// Lets go of all that is too old now.
-pub async fn once(store: &dyn Store, blobs: &Blobs, retention: &Retention) -> Result<(), Error> {
+pub async fn once(store: &dyn Store, proactive: &dyn Database, blobs: &Blobs, retention: &Retention) -> Result<(), Error> {
     while store.forget_messages(clock::now().plus(-retention.messages.millis())).await? > 0 {}
+    // A trigger's row is what keeps its event, read once more from the log, from writing to somebody again.
+    let kept = retention.messages.millis().max(retention.events.millis());
+    while due::forget(proactive, clock::now().plus(-kept), clock::now()).await? > 0 {}
     loop {
         let old = store.old_media(clock::now().plus(-retention.media.millis()), AT_ONCE).await?;
         if old.is_empty() {
@@ -56,7 +61,8 @@ mod tests {
     async fn media_go_when_they_are_too_old_and_shared_bytes_with_the_last() {
         let folder = tempfile::tempdir().expect("a folder");
         let database = store::open(&format!("sqlite:{}", folder.path().join("store.db").display())).await.expect("a file");
-        let store = Tables::open(database).await.expect("a store");
+        let store = Tables::open(Arc::clone(&database)).await.expect("a store");
+        crate::proactive::open_tables(&*database).await.expect("tables");
         let blobs = Blobs::open(&folder.path().join("media")).expect("a folder");
         let (alone, shared) = (blobs.put(b"alone").expect("kept"), blobs.put(b"shared").expect("kept"));
         let now = clock::now();
@@ -79,7 +85,7 @@ mod tests {
         }
         let day = Span(Duration::from_secs(86_400));
         let retention = Retention { events: day, raw: day, messages: day, media: day, evidence: day };
-        once(&store, &blobs, &retention).await.expect("done");
+        once(&store, &*database, &blobs, &retention).await.expect("done");
         assert!(blobs.get(&alone).is_err() && blobs.get(&shared).is_ok());
         let gone = store.media("med_1").await.expect("read").expect("it is still named");
         assert_eq!((gone.state.as_str(), gone.blob), ("unavailable", None));

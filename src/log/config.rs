@@ -76,7 +76,7 @@ pub struct Retention {
     pub events: Span,
     /// Raw webhooks.
     pub raw: Span,
-    /// Messages and their timelines.
+    /// Messages and their timelines; what was due of reminders, triggers and journeys and is over.
     pub messages: Span,
     /// Media.
     pub media: Span,

@@ -9,6 +9,7 @@
 //!
 //! Who made it is looked at in the same question that finds what is due, so a reminder that was moved a moment before its
 //! time does not go. What a step of a journey leads to is written together with what the step itself comes to.
+//! What is over is kept as long as messages are ([`forget`]).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -28,7 +29,7 @@ use crate::ids::{self, MessageId};
 use crate::log::{Durability, Outcome};
 use crate::orders::Order as Telling;
 use crate::outbound::accept::{Act, Ready};
-use crate::store::db::{Row, Statement};
+use crate::store::db::{Database, Row, Statement};
 use crate::telemetry::{self, names};
 use crate::values;
 
@@ -300,6 +301,38 @@ impl Room {
     }
 }
 
+/// Rows that [`forget`] lets go of in one transaction.
+const FORGOTTEN: usize = 1000;
+/// What is over: nothing of it is still to come but a receipt. Somebody on the way through a journey may be asked at the next step
+/// what became of the ones before.
+const OVER: &str = "SELECT d.maker, d.version, d.step FROM dues d WHERE d.kind = ?1 AND d.state IN ('missed', 'unreachable', 'passed',
+    'sent', 'failed', 'delivered', 'read', 'expired', 'cancelled', 'suppressed') AND d.due < ?2 AND coalesce(d.sent_at, d.due) < ?2
+    AND d.recall = 0 AND NOT EXISTS (SELECT 1 FROM journey_people p WHERE d.kind = 'journey' AND p.journey = d.maker
+    AND p.address = d.address AND p.entry = substr(d.step, 1, 26) AND p.state = 'going') LIMIT ?3";
+
+/// Forgets a batch of what was over before then; how many there were. What a trigger's cap still counts stays until it does not.
+///
+/// # Errors
+/// When the store is away.
+pub async fn forget(db: &dyn Database, before: Time, now: Time) -> Result<u64, crate::store::Error> {
+    let mut forgotten = 0;
+    for kind in [Kind::Reminder, Kind::Trigger, Kind::Journey] {
+        let before = match kind {
+            Kind::Trigger => before.min(now.plus(-super::triggers::longest_cap(db).await?)),
+            Kind::Reminder | Kind::Journey => before,
+        };
+        let rows = db.read(OVER.into(), values![kind.word(), before.0, FORGOTTEN as i64]).await?;
+        let key = |row: &Row| Ok(values![kind.word(), row.text(0)?, row.int(1)?, row.text(2)?]);
+        let keys = rows.iter().map(key).collect::<Result<Vec<_>, crate::store::Error>>()?;
+        if !keys.is_empty() {
+            forgotten += keys.len() as u64;
+            let sql = "DELETE FROM dues WHERE kind = ?1 AND maker = ?2 AND version = ?3 AND step = ?4";
+            db.write(vec![Statement::each(sql, keys)]).await?;
+        }
+    }
+    Ok(forgotten)
+}
+
 /// Statements that take back everything of a maker below a version: what waits is over, what lies in a lane is recalled.
 pub(super) fn take_back(kind: Kind, maker: &str, below: i64, why: &str) -> Vec<Statement> {
     let row = || values![kind.word(), maker, below, why];
@@ -369,4 +402,72 @@ pub(super) fn request(category: fairway_adapters::contract::Category, metadata: 
     // Advertising goes behind everything else, whoever sends it.
     let marketing = category == fairway_adapters::contract::Category::Marketing;
     SendRequest { category, priority: if marketing { Priority::Bulk } else { Priority::Normal }, metadata, ..SendRequest::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::laws::{Stage, laws};
+
+    laws! { what_is_long_over_is_forgotten_and_nothing_else }
+
+    async fn what_is_long_over_is_forgotten_and_nothing_else(stage: Stage) {
+        let db = stage.open().await;
+        super::super::open_tables(&*db).await.expect("tables");
+        let day = 86_400_000;
+        let (now, before) = (Time(1000 * day), Time(910 * day));
+        let due = |kind: &str, maker: &str, step: String, due: i64, state: &str, sent_at: Option<i64>| {
+            let sql = "INSERT INTO dues (kind, maker, version, step, due, state, level, address, data, recall, sent_at)
+                VALUES (?1, ?2, 1, ?3, ?4, ?5, 1, 'tel:+1', '{}', 0, ?6)";
+            Statement::once(sql, values![kind, maker, step, due * day, state, sent_at.map(|at| at * day)])
+        };
+        let entry = |n: u128| ids::text("", n);
+        let travels = |n: u128, state: &str| {
+            let sql = "INSERT INTO journey_people (journey, address, entry, place, state, data, entered_at, changed_at)
+                VALUES (?1, 'tel:+1', ?2, 'x', ?3, '{}', 0, 0)";
+            Statement::once(sql, values![format!("jny_{n}"), entry(n), state])
+        };
+        let trigger = "INSERT INTO makers (kind, id, version, body, source, state, created_at, changed_at)
+            VALUES ('trigger', 'trg_1', 1, ?1, '{}', 'active', 0, 0)";
+        let body = serde_json::json!({ "name": "n", "on": "x", "channels": ["sms"], "cap": { "count": 1, "per": "P200D" } });
+        let mut statements = vec![
+            Statement::once(trigger, values![body.to_string()]),
+            travels(1, "going"),
+            travels(2, "done"),
+            due("journey", "jny_1", format!("{} first", entry(1)), 900, "passed", None),
+            due("journey", "jny_1", format!("{} first", entry(9)), 900, "passed", None),
+            due("journey", "jny_2", format!("{} first", entry(2)), 900, "delivered", Some(900)),
+            due("reminder", "late", "-P1D".into(), 900, "delivered", Some(950)),
+            due("reminder", "young", "-P1D".into(), 911, "missed", None),
+            due("trigger", "trg_1", "counts".into(), 900, "sent", Some(900)),
+            due("trigger", "trg_1", "counts no more".into(), 799, "sent", Some(799)),
+        ];
+        for state in ["waiting", "planned", "accepted", "scheduled", "held", "sending", "in_doubt"] {
+            statements.push(due("reminder", "open", state.into(), 1, state, Some(1)));
+        }
+        for (n, state) in ["missed", "unreachable", "sent", "failed", "delivered", "read", "expired", "cancelled"].iter().enumerate() {
+            for round in 0..150 {
+                statements.push(due("reminder", "over", format!("{n} {round}"), 1, state, None));
+            }
+        }
+        db.write(statements).await.expect("written");
+        let mut batches = Vec::new();
+        loop {
+            match forget(&*db, before, now).await.expect("forgotten") {
+                0 => break,
+                some => batches.push(some),
+            }
+        }
+        // 1,200 of the reminder, one of the trigger, two of the journeys.
+        assert_eq!(batches, [1003, 200]);
+        let left = db.read("SELECT maker, step FROM dues".into(), Vec::new()).await.expect("read");
+        let text = |r: &Row| format!("{} {}", r.text(0).expect("text"), r.text(1).expect("text"));
+        let mut left: Vec<String> = left.iter().map(text).collect();
+        left.sort();
+        let open = ["accepted", "held", "in_doubt", "planned", "scheduled", "sending", "waiting"].map(|state| format!("open {state}"));
+        let mut expected = vec![format!("jny_1 {} first", entry(1)), "late -P1D".into(), "young -P1D".into(), "trg_1 counts".into()];
+        expected.extend(open);
+        expected.sort();
+        assert_eq!(left, expected);
+    }
 }

@@ -23,7 +23,7 @@ use crate::clock;
 use crate::envelope;
 use crate::ids;
 use crate::log::{Stored, Topic};
-use crate::store::db::Statement;
+use crate::store::db::{Database, Statement};
 use crate::values;
 
 /// Records of one transaction.
@@ -122,6 +122,13 @@ impl Trigger {
     fn cap(&self) -> Result<Option<(i64, i64)>, Wrong> {
         self.cap.as_ref().map(|cap| Ok((i64::from(cap.count), when::span(&cap.per, "#/cap/per")?))).transpose()
     }
+}
+
+/// The longest time that the cap of any trigger looks back, in milliseconds.
+pub(super) async fn longest_cap(db: &dyn Database) -> Result<i64, crate::store::Error> {
+    let rows = db.read("SELECT body FROM makers WHERE kind = 'trigger'".into(), Vec::new()).await?;
+    let looks_back = |row: &crate::store::db::Row| row.json::<Trigger>(0)?.cap().ok()?.map(|(_, per)| per);
+    Ok(rows.iter().filter_map(looks_back).max().unwrap_or(0))
 }
 
 /// What somebody did.
