@@ -20,7 +20,7 @@ use crate::ids::{self, MessageId};
 use crate::log::Durability;
 use crate::orders::Order as ToOwner;
 use crate::outbound::accept::{Act, Ready};
-use crate::outbound::limit::Micros;
+use crate::outbound::limit::{Micros, View};
 use crate::outbound::unit::Ask;
 use crate::proactive::audiences::Person;
 use crate::proactive::erase;
@@ -367,9 +367,7 @@ impl Room {
                 all += BOUNDS.0 / AHEAD;
                 continue;
             }
-            let limits = view.await.map(|v| v.limits).unwrap_or_default();
-            let least = limits.iter().filter(|l| l.scope != Scope::Conversation).map(|l| l.learned_per_second).fold(f64::MAX, f64::min);
-            all += if least == f64::MAX { BOUNDS.1 / AHEAD } else { least };
+            all += pace(&view.await.map(|v| v.limits).unwrap_or_default()).unwrap_or(BOUNDS.1 / AHEAD);
         }
         all
     }
@@ -584,6 +582,13 @@ fn writers(campaign: &Campaign, pacing: &mut Pacing, links: &Arc<Linker>) -> Res
     Ok(writers)
 }
 
+/// What limits let through a second, whoever it goes to; nothing where there is none. One that is kept for each conversation, group,
+/// template or country holds some back and says nothing about all.
+fn pace(limits: &[View]) -> Option<f64> {
+    let of_all = limits.iter().filter(|l| matches!(l.scope, Scope::Account | Scope::Sender));
+    of_all.map(|l| l.learned_per_second).min_by(f64::total_cmp)
+}
+
 /// The share of the rate that is allowed so long after the launch: from a tenth up, in a straight line.
 pub(super) fn ramp(since: i64, ramp: i64) -> f64 {
     if ramp <= 0 { 1.0 } else { (0.1 + 0.9 * since as f64 / ramp as f64).clamp(0.1, 1.0) }
@@ -592,6 +597,17 @@ pub(super) fn ramp(since: i64, ramp: i64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outbound::limit::Limit;
+
+    #[test]
+    fn what_one_group_gets_says_nothing_about_the_pace_of_all() {
+        let view = |(scope, count, seconds): (Scope, u32, i64)| Limit::new(count, seconds * 1_000_000, 1).view(scope, 0);
+        let of = |limits: &[(Scope, u32, i64)]| pace(&limits.iter().copied().map(view).collect::<Vec<_>>());
+        let each = [(Scope::Conversation, 1, 1), (Scope::Group, 20, 60), (Scope::Template, 1, 10), (Scope::Country, 1, 10)];
+        assert_eq!(of(&each), None);
+        assert_eq!(of(&[(Scope::Sender, 30, 1), each[0], each[1], each[2], each[3]]), Some(30.0), "Telegram's, as its facts say");
+        assert_eq!(of(&[(Scope::Account, 100, 10), (Scope::Sender, 30, 1)]), Some(10.0));
+    }
 
     #[test]
     fn a_ramp_rises_to_the_whole_rate() {
