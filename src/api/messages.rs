@@ -24,6 +24,7 @@ use crate::ids::{self, MessageId};
 use crate::log::{Durability, Outcome};
 use crate::orders::Order;
 use crate::outbound::accept::{Act, Ready};
+use crate::proactive::campaigns::report::MessagePlace;
 use crate::store::{Filter, Message};
 use crate::telemetry::trace;
 
@@ -459,7 +460,7 @@ pub async fn list(
     Ok(page(&uri, data, next, has_more))
 }
 
-/// A campaign's messages, in the order of its audience. Other filters do not combine with it: its recipients have states too.
+/// A campaign's messages, in the order of its audience, fallback steps behind the first of their person. Other filters do not combine with it: its recipients have states too.
 async fn of_campaign(
     api: &Api,
     caller: &Caller,
@@ -468,17 +469,23 @@ async fn of_campaign(
     after: Option<&str>,
     limit: usize,
 ) -> Result<Response, Problem> {
-    let behind = after.map_or(Ok(0), str::parse).map_err(|_| Problem::new(&problem::CURSOR, "take `next` of an earlier page"))?;
+    let behind =
+        after.map_or(Some((0, 0)), place_in_campaign).ok_or_else(|| Problem::new(&problem::CURSOR, "take `next` of an earlier page"))?;
     let mut found = api.proactive.campaign_messages(id, behind, limit + 1).await?;
     let has_more = found.len() > limit;
     found.truncate(limit);
-    let next = found.last().filter(|_| has_more).map(|(number, _)| number.to_string());
+    let next = found.last().filter(|_| has_more).map(|((number, step), _)| format!("{number}.{step}"));
     let mut data = Vec::with_capacity(found.len());
     for id in found.iter().filter_map(|(_, id)| id.parse().ok()) {
         // What the views have not seen yet comes with the next look.
         data.extend(api.store.message(id).await?.filter(|m| caller.may_use(&m.channel).is_ok()));
     }
     Ok(page(uri, data, next, has_more))
+}
+
+fn place_in_campaign(text: &str) -> Option<MessagePlace> {
+    let (number, step) = text.split_once('.')?;
+    number.parse().ok().zip(step.parse().ok())
 }
 
 fn read_place(text: &str) -> Result<(i64, String), Problem> {

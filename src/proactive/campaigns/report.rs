@@ -292,13 +292,27 @@ impl Room {
         rows.iter().map(|r| Ok((r.text(0)?, r.text(1)?))).collect()
     }
 
-    /// Messages of a campaign, the first to each person; the ids of some of them.
-    pub async fn campaign_messages(&self, id: &str, behind: u64, limit: usize) -> Result<Vec<(u64, String)>, Failed> {
-        let sql = "SELECT number, message FROM campaign_people WHERE campaign = ?1 AND number > ?2 AND message IS NOT NULL ORDER BY number LIMIT ?3";
-        let rows = self.parts.db.read(sql.into(), values![id, behind as i64, limit as i64]).await?;
-        rows.iter().map(|r| Ok((r.int(0)? as u64, r.text(1)?))).collect()
+    /// Messages of a campaign behind a place, in the order of people, each person's first before their fallback steps; at most
+    /// `limit`, with their places and ids. Steps are there as far as they were told of.
+    pub async fn campaign_messages(&self, id: &str, behind: MessagePlace, limit: usize) -> Result<Vec<(MessagePlace, String)>, Failed> {
+        let row = values![id, behind.0, behind.1, limit as i64];
+        let rows = self.parts.db.read(MESSAGES.into(), row).await?;
+        rows.iter().map(|r| Ok(((r.int(0)?, r.int(1)?), r.text(2)?))).collect()
     }
 }
+
+/// Where a message stands in its campaign: its person's number, and which of their messages it is.
+pub type MessagePlace = (i64, i64);
+
+/// The first message of each person has the place 0, whatever its own row among the steps says.
+const MESSAGES: &str = "SELECT m.number, m.step, m.message FROM (
+    SELECT * FROM (SELECT p.number AS number, 0 AS step, p.message AS message FROM campaign_people p
+        WHERE p.campaign = ?1 AND p.number > ?2 AND p.message IS NOT NULL ORDER BY p.number LIMIT ?4) f
+    UNION ALL
+    SELECT * FROM (SELECT s.number AS number, s.step + 1 AS step, s.message AS message FROM campaign_steps s
+        JOIN campaign_people p ON p.campaign = s.campaign AND p.number = s.number AND p.message <> s.message
+        WHERE s.campaign = ?1 AND s.number >= ?2 AND (s.number > ?2 OR s.step + 1 > ?3) ORDER BY s.number, s.step LIMIT ?4) l) m
+    ORDER BY m.number, m.step LIMIT ?4";
 
 const STATISTIC: &str = "two-sided two-proportion z-test";
 

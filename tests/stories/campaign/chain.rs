@@ -99,6 +99,25 @@ async fn whom_the_first_channel_does_not_reach_the_next_does_and_everybody_count
     assert_eq!(states, ["accepted", "sent", "delivered"], "{of_step:#?}");
     assert!(of_step.iter().all(|e| e["data"]["fallback_of"].is_string() && e["data"]["campaign"] == id.as_str()), "{of_step:#?}");
 
+    // All messages of the chains are listed, page by page: one to each of 2 and 4, two to 3 and 5, and one that stayed the first to 6.
+    let (mut listed, mut next) = (Vec::new(), Some(format!("/v1/messages?campaign={id}&limit=2")));
+    while let Some(path) = next {
+        let page = world.get(&path).await;
+        listed.extend(page["data"].as_array().expect("a list").clone());
+        next = page["next"].as_str().map(|next| format!("/v1/messages?campaign={id}&limit=2&after={next}"));
+    }
+    let chain = |m: &Value| format!("{} {}", m["to"].as_str().unwrap_or_default(), m["request"]["fallback_of"].is_string());
+    let expected = [
+        "whatsapp:+15560000002 false",
+        "whatsapp:+15560000003 false",
+        "tel:+15560000003 true",
+        "tel:+15560000004 false",
+        "whatsapp:+15560000005 false",
+        "tel:+15560000005 true",
+        "whatsapp:+15560000006 false",
+    ];
+    assert_eq!(listed.iter().map(chain).collect::<Vec<_>>(), expected);
+
     // Told again after a crash, the books say the same.
     world.kill();
     world.restart().await;
