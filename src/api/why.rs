@@ -76,6 +76,7 @@ async fn of_message(api: &Api, message: Message) -> Why {
     let state = message.state;
     let waits = matches!(state, State::Accepted | State::Scheduled | State::Held);
     let (at, scope) = if waits { api.acceptor.estimate_of(&message).await } else { (clock::now(), None) };
+    let until = if waits { api.acceptor.held_until(&message).await } else { None };
     let last = message.timeline.iter().rev().find(|l| l.what == state.word()).map(|l| l.text.clone());
     let because = match (state, scope) {
         (State::Accepted, Some(scope)) => format!("It waits for {}.", limit(scope)),
@@ -88,7 +89,7 @@ async fn of_message(api: &Api, message: Message) -> Why {
         state: state.word().to_owned(),
         rule: None,
         because,
-        until: None,
+        until,
         estimated_send_at: waits.then_some(at),
         message_id: Some(message.id),
         recipient: None,

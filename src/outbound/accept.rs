@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fairway_adapters::contract::event::Origin;
 use fairway_adapters::contract::{
-    Category, Context, Downgrade, LongText, Outbound, Part, Priority, Reason, RenderError, Rendered, Scope, SendRequest, Time,
+    Category, Context, Downgrade, LongText, Outbound, Part, Priority, Reason, RenderError, Rendered, Scope, SendRequest, State, Time,
 };
 use serde::Deserialize as _;
 use tokio::sync::oneshot;
@@ -229,7 +229,14 @@ impl Acceptor {
         let request = message.request.as_ref().and_then(|r| SendRequest::deserialize(r).ok()).unwrap_or_default();
         let counted = Counted { conversation: Accepted::conversation_hash(&message.conversation), cost: 1, ..Counted::default() };
         let (at, scope) = self.estimate_in(id, message.channel.clone(), message.conversation.clone(), request.priority, counted).await;
-        (at.max(request.send_at.unwrap_or(at)), scope)
+        let held = self.held_until(message).await;
+        (at.max(request.send_at.unwrap_or(at)).max(held.unwrap_or(at)), scope)
+    }
+
+    /// When the schedule takes out a message that waits there.
+    pub async fn held_until(&self, message: &Message) -> Option<Time> {
+        let id = message.id.parse().ok().filter(|_| matches!(message.state, State::Scheduled | State::Held))?;
+        self.parts.store.parked(id).await.ok().flatten().map(|row| row.due)
     }
 
     async fn estimate_in(

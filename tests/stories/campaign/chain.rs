@@ -1,5 +1,6 @@
 //! A campaign that goes on by the next of a person's channels, and everybody counted once.
 
+use fairway_adapters::contract::Time;
 use fairway_adapters::contract::twin::Act;
 use serde_json::{Value, json};
 
@@ -150,6 +151,11 @@ async fn what_is_not_delivered_in_time_goes_on_within_caps_and_a_stop_ends_it() 
             why["data"].as_array().is_some_and(|d| d.len() == 1)
         })
         .await;
+    let held = &world.get("/v1/messages?channel=sms&state=held").await["data"][0];
+    let told = world.get(&format!("/v1/why?message={}", held["id"].as_str().expect("an id"))).await;
+    let time = |name: &str| told[name].as_str().and_then(Time::parse).unwrap_or_else(|| panic!("{name} in {told:#}"));
+    assert!(time("until").since(fairway::clock::now()) > 23 * 3_600_000, "{told:#}");
+    assert!(time("estimated_send_at") >= time("until"), "{told:#}");
     world
         .until("the STOP ends it", 20, async |w| {
             w.get("/v1/messages?channel=sms&state=suppressed").await["data"].as_array().is_some_and(|d| d.len() == 1)
