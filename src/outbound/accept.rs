@@ -107,6 +107,11 @@ impl Acceptor {
         Ok(ready)
     }
 
+    /// Checks once more what a crash may have kept from its lane: the quota of its tenant has counted it.
+    pub async fn prepare_again(&self, request: SendRequest, origin: Origin, act: &[&[u8]]) -> Result<Ready, Refused> {
+        self.checked(request, origin, Act::Named(act), None).await
+    }
+
     async fn checked(&self, mut request: SendRequest, origin: Origin, act: Act<'_>, traceparent: Option<&str>) -> Result<Ready, Refused> {
         let now = clock::now();
         if request.mark.is_some() && !matches!(origin, Origin::Campaign | Origin::Reminder | Origin::Trigger | Origin::Journey) {

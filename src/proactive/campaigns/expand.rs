@@ -553,7 +553,12 @@ impl Room {
         loop {
             // Only what has steps may be tried again without one of them.
             let tried = if request.fallback.is_empty() { std::mem::take(&mut request) } else { request.clone() };
-            match self.parts.acceptor.prepare(tried, Origin::Campaign, Act::Named(&act), None).await {
+            // What was planned before a crash was counted before it.
+            let prepared = match turned.planned {
+                Some(_) => self.parts.acceptor.prepare_again(tried, Origin::Campaign, &act).await,
+                None => self.parts.acceptor.prepare(tried, Origin::Campaign, Act::Named(&act), None).await,
+            };
+            match prepared {
                 Ok(ready) => {
                     // What is barred already does not leave, and costs nothing.
                     let units = if ready.accepted.suppressed.is_some() { 0 } else { ready.accepted.cost };

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::{FAST, act, count, report, upload};
-use crate::world::World;
+use crate::world::{World, database_of};
 use crate::world_twin::host;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,4 +61,53 @@ async fn a_lower_campaign_waits_for_a_higher_ones_allowance_and_goes_after_it() 
         let end = report(&world, id).await;
         assert_eq!((count(&end, "sent"), count(&end, "waiting")), (60, 0), "{end}");
     }
+}
+
+/// Makes the store say what a crash would have left there. Nobody has it open.
+async fn leave(world: &World, sql: &str) {
+    match database_of(world) {
+        None => {
+            let file = world.folder.path().join("fairway.proactive.db");
+            let open = rusqlite::Connection::open(file).expect("the store's file");
+            open.execute_batch(sql).expect("written");
+        }
+        Some(url) => {
+            let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.expect("a server");
+            tokio::spawn(connection);
+            client.batch_execute(sql).await.expect("written");
+        }
+    }
+}
+
+/// A tenant's quota counts a message when it is planned; a crash between that and the lane does not make it count twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_crash_left_planned_counts_in_the_quota_once() {
+    let tg = host("telegram").await;
+    let channel = tg.channel("tg", &format!("tenant = \"acme\"\n[channels.tg.throttle]\n{FAST}"));
+    let mut world = World::start(&format!("[tenants.acme]\nmessages = \"30/365d\"\n{channel}")).await;
+    let mut csv = String::from("address\n");
+    (0..20).for_each(|n| writeln!(csv, "telegram:{}", 500_000 + n).expect("memory"));
+    let audience = upload(&world, "all", csv).await;
+    let plan = json!({ "name": "n", "audience": audience["id"], "channels": ["tg"], "category": "transactional",
+        "parts": [{ "type": "text", "text": "campaign" }] });
+    let id = world.post("/v1/campaigns", &plan).await.1["id"].as_str().expect("an id").to_owned();
+    act(&world, &id, "launch").await;
+    world.until("all have it", 30, async |w| w.get(&format!("/v1/campaigns/{id}")).await["state"] == "completed").await;
+
+    world.kill();
+    leave(&world, "UPDATE campaign_people SET state = 'planned', level = 0; UPDATE campaigns SET state = 'running'").await;
+    world.restart().await;
+    let people = format!("/v1/campaigns/{id}/recipients?limit=100");
+    let repeated = async |w: &World| {
+        let page = w.get(&people).await;
+        page["data"].as_array().is_some_and(|d| d.len() == 20 && d.iter().all(|p| p["state"] == "accepted"))
+    };
+    world.until("all are repeated", 30, repeated).await;
+    let send = |to: u32| json!({ "to": format!("telegram:{to}"), "channel": "tg", "parts": [{ "type": "text", "text": "single" }] });
+    let mut taken = 0;
+    for to in 0..12 {
+        taken += u32::from(world.post("/v1/messages", &send(600_000 + to)).await.0 == 202);
+    }
+    assert_eq!(taken, 10, "what the campaign left of thirty");
+    world.until("those are sent", 30, async |_| tg.accepted().len() == 30).await;
 }
