@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use fairway_adapters::contract::Call;
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::world::{World, database_of};
 use crate::world_twin::{Hosted, host};
 
 mod appointments;
@@ -87,6 +87,21 @@ async fn report(world: &World, id: &str) -> Value {
 
 fn count(report: &Value, name: &str) -> u64 {
     report["counts"][name].as_u64().expect("a number")
+}
+
+/// Writes into the store what no request brings there: into this file, where it is files.
+async fn put(world: &World, file: &str, sql: &str) {
+    match database_of(world) {
+        None => {
+            let open = rusqlite::Connection::open(world.folder.path().join(file)).expect("the store's file");
+            open.execute_batch(sql).expect("written");
+        }
+        Some(url) => {
+            let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.expect("a server");
+            tokio::spawn(connection);
+            client.batch_execute(sql).await.expect("written");
+        }
+    }
 }
 
 /// What each address got, by the twins' books.

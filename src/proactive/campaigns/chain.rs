@@ -187,6 +187,33 @@ mod tests {
     use super::*;
     use crate::channels::Channels;
     use crate::config::Config;
+    use crate::store::laws::{Stage, laws};
+
+    laws! { what_is_told_of_who_was_erased_brings_no_address_back }
+
+    async fn what_is_told_of_who_was_erased_brings_no_address_back(stage: Stage) {
+        let db = stage.open().await;
+        crate::proactive::open_tables(&*db).await.expect("tables");
+        let person = |number: i64, address: &str| {
+            let sql = "INSERT INTO campaign_people (campaign, number, due, variant, state, level, address, message, opted_out)
+                VALUES ('cmp_1', ?1, 0, '', 'accepted', 1, ?2, ?3, 0)";
+            Statement::once(sql, values![number, address, format!("msg_{number}")])
+        };
+        let step = |first: &str, address: &str| {
+            let none = None::<String>;
+            let row = values![format!("{first} next"), first, "sms", address, "sent", 20, 3, none.clone(), none, None::<i64>, 0];
+            [Statement::once(STEP, row), Statement::once(COUNTS, values![first])]
+        };
+        let mut statements = vec![person(1, "erased:1"), person(2, "viber:2")];
+        statements.extend(step("msg_1", "tel:+15550100201"));
+        statements.extend(step("msg_2", "tel:+15550100202"));
+        db.write(statements).await.expect("written");
+        for table in ["campaign_people", "campaign_steps"] {
+            let rows = db.read(format!("SELECT address FROM {table} ORDER BY number").into(), Vec::new()).await.expect("read");
+            let addresses: Vec<_> = rows.iter().map(|row| row.text(0).expect("an address")).collect();
+            assert_eq!(addresses, ["erased:1", "tel:+15550100202"], "{table}");
+        }
+    }
 
     #[test]
     fn every_channel_and_address_is_tried_once() {

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{FAST, act, count, report, upload};
-use crate::world::{World, database_of};
+use super::{FAST, act, count, put, report, upload};
+use crate::world::World;
 use crate::world_twin::host;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,22 +63,6 @@ async fn a_lower_campaign_waits_for_a_higher_ones_allowance_and_goes_after_it() 
     }
 }
 
-/// Makes the store say what a crash would have left there. Nobody has it open.
-async fn leave(world: &World, sql: &str) {
-    match database_of(world) {
-        None => {
-            let file = world.folder.path().join("fairway.proactive.db");
-            let open = rusqlite::Connection::open(file).expect("the store's file");
-            open.execute_batch(sql).expect("written");
-        }
-        Some(url) => {
-            let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.expect("a server");
-            tokio::spawn(connection);
-            client.batch_execute(sql).await.expect("written");
-        }
-    }
-}
-
 /// A tenant's quota counts a message when it is planned; a crash between that and the lane does not make it count twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_crash_left_planned_counts_in_the_quota_once() {
@@ -95,7 +79,8 @@ async fn what_a_crash_left_planned_counts_in_the_quota_once() {
     world.until("all have it", 30, async |w| w.get(&format!("/v1/campaigns/{id}")).await["state"] == "completed").await;
 
     world.kill();
-    leave(&world, "UPDATE campaign_people SET state = 'planned', level = 0; UPDATE campaigns SET state = 'running'").await;
+    let left = "UPDATE campaign_people SET state = 'planned', level = 0; UPDATE campaigns SET state = 'running'";
+    put(&world, "fairway.proactive.db", left).await;
     world.restart().await;
     let people = format!("/v1/campaigns/{id}/recipients?limit=100");
     let repeated = async |w: &World| {
