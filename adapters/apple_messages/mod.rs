@@ -23,10 +23,10 @@ pub use facts::FACTS;
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, Context, Fetched, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Secrets, SettingsError, Setup, Signalled, Step,
-    Verified, VerifyError, Webhook,
+    Adapter, Call, Context, Entry, EntryLink, Fetched, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Secrets, SettingsError,
+    Setup, Signalled, Step, Verified, VerifyError, Webhook,
 };
-use crate::kit::{address, crypto, jwt};
+use crate::kit::{address, crypto, entry, jwt};
 
 /// The settings of an Apple Messages channel.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -104,6 +104,12 @@ impl Adapter for Channel {
 
     fn fetched(&self, call: &Call, reply: &Reply, cx: &Context<'_>) -> Fetched {
         files::fetched(self, call, reply, cx)
+    }
+
+    /// AWS's guide of Amazon Connect, "Add Apple Messages for Business features", start a chat from a URL, read 2026-11-29.
+    fn entry(&self, entry: &Entry<'_>) -> Option<Result<EntryLink, RenderError>> {
+        let base = format!("https://bcrw.apple.com/urn:biz:{}", entry::escape(&self.settings.business_id));
+        Some(Ok(entry::by_parameter(&base, "biz-intent-id", Some("body"), entry)))
     }
 
     fn setup(&self, cx: &Context<'_>) -> Setup {

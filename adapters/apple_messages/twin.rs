@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::contract::twin::{Accepted, Act, Answer, Draft, Request, Twin as Play};
 use crate::contract::{Reply, Time};
-use crate::kit::{aes, crypto, jwt, sample};
+use crate::kit::{aes, crypto, entry, jwt, sample};
 
 const BUSINESS: &str = "acme-business-id";
 const MSP: &str = "11111111-aaaa-bbbb-cccc-222222222222";
@@ -89,6 +89,22 @@ impl Play for Twin {
             whole.extend(content);
         }
         vec![Draft::json(&whole)]
+    }
+
+    /// What the link carries stands beside what it has written.
+    fn open(&mut self, person: &str, link: &str, now: Time) -> Vec<Draft> {
+        let Some(mut found) = entry::opened(link, &format!("https://bcrw.apple.com/urn:biz:{BUSINESS}")) else { return Vec::new() };
+        let mut drafts = self.act(person, &Act::Text(found.remove("body").unwrap_or_else(|| "Hello".into())), now);
+        for draft in &mut drafts {
+            let mut body: Value = serde_json::from_slice(&draft.body).unwrap_or_default();
+            for (parameter, field) in [("biz-intent-id", "intent"), ("biz-group-id", "group")] {
+                if let Some(value) = found.get(parameter) {
+                    body[field] = value.as_str().into();
+                }
+            }
+            *draft = Draft::json(&body);
+        }
+        drafts
     }
 
     fn counts(&self, request: &Request) -> Option<String> {

@@ -27,6 +27,7 @@ macro_rules! laws {
             what_it_renders_the_twin_accepts, it_classifies_as_the_fixtures_say,
             classify_is_total_and_only_success_is_success, the_limit_is_counted_in_its_unit, no_secret_prints,
             a_round_trip_ends_in_the_receipt_it_announced, its_facts_are_complete, an_unknown_setting_names_the_nearest,
+            a_link_brings_people_and_their_referral, its_links_are_as_the_fixtures_say,
             a_session_answers_when_it_is_durable, a_session_ends_every_call_once, no_bytes_break_a_session, a_session_remembers
         }
     };
@@ -112,6 +113,7 @@ fn cases(provider: &Provider, kind: &str) -> Vec<Case> {
     let silent = match kind {
         "inbound" => !provider.facts.delivers(),
         "revisions" => !revises(&provider.facts.can),
+        "links" => bound(provider, None).adapter.entry(&Entry::default()).is_none(),
         _ => false,
     };
     assert!(paths.is_empty() == silent, "{}: fixtures in {}, wanted: {}", provider.facts.id, folder.display(), !silent);
@@ -883,16 +885,22 @@ fn texts(value: &Value, out: &mut Vec<String>) {
     }
 }
 
-pub(crate) fn no_secret_prints(provider: &Provider) {
-    let twin = (provider.twin)(7);
+/// Every secret of the twin's settings.
+fn secrets(provider: &Provider) -> Vec<String> {
     let schema = (provider.schema)();
     let mut secrets = Vec::new();
-    for (key, value) in twin.settings() {
+    for (key, value) in (provider.twin)(7).settings() {
         let secret = schema.pointer(&format!("/properties/{key}")).is_some_and(|p| p.to_string().contains("writeOnly"));
         if secret {
             texts(&value, &mut secrets);
         }
     }
+    secrets
+}
+
+pub(crate) fn no_secret_prints(provider: &Provider) {
+    let twin = (provider.twin)(7);
+    let secrets = secrets(provider);
     let pair = bound(provider, None);
     for case in cases(provider, "outbound") {
         let text = match pair.render(&Asked::of(&case)) {
@@ -947,6 +955,85 @@ pub(crate) fn a_round_trip_ends_in_the_receipt_it_announced(provider: &Provider)
         }
     }
     assert!(states.iter().any(|s| *s >= State::Delivered && *s <= State::Read), "{}: receipts end in {states:?}", provider.facts.id);
+}
+
+/// The links of every combination are opened at the twin, which knows the provider's own form of them.
+pub(crate) fn a_link_brings_people_and_their_referral(provider: &Provider) {
+    let id = provider.facts.id;
+    let person = Asked::sample(provider).request.to.clone().unwrap_or_default();
+    let most = "x".repeat(entry::REFERRAL);
+    for referral in [None, Some("spring-flyer_7"), Some("A"), Some(&*most)] {
+        for text in [None, Some("Hi! A table for 2 & more, 100 % sure?\n#1 = ü 🎉")] {
+            let mut pair = on_stage(provider, None);
+            let Some(link) = pair.adapter.entry(&Entry { referral, text }) else {
+                assert!(pair.twin.open(&person, "", NOW).is_empty());
+                return;
+            };
+            let link = link.unwrap_or_else(|e| panic!("{id}: the twin's settings have what its link is made of: {e}"));
+            let url = url::Url::parse(&link.url).unwrap_or_else(|e| panic!("{id}: {} is no URL: {e}", link.url));
+            assert!(matches!(url.scheme(), "https" | "sms" | "mailto" | "viber"), "{id}: {url}");
+            assert!(link.url.bytes().all(|b| b.is_ascii_graphic()), "{id}: {} is not escaped", link.url);
+            for secret in secrets(provider) {
+                assert!(!link.url.contains(&secret), "{id}: a secret stands in {}", link.url);
+            }
+            assert!(link.referral.is_none() || link.referral.as_deref() == referral, "{id}: {link:?} has another referral");
+            // What is asked for and not to be had is said.
+            let left_out = (referral.is_some() && link.referral.is_none()) || (text.is_some() && link.text.is_none());
+            assert!(!left_out || !link.notes.is_empty(), "{id}: {link:?} says nothing of what it leaves out");
+            let drafts = pair.twin.open(&person, &link.url, NOW);
+            let (mut referrals, mut words) = (Vec::new(), Vec::new());
+            for draft in if pair.has_session() { joined(drafts) } else { drafts } {
+                let draft = pair.twin.sign(&url_of(&draft.query), draft);
+                with_hook(&draft, |hook| {
+                    let verified = pair.verify(hook).unwrap_or_else(|e| panic!("{id}: the twin's delivery is refused: {e:?}"));
+                    for event in pair.adapter.parse(&verified, &pair.context()).events {
+                        let referral = match event.body {
+                            Body::Received(received) => {
+                                words.extend(received.message.parts.iter().filter_map(|part| match part {
+                                    Part::Text(text) => Some(text.text.to_string()),
+                                    _ => None,
+                                }));
+                                received.message.referral
+                            }
+                            Body::Followed(follow) => follow.referral,
+                            _ => None,
+                        };
+                        referrals.extend(referral.and_then(|r| Some((r.kind.as_deref() == Some("link"), r.payload?.into_owned()))));
+                    }
+                });
+            }
+            referrals.dedup();
+            let wanted: Vec<_> = link.referral.iter().map(|referral| (true, referral.clone())).collect();
+            assert_eq!(referrals, wanted, "{id}: opened by {}", link.url);
+            if let Some(text) = &link.text {
+                assert!(words.contains(text), "{id}: {words:?} is not {text:?}");
+            }
+        }
+    }
+}
+
+/// A session hands in the parts of a long message as one delivery.
+fn joined(drafts: Vec<Draft>) -> Vec<Draft> {
+    let whole = drafts.into_iter().reduce(|mut whole, part| {
+        whole.body.extend(part.body);
+        whole
+    });
+    whole.into_iter().collect()
+}
+
+pub(crate) fn its_links_are_as_the_fixtures_say(provider: &Provider) {
+    for case in cases(provider, "links") {
+        let word = |key: &str| case.value.get(key).and_then(Value::as_str);
+        let entry = Entry { referral: word("referral"), text: word("text") };
+        let (mut link, mut error) = (Value::Null, Value::Null);
+        match bound(provider, Some(&case.value)).adapter.entry(&entry) {
+            Some(Ok(made)) => link = json!({ "url": made.url, "referral": made.referral, "text": made.text, "notes": made.notes }),
+            Some(Err(e)) => error = json!({ "pointer": e.pointer, "code": e.code, "problem": e.problem }),
+            None => {}
+        }
+        expect(&case, "link", link);
+        expect(&case, "error", error);
+    }
 }
 
 pub(crate) fn its_facts_are_complete(provider: &Provider) {

@@ -17,6 +17,9 @@
 //! - `fixtures/replies/table.json`: `{"cases": [{"name"?: "what a failure calls it", ...as above}, ...]}`, a line for each row of
 //!   the provider's tables of errors and limits. Any fixture may be such a table.
 //!
+//! - `fixtures/links/NAME.json`, where a link starts a conversation: `{"settings"?: {...}, "referral"?: "...", "text"?: "...",
+//!   "link": {"url", "referral", "text", "notes"}}` or `{..., "error": {"pointer", "code", "problem"}}`, or neither where these settings
+//!   have none.
 //! - `fixtures/golden.json`: one message of every kind, and what a person sees of it: `golden.rs` says how.
 //!
 //! `UPDATE_FIXTURES=1 cargo test -p fairway-adapters` rewrites the expected halves; read the difference before you keep it.

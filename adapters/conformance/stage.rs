@@ -143,6 +143,13 @@ impl Stage {
         self.moody(emits)
     }
 
+    /// What a person's opening a link of ours makes the provider send.
+    pub fn open(&mut self, person: &str, link: &str, now: Time) -> Vec<Emit> {
+        let drafts = self.twin.open(person, link, now);
+        let emits = drafts.into_iter().map(|draft| Emit { after_ms: 0, url: None, draft }).collect();
+        self.moody(emits)
+    }
+
     /// Answers a request in the current mood, counting it against the limits.
     pub fn serve(&mut self, request: &Request, now: Time) -> Outcome {
         let delay_ms = self.mood.latency_ms;

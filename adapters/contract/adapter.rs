@@ -123,6 +123,12 @@ pub trait Adapter: Send + Sync + 'static {
         None
     }
 
+    /// The link by which a person starts a conversation with this channel; an error where the settings lack what it is made of.
+    /// `None` where the provider has no such link.
+    fn entry(&self, _entry: &super::Entry<'_>) -> Option<Result<super::EntryLink, RenderError>> {
+        None
+    }
+
     /// The call that changes or takes back a message of ours that the provider has, where the channel can. Repeating it changes nothing
     /// more. `None` where the provider has no such call.
     fn revise(&self, _sent: &SentMessage<'_>, _revision: Revision<'_>, _cx: &Context<'_>) -> Option<Result<Call, RenderError>> {

@@ -2,6 +2,7 @@
 
 pub mod adapter;
 pub mod call;
+pub mod entry;
 pub mod event;
 pub mod facts;
 pub mod message;
@@ -18,6 +19,7 @@ pub use adapter::{
     Ack, Adapter, Device, Downgrade, Fetched, Handle, Parsed, Registered, RenderError, Rendered, Revision, SentMessage, Setup, Signalled,
 };
 pub use call::{BodyError, Call, CallBody, Field, Finish, Piece, Reply, Scope, Step, Verdict};
+pub use entry::{Entry, EntryLink};
 pub use event::{Body, Data, ErrorClass, Event, Extra, Message, Person, Reason, Receipt, Received, State, Status};
 pub use facts::{Abilities, Facts, Pace, Redelivery, Support, TextLimit, Unit};
 pub use message::{Category, LongText, Mark, Outbound, Priority, SendRequest, Template};

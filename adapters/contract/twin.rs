@@ -171,6 +171,12 @@ pub trait Twin: Send {
     /// What a person's act makes the provider send to us. `person` is an address (`whatsapp:+15550100200`).
     fn act(&mut self, person: &str, act: &Act, now: Time) -> Vec<Draft>;
 
+    /// What a person's opening a link of ours, and sending what it has written for them, makes the provider send to us. Nothing when
+    /// the link is none of this provider's, or leads elsewhere.
+    fn open(&mut self, _person: &str, _link: &str, _now: Time) -> Vec<Draft> {
+        Vec::new()
+    }
+
     /// Which message sends a request counts for in the twin's own limits, with the recipient: `None` for other calls.
     fn counts(&self, request: &Request) -> Option<String>;
 

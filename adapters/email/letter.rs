@@ -8,7 +8,7 @@ use super::{Channel, compose, html as pages, quote, report};
 use crate::contract::event::*;
 use crate::contract::part::*;
 use crate::contract::*;
-use crate::kit::{address, crypto, text};
+use crate::kit::{address, crypto, entry, text};
 
 /// The most files of one mail that are kept.
 const FILES: usize = 100;
@@ -182,6 +182,8 @@ fn received(channel: &Channel, mail: &Mail<'_>, incoming: &Incoming) -> Option<E
             message_id: own_id(channel, id).map(Into::into),
             ..ReplyTo::default()
         }),
+        // An answer has its subject from the first mail, mark and all.
+        referral: mail.subject().filter(|_| answered.is_none()).and_then(entry::said),
         subject: mail.subject().map(|s| s.to_owned().into()),
         cc: mail.cc().map(|cc| cc.iter().filter_map(|a| Some(mailto(a.address.as_deref()?).into())).collect()).unwrap_or_default(),
         headers: Some(Raw::of(&kept(mail))),

@@ -39,10 +39,10 @@ pub use facts::FACTS;
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, Context, Outbound, Parsed, RenderError, Rendered, Reply, Secret, Secrets, SettingsError, Setup, Step, Verified,
-    VerifyError, Webhook,
+    Adapter, Call, Context, Entry, EntryLink, Outbound, Parsed, RenderError, Rendered, Reply, Secret, Secrets, SettingsError, Setup, Step,
+    Verified, VerifyError, Webhook,
 };
-use crate::kit::crypto;
+use crate::kit::{crypto, entry};
 
 /// The way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -199,6 +199,22 @@ impl Adapter for Channel {
 
     fn probe(&self, cx: &Context<'_>) -> Option<Call> {
         outbound::probe(self, cx)
+    }
+
+    /// RFC 6068. The mark stands in the subject: what is written below ends in the sender's signature.
+    fn entry(&self, entry: &Entry<'_>) -> Option<Result<EntryLink, RenderError>> {
+        let to = self.settings.reply_to.as_deref().map_or_else(|| self.address.clone(), |text| compose::mailbox(text).1);
+        let (user, domain) = to.rsplit_once('@').unwrap_or((&to, ""));
+        let base = format!("mailto:{}@{domain}", entry::escape(user));
+        let subject = entry::marked(&Entry { text: self.settings.subject.as_deref(), referral: entry.referral });
+        let note = "The referral is the mark in the subject: it comes back while that stays, with the first mail.";
+        let body = entry.text.map(|text| text.replace("\r\n", "\n").replace('\n', "\r\n"));
+        Some(Ok(EntryLink {
+            url: entry::with(&base, &[("subject", subject.as_deref()), ("body", body.as_deref())]),
+            referral: entry.referral.map(str::to_owned),
+            text: entry.text.map(str::to_owned),
+            notes: entry.referral.map(|_| note).into_iter().collect(),
+        }))
     }
 
     fn setup(&self, cx: &Context<'_>) -> Setup {

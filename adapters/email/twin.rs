@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::contract::twin::{Accepted, Act, Answer, Draft, Emit, Request, Twin as Play};
 use crate::contract::{Reply, Secrets, Time};
-use crate::kit::{crypto, form, multipart, object::Object, sample, tokens};
+use crate::kit::{crypto, entry, form, multipart, object::Object, sample, tokens};
 
 const TOPIC: &str = "arn:aws:sns:eu-west-1:000000000000:ses-events";
 
@@ -130,26 +130,15 @@ impl Play for Twin {
                 return vec![Draft::json(&json!([{ "email": from, "event": "spamreport", "sg_event_id": id, "timestamp": now.0 / 1000 }]))];
             }
         };
-        let id = self.id("mail");
-        let mut piece = vec![
-            ("headers", None, format!("From: Ann <{from}>\r\nTo: hello@acme.example\r\nSubject: Hello\r\nMessage-ID: <{id}@mail.example.net>")),
-            ("envelope", None, json!({ "to": ["hello@acme.example"], "from": from }).to_string()),
-            ("text", None, words),
-            ("SPF", None, "pass".to_owned()),
-        ];
-        let mut body = Vec::new();
-        if file {
-            piece.push(("attachment1", Some("pixel.png"), String::new()));
-        }
-        for (name, filename, value) in piece {
-            let filename = filename.map(|f| format!("; filename=\"{f}\"\r\nContent-Type: image/png")).unwrap_or_default();
-            body.extend(format!("--xYzZY\r\nContent-Disposition: form-data; name=\"{name}\"{filename}\r\n\r\n").into_bytes());
-            body.extend(if name == "attachment1" { sample::PNG } else { value.as_bytes() });
-            body.extend(b"\r\n");
-        }
-        body.extend(b"--xYzZY--\r\n");
-        let headers = vec![("content-type".into(), "multipart/form-data; boundary=xYzZY".into())];
-        vec![Draft { method: Method::POST, query: String::new(), headers, body }]
+        vec![self.mail(&from, "Hello", words, file)]
+    }
+
+    fn open(&mut self, person: &str, link: &str, now: Time) -> Vec<Draft> {
+        self.now = now.0 / 1000;
+        let Some(mut found) = entry::opened(link, "mailto:hello@acme.example") else { return Vec::new() };
+        let from = person.strip_prefix("mailto:").unwrap_or(person).split('#').next().unwrap_or_default().to_owned();
+        let (subject, body) = (found.remove("subject").unwrap_or_default(), found.remove("body").unwrap_or_default());
+        vec![self.mail(&from, &subject, body, false)]
     }
 
     fn counts(&self, request: &Request) -> Option<String> {
@@ -213,6 +202,30 @@ fn is_address(text: &str) -> bool {
 }
 
 impl Twin {
+    /// A mail to us as the inbound parse delivers it, with a picture or without.
+    fn mail(&mut self, from: &str, subject: &str, words: String, file: bool) -> Draft {
+        let id = self.id("mail");
+        let mut piece = vec![
+            ("headers", None, format!("From: Ann <{from}>\r\nTo: hello@acme.example\r\nSubject: {subject}\r\nMessage-ID: <{id}@mail.example.net>")),
+            ("envelope", None, json!({ "to": ["hello@acme.example"], "from": from }).to_string()),
+            ("text", None, words),
+            ("SPF", None, "pass".to_owned()),
+        ];
+        let mut body = Vec::new();
+        if file {
+            piece.push(("attachment1", Some("pixel.png"), String::new()));
+        }
+        for (name, filename, value) in piece {
+            let filename = filename.map(|f| format!("; filename=\"{f}\"\r\nContent-Type: image/png")).unwrap_or_default();
+            body.extend(format!("--xYzZY\r\nContent-Disposition: form-data; name=\"{name}\"{filename}\r\n\r\n").into_bytes());
+            body.extend(if name == "attachment1" { sample::PNG } else { value.as_bytes() });
+            body.extend(b"\r\n");
+        }
+        body.extend(b"--xYzZY--\r\n");
+        let headers = vec![("content-type".into(), "multipart/form-data; boundary=xYzZY".into())];
+        Draft { method: Method::POST, query: String::new(), headers, body }
+    }
+
     fn id(&mut self, kind: &str) -> String {
         self.next += 1;
         format!("{kind}-{:08}", self.next)

@@ -23,11 +23,11 @@ pub use facts::FACTS;
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, Context, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Secret, Secrets, SettingsError, Setup, Signalled,
-    Step, Time, Verified, VerifyError, Webhook,
+    Adapter, Call, Context, Entry, EntryLink, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Secret, Secrets, SettingsError,
+    Setup, Signalled, Step, Time, Verified, VerifyError, Webhook,
 };
 use crate::kit::inbox::{self, Kind, Reader};
-use crate::kit::{crypto, hub};
+use crate::kit::{crypto, entry, hub};
 
 /// Through which of the platform's two log-ins the account was connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -48,6 +48,8 @@ pub struct Settings {
     pub flavour: Option<Flavour>,
     /// The professional account's id. Deliveries are routed by it.
     pub ig_id: String,
+    /// The account's name, without `@`: links that start a conversation lead to it.
+    pub username: Option<String>,
     /// The linked Page's id, for the Page's log-in.
     pub page_id: Option<String>,
     /// The account's long-lived token (60 days), or the Page's.
@@ -171,6 +173,18 @@ impl Adapter for Channel {
         let named = if self.flavour == Flavour::Instagram { FIELDS } else { "feed" };
         let account = Call::form(format!("{}/{}/subscribed_apps", self.base, self.inbox), &[("subscribed_fields", named)]);
         Setup::Calls(vec![subscribe, self.authorised(account)])
+    }
+
+    /// developers.facebook.com, Instagram Messaging, "Using ig.me Links", read 2026-11-29.
+    fn entry(&self, entry: &Entry<'_>) -> Option<Result<EntryLink, RenderError>> {
+        let Some(name) = self.settings.username.as_deref().map(|name| name.trim_start_matches('@')).filter(|name| !name.is_empty()) else {
+            return Some(Err(EntryLink::lacks("set `username`, the account's name without its @: the link leads to it")));
+        };
+        let mut link = entry::by_parameter(&format!("https://ig.me/m/{}", entry::escape(name)), "ref", None, entry);
+        if entry.referral.is_some() {
+            link.notes.push("Of somebody new the referral comes back when they press an ice breaker: the account needs some.");
+        }
+        Some(Ok(link))
     }
 
     fn signal(&self, signal: Signalled<'_>, _cx: &Context<'_>) -> Option<Call> {

@@ -8,10 +8,11 @@ use serde_json::{Map, Value, json};
 use super::checks::{Checked, action, message, recipient, refused};
 use crate::contract::twin::{Accepted, Act, Answer, Draft, Emit, Request, Twin as Play};
 use crate::contract::{Reply, Time};
-use crate::kit::{hub, multipart, sample};
+use crate::kit::{entry, hub, multipart, sample};
 
 const ACCOUNT: &str = "17840000000000001";
 const PAGE: &str = "8100";
+const NAME: &str = "twin.shop";
 const APP: &str = "10000000004243";
 
 /// Instagram, played.
@@ -34,6 +35,7 @@ impl Play for Twin {
     fn settings(&self) -> Map<String, Value> {
         let settings = json!({
             "ig_id": ACCOUNT,
+            "username": NAME,
             "access_token": self.token(),
             "app_id": APP,
             "app_secret": ["twin-old-secret-0001", self.secret()],
@@ -84,6 +86,17 @@ impl Play for Twin {
             }
         };
         vec![delivery(&id, ACCOUNT, event, now)]
+    }
+
+    /// As in a conversation that is there already: nobody has to press anything.
+    fn open(&mut self, person: &str, link: &str, now: Time) -> Vec<Draft> {
+        let Some(mut found) = entry::opened(link, &format!("https://ig.me/m/{NAME}")) else { return Vec::new() };
+        let id = person.rsplit(':').next().unwrap_or_default().to_owned();
+        let mut referral = json!({ "source": "IGME-SOURCE-LINK", "type": "OPEN_THREAD" });
+        if let Some(value) = found.remove("ref") {
+            referral["ref"] = value.into();
+        }
+        vec![delivery(&id, ACCOUNT, json!({ "referral": referral }), now)]
     }
 
     fn counts(&self, request: &Request) -> Option<String> {

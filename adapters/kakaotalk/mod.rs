@@ -23,17 +23,19 @@ pub use facts::FACTS;
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, Context, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Secret, Secrets, SettingsError, Setup, Step, Time,
-    Verified, VerifyError, Webhook,
+    Adapter, Call, Context, Entry, EntryLink, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Secret, Secrets, SettingsError,
+    Setup, Step, Time, Verified, VerifyError, Webhook,
 };
 use crate::kit::borrow::{Maybe, Word};
-use crate::kit::{address, crypto};
+use crate::kit::{address, crypto, entry};
 
 /// The settings of a KakaoTalk channel. Each surface is there when its settings are.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 pub struct Settings {
     /// The chatbot's id. Turns are routed by it.
     pub bot_id: Option<String>,
+    /// The channel's id as its home address has it (`_ZeUTxl`): links that start a conversation lead to it.
+    pub channel_public_id: Option<String>,
     /// The header that the skill sends, entered in the admin center; `x-gateway-secret` when absent.
     pub skill_header_name: Option<String>,
     /// Its value. Old and new while it is replaced.
@@ -180,6 +182,15 @@ impl Adapter for Channel {
         let minute = |time: Time| business::korean(time).replace(' ', "%20");
         let query = format!("startUpdateDate={}&endUpdateDate={}", minute(cx.now.plus(-600_000)), minute(cx.now));
         Some(self.business(Call::get(format!("{}/message-results/count?{query}", self.appkey_url("alimtalk/v2.3")?))))
+    }
+
+    /// Kakao's SDK for Flutter, `chatChannelUrl`, read 2026-11-29.
+    fn entry(&self, entry: &Entry<'_>) -> Option<Result<EntryLink, RenderError>> {
+        let Some(id) = self.settings.channel_public_id.as_deref().filter(|id| !id.is_empty()) else {
+            let remedy = "set `channel_public_id`, the id in the channel's home address (`_ZeUTxl`): the link leads to it";
+            return Some(Err(EntryLink::lacks(remedy)));
+        };
+        Some(Ok(entry::bare(format!("https://pf.kakao.com/{}/chat", entry::escape(id)), entry)))
     }
 
     fn setup(&self, cx: &Context<'_>) -> Setup {

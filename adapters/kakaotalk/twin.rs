@@ -29,6 +29,7 @@ impl Play for Twin {
     fn settings(&self) -> Map<String, Value> {
         let settings = json!({
             "bot_id": BOT,
+            "channel_public_id": "_Twin",
             "skill_header_value": self.secret("skill"),
             "reply_block_id": "blkReply",
             "rest_api_key": self.secret("rest"),

@@ -5,6 +5,7 @@ pub mod aes;
 pub mod borrow;
 pub mod choices;
 pub mod crypto;
+pub mod entry;
 pub mod form;
 pub mod google;
 pub mod gsm;

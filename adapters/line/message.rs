@@ -9,6 +9,7 @@ use crate::contract::event::{Album, ReplyTo};
 use crate::contract::part::{Location, MediaPart, MediaStatus, Mention};
 use crate::contract::*;
 use crate::kit::address::address;
+use crate::kit::entry;
 use crate::kit::object::{self, Object};
 
 /// The content, and what has no place in our format; `None` without an id.
@@ -22,6 +23,7 @@ pub(super) fn read<'a>(about: &About<'a>, message: &Object<'a>, raw: &'a RawValu
     let out = Message {
         id,
         sent_at: about.time,
+        referral: entry::written(std::slice::from_ref(&part)),
         parts: vec![part],
         reply_to: quoted.map(|id| ReplyTo { id: Some(id), ..ReplyTo::default() }),
         group: about.group.clone(),

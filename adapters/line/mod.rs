@@ -26,11 +26,11 @@ pub use facts::FACTS;
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, Context, Fetched, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Secret, Secrets, SettingsError, Setup,
-    Signalled, Step, Verified, VerifyError, Webhook,
+    Adapter, Call, Context, Entry, EntryLink, Fetched, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Secret, Secrets,
+    SettingsError, Setup, Signalled, Step, Verified, VerifyError, Webhook,
 };
 use crate::kit::jwt::Signer;
-use crate::kit::{crypto, object};
+use crate::kit::{crypto, entry, object};
 
 /// The settings of a LINE channel.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -47,6 +47,8 @@ pub struct Settings {
     pub assertion_private_key: Option<Secret>,
     /// The account's own id (`U` and 32 hex digits), as deliveries name it in `destination`; needed where several channels share a secret.
     pub bot_user_id: Option<String>,
+    /// The account's LINE ID, basic or premium, with its `@`: links that start a conversation lead to it.
+    pub basic_id: Option<String>,
     /// A picture shown before a video plays (JPEG or PNG, https): LINE demands one.
     pub video_preview_url: Option<String>,
     /// Where the API is, for a stand-in: of messages and of media.
@@ -170,6 +172,20 @@ impl Adapter for Channel {
     }
 
     /// Reading needs a token of the very message, which signals do not have; typing shows in one-to-one chats alone.
+    /// developers.line.biz, "Use LINE features with the LINE URL scheme", read 2026-11-29: the id is escaped, `@` and all, and the text
+    /// stands alone behind the question mark.
+    fn entry(&self, entry: &Entry<'_>) -> Option<Result<EntryLink, RenderError>> {
+        let Some(id) = self.settings.basic_id.as_deref().map(|id| id.trim_start_matches('@')).filter(|id| !id.is_empty()) else {
+            return Some(Err(EntryLink::lacks("set `basic_id`, the account's LINE ID with its @: the link leads to it")));
+        };
+        let mut link = entry::by_words(entry, |text| {
+            let chat = format!("https://line.me/R/oaMessage/{}/", entry::escape(&format!("@{id}")));
+            text.map_or(chat.clone(), |text| format!("{chat}?{}", entry::escape(text)))
+        });
+        link.notes.push("It opens LINE on phones alone, not on a PC.");
+        Some(Ok(link))
+    }
+
     fn signal(&self, signal: Signalled<'_>, cx: &Context<'_>) -> Option<Call> {
         let Signalled::Typing { to, .. } = signal else { return None };
         let person = to.split('#').next()?.strip_prefix("line:").filter(|id| id.starts_with('U'))?;

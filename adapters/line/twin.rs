@@ -31,7 +31,8 @@ impl Play for Twin {
     }
 
     fn settings(&self) -> Map<String, Value> {
-        let settings = json!({ "channel_id": format!("165{:07}", self.seed), "channel_secret": self.secret(), "bot_user_id": BOT });
+        let settings = json!({ "channel_id": format!("165{:07}", self.seed), "channel_secret": self.secret(), "bot_user_id": BOT,
+            "basic_id": "@twin" });
         settings.as_object().cloned().unwrap_or_default()
     }
 
@@ -79,6 +80,12 @@ impl Play for Twin {
         event["webhookEventId"] = self.id("01TWIN").into();
         event["deliveryContext"] = json!({ "isRedelivery": false });
         vec![Draft::json(&json!({ "destination": BOT, "events": [event] }))]
+    }
+
+    fn open(&mut self, person: &str, link: &str, now: Time) -> Vec<Draft> {
+        let Some(text) = link.strip_prefix("https://line.me/R/oaMessage/%40twin/?") else { return Vec::new() };
+        let text = percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+        self.act(person, &Act::Text(text), now)
     }
 
     fn counts(&self, request: &Request) -> Option<String> {

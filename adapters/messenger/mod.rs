@@ -23,17 +23,19 @@ pub use facts::FACTS;
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, Context, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Secret, Secrets, SettingsError, Setup, Signalled,
-    Step, Verified, VerifyError, Webhook,
+    Adapter, Call, Context, Entry, EntryLink, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Secret, Secrets, SettingsError,
+    Setup, Signalled, Step, Verified, VerifyError, Webhook,
 };
 use crate::kit::inbox::{self, Kind, Reader};
-use crate::kit::{crypto, hub};
+use crate::kit::{crypto, entry, hub};
 
 /// The settings of a Messenger channel.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 pub struct Settings {
     /// The Page's id. Deliveries are routed by it.
     pub page_id: String,
+    /// The Page's user name, for links that start a conversation; its id stands in them when absent.
+    pub page_name: Option<String>,
     /// A long-lived Page token with `pages_messaging`.
     pub page_access_token: Secret,
     /// The app's id: tells our own echoes from others', and registers the webhook.
@@ -121,6 +123,16 @@ impl Adapter for Channel {
     fn probe(&self, _cx: &Context<'_>) -> Option<Call> {
         let call = Call::get(self.url("?fields=id,name"));
         Some(self.authorised(call))
+    }
+
+    /// developers.facebook.com, Messenger Platform, "m.me Links", read 2026-11-29.
+    fn entry(&self, entry: &Entry<'_>) -> Option<Result<EntryLink, RenderError>> {
+        let page = self.settings.page_name.as_deref().unwrap_or(&self.settings.page_id);
+        let mut link = entry::by_parameter(&format!("https://m.me/{}", entry::escape(page)), "ref", None, entry);
+        if entry.referral.is_some() {
+            link.notes.push("Of somebody new the referral comes back when they press Get Started: the Page needs that button.");
+        }
+        Some(Ok(link))
     }
 
     fn setup(&self, cx: &Context<'_>) -> Setup {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::checks::{Checked, action, message, recipient, refused};
 use crate::contract::twin::{Accepted, Act, Answer, Draft, Emit, Request, Twin as Play};
 use crate::contract::{Reply, Time};
-use crate::kit::{hub, multipart, sample};
+use crate::kit::{entry, hub, multipart, sample};
 
 const PAGE: &str = "10000000008100";
 const APP: &str = "10000000004242";
@@ -88,6 +88,17 @@ impl Play for Twin {
             }
         };
         vec![delivery(&id, PAGE, event, now)]
+    }
+
+    /// As in a conversation that is there already: nobody has to press anything.
+    fn open(&mut self, person: &str, link: &str, now: Time) -> Vec<Draft> {
+        let Some(mut found) = entry::opened(link, &format!("https://m.me/{PAGE}")) else { return Vec::new() };
+        let id = person.rsplit(':').next().unwrap_or_default().to_owned();
+        let mut referral = json!({ "source": "SHORTLINK", "type": "OPEN_THREAD" });
+        if let Some(value) = found.remove("ref") {
+            referral["ref"] = value.into();
+        }
+        vec![delivery(&id, PAGE, json!({ "referral": referral }), now)]
     }
 
     fn counts(&self, request: &Request) -> Option<String> {

@@ -7,6 +7,7 @@ use crate::contract::part::{Choice, ChoiceKind, Location, MediaStatus};
 use crate::contract::*;
 use crate::kit::address::{address, is_e164};
 use crate::kit::crypto;
+use crate::kit::entry;
 use crate::kit::object::Object;
 
 /// What is told elsewhere in an event.
@@ -124,7 +125,9 @@ impl Told<'_> {
         for (name, raw) in self.fields.0.iter().filter(|(name, _)| !TOLD.contains(&&**name)) {
             extra.push(name.clone().into_owned(), Raw::borrowed(raw).into_owned());
         }
-        let message = Message { id: id.clone(), sent_at: self.time(), parts: vec![part], ..Message::default() };
+        let parts = vec![part];
+        let referral = entry::written(&parts);
+        let message = Message { id: id.clone(), sent_at: self.time(), parts, referral, ..Message::default() };
         let body = Received { from: self.person()?, to: self.words("agentId").map(|id| address("rcs", &id).into()), message, extra, ..Received::default() };
         Ok(self.made(Some(id), Body::Received(body)))
     }

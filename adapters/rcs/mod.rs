@@ -23,11 +23,11 @@ pub use facts::FACTS;
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, Context, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Revision, Secret, Secrets, SentMessage, SettingsError,
-    Setup, Signalled, Step, Verified, VerifyError, Webhook,
+    Adapter, Call, Context, Entry, EntryLink, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Revision, Secret, Secrets,
+    SentMessage, SettingsError, Setup, Signalled, Step, Verified, VerifyError, Webhook,
 };
 use crate::kit::object::Object;
-use crate::kit::{address, crypto, google};
+use crate::kit::{address, crypto, entry, google};
 
 const SCOPE: &str = "https://www.googleapis.com/auth/rcsbusinessmessaging";
 
@@ -157,6 +157,16 @@ impl Adapter for Channel {
         };
         let number = outbound::number(to)?;
         Some(self.authorised(Call::json(self.url(&number, "agentEvents", "eventId", &uuid(&[&number, &stamp])), &body), cx))
+    }
+
+    /// developers.google.com, RCS for Business, "Start conversations from an SMS deep link" (GSMA RCC.07 v14, 3.6.3.4), read 2026-11-29.
+    fn entry(&self, entry: &Entry<'_>) -> Option<Result<EntryLink, RenderError>> {
+        let mut link = entry::by_words(entry, |text| {
+            let agent = format!("sms:{}", entry::escape(&self.settings.agent_id));
+            entry::with(&agent, &[("body", text)])
+        });
+        link.notes.push("It opens in Google Messages with RCS on, from a button, a link or a QR code; elsewhere people see an error.");
+        Some(Ok(link))
     }
 
     fn setup(&self, cx: &Context<'_>) -> Setup {

@@ -9,7 +9,7 @@ use crate::contract::twin::{Accepted, Act, Answer, Draft, Emit, Request, Twin as
 use crate::contract::{Reply, Time};
 use crate::kit::google::{self, refused};
 use crate::kit::revise::Sent;
-use crate::kit::{crypto, form, sample};
+use crate::kit::{crypto, entry, form, sample};
 
 const AGENT: &str = "twin@rbm.goog";
 const EMAIL: &str = "twin@twin-project.iam.gserviceaccount.com";
@@ -91,6 +91,11 @@ impl Play for Twin {
                 vec![happened(&number, "UNSUBSCRIBE", None, &format!("ev-{id}"), now)]
             }
         }
+    }
+
+    fn open(&mut self, person: &str, link: &str, now: Time) -> Vec<Draft> {
+        let text = entry::opened(link, "sms:twin%40rbm.goog").and_then(|mut found| found.remove("body"));
+        text.map(|text| self.act(person, &Act::Text(text), now)).unwrap_or_default()
     }
 
     fn counts(&self, request: &Request) -> Option<String> {

@@ -9,6 +9,7 @@ use crate::contract::event::*;
 use crate::contract::part::*;
 use crate::contract::*;
 use crate::kit::crypto;
+use crate::kit::entry;
 use crate::kit::object::Object;
 use crate::kit::spoken;
 
@@ -159,10 +160,12 @@ impl<'a> Delivery<'_, 'a> {
         let content = Object::parse(raw.get()).unwrap_or_default();
         let quoted = content.object("reply_to").and_then(|r| r.words("message_id"));
         let quoted = quoted.or_else(|| content.object("choice_response_message").and_then(|c| c.words("message_id")));
+        let parts = parts(&content, raw);
         let message = Message {
             id: id.clone(),
             sent_at: self.time(),
-            parts: parts(&content, raw),
+            referral: entry::written(&parts),
+            parts,
             reply_to: quoted.map(|id| ReplyTo { id: Some(id), ..ReplyTo::default() }),
             history: self.inside.flag("injected").then_some(true),
             ..Message::default()

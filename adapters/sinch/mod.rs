@@ -27,10 +27,10 @@ pub use facts::FACTS;
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, Context, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Secret, Secrets, SettingsError, Setup, Signalled, Step,
-    Verified, VerifyError, Webhook,
+    Adapter, Call, Context, Entry, EntryLink, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Secret, Secrets, SettingsError,
+    Setup, Signalled, Step, Verified, VerifyError, Webhook,
 };
-use crate::kit::crypto;
+use crate::kit::{crypto, entry};
 use crate::kit::object::Object;
 
 /// The settings of a Sinch channel.
@@ -212,6 +212,12 @@ impl Adapter for Channel {
             cx.hook_url,
             triggers.join(", ")
         ))
+    }
+
+    fn entry(&self, entry: &Entry<'_>) -> Option<Result<EntryLink, RenderError>> {
+        let sender = self.settings.sender.as_deref().unwrap_or_default();
+        let lacks = || EntryLink::lacks("set `sender` to the number that the link is to lead to: a name cannot be written to");
+        Some(entry::sms(sender, entry).ok_or_else(lacks))
     }
 
     fn signal(&self, signal: Signalled<'_>, cx: &Context<'_>) -> Option<Call> {

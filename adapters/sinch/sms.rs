@@ -5,6 +5,7 @@ use super::{Channel, errors, identity, inbound};
 use crate::contract::event::*;
 use crate::contract::part::*;
 use crate::contract::*;
+use crate::kit::entry;
 use crate::kit::object::Object;
 
 /// Says what a delivery means.
@@ -71,7 +72,8 @@ impl<'a> Delivery<'_, 'a> {
             adapter::keep(&mut extra, name, self.fields.kept(name));
         }
         let person = Person { kind: Some("person".into()), ..Person::at(peer.clone()) };
-        let message = Message { id: id.clone(), sent_at: self.time(), parts, subject, ..Message::default() };
+        let referral = entry::written(&parts);
+        let message = Message { id: id.clone(), sent_at: self.time(), parts, referral, subject, ..Message::default() };
         let to = (!ours.is_empty()).then(|| identity::ours("SMS", &ours).into());
         let body = Received { from: person, to, message, extra, ..Received::default() };
         Ok(self.made(id.into_owned(), self.account(&ours), peer, self.time(), Body::Received(body)))

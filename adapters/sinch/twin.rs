@@ -8,7 +8,7 @@ use super::checks::{Checked, batch, message, plan_refused, recipient, refused};
 use super::proof;
 use crate::contract::twin::{Accepted, Act, Answer, Draft, Emit, Request, Twin as Play};
 use crate::contract::{Reply, Time};
-use crate::kit::crypto;
+use crate::kit::{crypto, entry};
 
 const PROJECT: &str = "twin-project";
 const APP: &str = "01TWINAPP";
@@ -83,6 +83,11 @@ impl Play for Twin {
         let message = json!({ "id": self.id(), "direction": "TO_APP", "contact_message": content, "sender_id": NUMBER, "conversation_id": "01TWINCONV",
             "channel_identity": { "channel": who.channel, "identity": who.id, "app_id": "" }, "accept_time": now.to_string(), "processing_mode": "CONVERSATION", "injected": false });
         vec![self.envelope(json!({ "message": message }))]
+    }
+
+    fn open(&mut self, person: &str, link: &str, now: Time) -> Vec<Draft> {
+        let text = entry::opened(link, &format!("sms:+{NUMBER}")).and_then(|mut found| found.remove("body"));
+        text.map(|text| self.act(person, &Act::Text(text), now)).unwrap_or_default()
     }
 
     fn counts(&self, request: &Request) -> Option<String> {

@@ -30,10 +30,10 @@ pub use facts::FACTS;
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, Context, Fetched, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Revision, Secrets, SentMessage, SettingsError,
-    Setup, Signalled, Step, Verified, VerifyError, Webhook,
+    Adapter, Call, Context, Entry, EntryLink, Fetched, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Revision, Secrets,
+    SentMessage, SettingsError, Setup, Signalled, Step, Verified, VerifyError, Webhook,
 };
-use crate::kit::crypto;
+use crate::kit::{crypto, entry};
 use crate::kit::object::Object;
 
 /// The settings of a Slack channel: one app in one workspace.
@@ -135,6 +135,15 @@ impl Adapter for Channel {
 
     fn probe(&self, _cx: &Context<'_>) -> Option<Call> {
         Some(self.method("auth.test", &json!({})))
+    }
+
+    /// docs.slack.dev, "Deep linking into Slack", read 2026-11-29: the app and the workspace, nothing else.
+    fn entry(&self, entry: &Entry<'_>) -> Option<Result<EntryLink, RenderError>> {
+        let Some(app) = self.settings.app_id.as_deref().filter(|app| !app.is_empty()) else {
+            return Some(Err(EntryLink::lacks("set `app_id`, the app's id (`A...`): the link leads to it")));
+        };
+        let url = entry::with("https://slack.com/app_redirect", &[("app", Some(app)), ("team", self.settings.team_id.as_deref())]);
+        Some(Ok(entry::bare(url, entry)))
     }
 
     fn setup(&self, cx: &Context<'_>) -> Setup {

@@ -13,6 +13,7 @@ use crate::contract::part::*;
 use crate::contract::*;
 use crate::kit::address::{address, is_e164};
 use crate::kit::crypto;
+use crate::kit::entry;
 
 /// When the session first saw it: what tells a repeated delivery from a repeated text.
 pub(super) const FIRST: &str = "x-fairway-first";
@@ -111,7 +112,8 @@ fn message<'a>(bound: &Bound, hook: &Webhook<'_>, parts: &[Sm<'_>]) -> Event<'a>
         content.push(Part::text(words));
     }
     content.extend(binary.iter().map(|sm| Part::unsupported("binary", Some(Raw::of(&octets(sm))))));
-    let message = Message { id: id.clone().into(), parts: content, ..Message::default() };
+    let referral = entry::written(&content);
+    let message = Message { id: id.clone().into(), parts: content, referral, ..Message::default() };
     let kind = if first.source.ton == ALPHANUMERIC { "business" } else { "person" };
     let from = Person { kind: Some(kind.into()), ..Person::at(peer.clone()) };
     let to = (!first.destination.digits.is_empty()).then(|| person(&first.destination).into());

@@ -35,9 +35,10 @@ pub use twin::Twin;
 
 use crate::contract::session::Endpoint;
 use crate::contract::{
-    Adapter, Call, Context, Outbound, Pace, Parsed, RenderError, Rendered, Reply, Scope, Session, SettingsError, Setup, Step, Verified,
-    VerifyError, Webhook,
+    Adapter, Call, Context, Entry, EntryLink, Outbound, Pace, Parsed, RenderError, Rendered, Reply, Scope, Session, SettingsError, Setup,
+    Step, Verified, VerifyError, Webhook,
 };
+use crate::kit::entry;
 
 /// Settings that hold together, with what follows from them.
 pub(crate) struct Bound {
@@ -102,6 +103,11 @@ impl Adapter for Channel {
 
     fn session(&self, memory: &[u8]) -> Option<Box<dyn Session>> {
         Some(Box::new(session::Smpp::new(Arc::clone(&self.bound), memory)))
+    }
+
+    fn entry(&self, entry: &Entry<'_>) -> Option<Result<EntryLink, RenderError>> {
+        let lacks = || EntryLink::lacks("set `sender` to the number that the link is to lead to: a name cannot be written to");
+        Some(entry::sms(&self.bound.settings.sender, entry).ok_or_else(lacks))
     }
 
     fn setup(&self, _cx: &Context<'_>) -> Setup {

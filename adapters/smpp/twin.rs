@@ -10,7 +10,7 @@ use super::pdu::{self, Address, DELIVER_SM, PAYLOAD, Pdu, RECEIPTED_ID, RESPONSE
 use super::smsc::Smsc;
 use crate::contract::twin::{Accepted, Act, Answer, Draft, Emit, Line, Request};
 use crate::contract::{Reply, Time};
-use crate::kit::gsm;
+use crate::kit::{entry, gsm};
 
 const SYSTEM_ID: &str = "fakeesme";
 const PASSWORD: &str = "fakepw1";
@@ -58,6 +58,11 @@ impl crate::contract::twin::Twin for Twin {
             self.stopped.insert(from.clone());
         }
         self.messages(&from, &words).iter().map(draft).collect()
+    }
+
+    fn open(&mut self, person: &str, link: &str, now: Time) -> Vec<Draft> {
+        let text = entry::opened(link, &format!("sms:+{NUMBER}")).and_then(|mut found| found.remove("body"));
+        text.map(|text| self.act(person, &Act::Text(text), now)).unwrap_or_default()
     }
 
     fn counts(&self, request: &Request) -> Option<String> {

@@ -31,16 +31,18 @@ pub use facts::FACTS;
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, Context, Fetched, Field, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Revision, Secrets, SentMessage,
-    SettingsError, Setup, Signalled, Step, Verified, VerifyError, Webhook,
+    Adapter, Call, Context, Entry, EntryLink, Fetched, Field, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Revision, Secrets,
+    SentMessage, SettingsError, Setup, Signalled, Step, Verified, VerifyError, Webhook,
 };
-use crate::kit::crypto;
+use crate::kit::{crypto, entry};
 
 /// The settings of a Telegram channel.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 pub struct Settings {
     /// The bot's token from @BotFather: `123456:ABC...`. The digits before the colon are the bot's id.
     pub bot_token: Secrets,
+    /// The bot's name, without `@`: links that start a conversation lead to it.
+    pub username: Option<String>,
     /// What Telegram repeats in every delivery: 1 to 256 of `A-Z a-z 0-9 _ -`. Without it no delivery is accepted.
     #[serde(default)]
     pub webhook_secret_token: Secrets,
@@ -159,6 +161,14 @@ impl Adapter for Channel {
             body["allowed_updates"] = json!(updates);
         }
         Setup::Calls(vec![self.method("setWebhook", &body)])
+    }
+
+    /// core.telegram.org/bots/features#deep-linking, as docs.aiogram.dev quotes it, read 2026-11-29.
+    fn entry(&self, entry: &Entry<'_>) -> Option<Result<EntryLink, RenderError>> {
+        let Some(name) = self.settings.username.as_deref().map(|name| name.trim_start_matches('@')).filter(|name| !name.is_empty()) else {
+            return Some(Err(EntryLink::lacks("set `username`, the bot's name from @BotFather without its @: the link leads to it")));
+        };
+        Some(Ok(entry::by_parameter(&format!("https://t.me/{}", entry::escape(name)), "start", None, entry)))
     }
 
     fn revise(&self, sent: &SentMessage<'_>, revision: Revision<'_>, cx: &Context<'_>) -> Option<Result<Call, RenderError>> {

@@ -9,9 +9,10 @@ use super::checks::{Checked, bad, check, edited, number, refused, shown};
 use crate::contract::twin::{Accepted, Act, Answer, Draft, Request, Twin as Play};
 use crate::contract::{Reply, Time};
 use crate::kit::revise::Sent;
-use crate::kit::{multipart, sample};
+use crate::kit::{entry, multipart, sample};
 
 const BOT: i64 = 999_000_001;
+const NAME: &str = "twin_shop_bot";
 
 /// Telegram, played.
 pub struct Twin {
@@ -64,7 +65,7 @@ impl Play for Twin {
     }
 
     fn settings(&self) -> Map<String, Value> {
-        let settings = json!({ "bot_token": self.token, "webhook_secret_token": self.secret });
+        let settings = json!({ "bot_token": self.token, "username": NAME, "webhook_secret_token": self.secret });
         settings.as_object().cloned().unwrap_or_default()
     }
 
@@ -121,6 +122,16 @@ impl Play for Twin {
             update.extend(kind);
         }
         vec![Draft::json(&update)]
+    }
+
+    /// The Start button sends a command; what the link may not carry, it sends without.
+    fn open(&mut self, person: &str, link: &str, now: Time) -> Vec<Draft> {
+        let Some(mut found) = entry::opened(link, &format!("https://t.me/{NAME}")) else { return Vec::new() };
+        let allowed = |payload: &String| {
+            (1..=64).contains(&payload.len()) && payload.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+        };
+        let payload = found.remove("start").filter(allowed).map(|payload| format!(" {payload}")).unwrap_or_default();
+        self.act(person, &Act::Text(format!("/start{payload}")), now)
     }
 
     fn counts(&self, request: &Request) -> Option<String> {

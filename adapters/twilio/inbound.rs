@@ -10,6 +10,7 @@ use crate::contract::event::*;
 use crate::contract::part::*;
 use crate::contract::*;
 use crate::kit::address::is_e164;
+use crate::kit::entry;
 use crate::kit::form;
 use crate::kit::object::Object;
 
@@ -115,11 +116,12 @@ impl<'a> Delivery<'_, 'a> {
         let person = self.person(from, medium);
         let peer = person.address.clone();
         let account = self.account(to);
+        let parts = self.parts(medium);
         let message = Message {
             id: sid.clone(),
-            parts: self.parts(medium),
             reply_to: self.text("OriginalRepliedMessageSid").map(|id| ReplyTo { id: Some(id), ..ReplyTo::default() }),
-            referral: self.referral(),
+            referral: self.referral().or_else(|| entry::written(&parts)),
+            parts,
             forwarded: (self.says("Forwarded") || self.says("FrequentlyForwarded")).then_some(true),
             ..Message::default()
         };

@@ -26,10 +26,10 @@ pub use facts::FACTS;
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, Context, MediaRef, Outbound, Pace, Parsed, RenderError, Rendered, Reply, Secret, Secrets, SettingsError, Setup,
-    Signalled, Step, Verified, VerifyError, Webhook,
+    Adapter, Call, Context, Entry, EntryLink, MediaRef, Outbound, Pace, Parsed, RenderError, Rendered, Reply, Secret, Secrets,
+    SettingsError, Setup, Signalled, Step, Verified, VerifyError, Webhook,
 };
-use crate::kit::crypto;
+use crate::kit::{crypto, entry};
 
 /// The settings of a Twilio channel.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -165,6 +165,22 @@ impl Adapter for Channel {
 
     fn probe(&self, _cx: &Context<'_>) -> Option<Call> {
         Some(self.authorised(Call::get(format!("{}/2010-04-01/Accounts/{}.json", self.base("api"), self.settings.account_sid))))
+    }
+
+    /// What the sender is says which link: WhatsApp's click to chat (walinktool.com/blog/wa-me-link-format-explained, read 2026-11-29) or
+    /// a phone's. For RCS Twilio documents none.
+    fn entry(&self, entry: &Entry<'_>) -> Option<Result<EntryLink, RenderError>> {
+        let from = self.settings.from.as_deref().unwrap_or_default();
+        let link = match from.split_once(':') {
+            Some(("whatsapp", number)) => {
+                let base = format!("https://wa.me/{}", number.trim_start_matches('+'));
+                Some(entry::by_words(entry, |text| entry::with(&base, &[("text", text)])))
+            }
+            Some(_) => return None,
+            None => entry::sms(from, entry),
+        };
+        let lacks = || EntryLink::lacks("`from` is no number: name in it the number that the link is to lead to");
+        Some(link.ok_or_else(lacks))
     }
 
     fn setup(&self, cx: &Context<'_>) -> Setup {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::contract::twin::{Accepted, Act, Answer, Draft, Emit, Request, Twin as Play};
 use crate::contract::{Reply, Time};
-use crate::kit::{crypto, form, sample};
+use crate::kit::{crypto, entry, form, sample};
 
 const NUMBER: &str = "+14155550199";
 
@@ -143,6 +143,11 @@ impl Play for Twin {
         }
         fields.push(("NumMedia", media.into()));
         vec![Draft::form(&fields)]
+    }
+
+    fn open(&mut self, person: &str, link: &str, now: Time) -> Vec<Draft> {
+        let text = entry::opened(link, &format!("sms:{NUMBER}")).and_then(|mut found| found.remove("body"));
+        text.map(|text| self.act(person, &Act::Text(text), now)).unwrap_or_default()
     }
 
     fn counts(&self, request: &Request) -> Option<String> {

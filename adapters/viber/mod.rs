@@ -23,10 +23,10 @@ pub use facts::FACTS;
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, Context, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Secret, Secrets, SettingsError, Setup, Step, Verified,
-    VerifyError, Webhook,
+    Adapter, Call, Context, Entry, EntryLink, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Secret, Secrets, SettingsError,
+    Setup, Step, Verified, VerifyError, Webhook,
 };
-use crate::kit::{address, crypto, form};
+use crate::kit::{address, crypto, entry, form};
 
 /// The settings of a Viber channel.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -37,6 +37,8 @@ pub struct Settings {
     pub sender_name: String,
     /// The picture people see: a link, 720 by 720 pixels, at most 100 KB.
     pub sender_avatar: Option<String>,
+    /// The bot's URI, from the admin panel: links that start a conversation lead to it.
+    pub uri: Option<String>,
     /// The oldest client to send to; what a message needs is added where it is more.
     pub min_api_version: Option<u8>,
     /// Where the API is, for a stand-in.
@@ -102,6 +104,16 @@ impl Adapter for Channel {
 
     fn probe(&self, _cx: &Context<'_>) -> Option<Call> {
         Some(self.call("get_account_info", &json!({})))
+    }
+
+    /// developers.viber.com/docs/tools/deep-links, read 2026-11-29.
+    fn entry(&self, entry: &Entry<'_>) -> Option<Result<EntryLink, RenderError>> {
+        let Some(uri) = self.settings.uri.as_deref().filter(|uri| !uri.is_empty()) else {
+            return Some(Err(EntryLink::lacks("set `uri`, the bot's URI from Viber's admin panel: the link leads to it")));
+        };
+        let mut link = entry::by_parameter(&format!("viber://pa?chatURI={}", entry::escape(uri)), "context", Some("text"), entry);
+        link.notes.push("Some browsers do not open this link: on a page, test it; as a QR code it opens where Viber is installed.");
+        Some(Ok(link))
     }
 
     /// Viber asks the address during the call, so the channel must be running.

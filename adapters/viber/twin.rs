@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::contract::twin::{Accepted, Act, Answer, Draft, Emit, Request, Twin as Play};
 use crate::contract::{Reply, Secrets, Time};
-use crate::kit::{crypto, sample};
+use crate::kit::{crypto, entry, sample};
 
 /// Viber, played.
 pub struct Twin {
@@ -23,7 +23,7 @@ impl Play for Twin {
     }
 
     fn settings(&self) -> Map<String, Value> {
-        json!({ "auth_token": self.token(), "sender_name": "Twin" }).as_object().cloned().unwrap_or_default()
+        json!({ "auth_token": self.token(), "sender_name": "Twin", "uri": "twinshop" }).as_object().cloned().unwrap_or_default()
     }
 
     fn answer(&mut self, request: &Request, now: Time) -> Answer {
@@ -62,6 +62,21 @@ impl Play for Twin {
         let body = json!({ "event": "message", "timestamp": now.0, "chat_hostname": "SN-CHAT-00_", "message_token": token, "sender": sender,
             "message": message, "silent": silent });
         vec![Draft::json(&body)]
+    }
+
+    /// The conversation starts, then what the link has written is sent.
+    fn open(&mut self, person: &str, link: &str, now: Time) -> Vec<Draft> {
+        let Some(mut found) = entry::opened(link, "viber://pa?chatURI=twinshop") else { return Vec::new() };
+        let id = crate::kit::address::id(person, "viber").unwrap_or_default().into_owned();
+        let user = json!({ "id": id, "name": "Ana", "language": "en", "country": "RS", "api_version": 10 });
+        let mut started = json!({ "event": "conversation_started", "timestamp": now.0, "message_token": self.number(), "type": "open",
+            "user": user, "subscribed": false });
+        if let Some(context) = found.remove("context") {
+            started["context"] = context.into();
+        }
+        let mut drafts = vec![Draft::json(&started)];
+        drafts.extend(found.remove("text").into_iter().flat_map(|text| self.act(person, &Act::Text(text), now)));
+        drafts
     }
 
     fn counts(&self, request: &Request) -> Option<String> {

@@ -9,6 +9,7 @@ use crate::contract::event::*;
 use crate::contract::part::*;
 use crate::contract::*;
 use crate::kit::address::is_e164;
+use crate::kit::entry;
 use crate::kit::object::Object;
 
 /// Fields that are told elsewhere in the event, or repeat another.
@@ -152,12 +153,13 @@ impl<'d, 'a> Delivery<'d, 'a> {
         }
         let product = context.object("whatsapp_referred_product").and_then(|p| p.words("product_retailer_id"));
         let quoted = context.words("message_uuid");
+        let parts = self.parts();
         let message = Message {
             id: self.id.clone(),
             sent_at: self.time,
-            parts: self.parts(),
             reply_to: (quoted.is_some() || product.is_some()).then(|| ReplyTo { id: quoted, product, ..ReplyTo::default() }),
-            referral: self.referral(),
+            referral: self.referral().or_else(|| entry::written(&parts)),
+            parts,
             ..Message::default()
         };
         let to = (!ours.is_empty()).then(|| sender(self.scheme, &ours).into());

@@ -27,10 +27,10 @@ pub use facts::FACTS;
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, Context, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Revision, Secret, Secrets, SentMessage, SettingsError,
-    Setup, Signalled, Step, Time, Verified, VerifyError, Webhook,
+    Adapter, Call, Context, Entry, EntryLink, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Revision, Secret, Secrets,
+    SentMessage, SettingsError, Setup, Signalled, Step, Time, Verified, VerifyError, Webhook,
 };
-use crate::kit::{crypto, jwt};
+use crate::kit::{crypto, entry, jwt};
 
 /// The settings of a Vonage channel: one sender.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -200,6 +200,11 @@ impl Adapter for Channel {
              status URL (POST), then link the number to it. Under API settings choose the Messages API as the default for SMS, or enter \
              {url} there for the SMS API's messages and receipts and ask support to sign its webhooks."
         ))
+    }
+
+    fn entry(&self, entry: &Entry<'_>) -> Option<Result<EntryLink, RenderError>> {
+        let lacks = || EntryLink::lacks("`from` is no phone number, so no link leads to it");
+        Some(entry::sms(&self.settings.from, entry).ok_or_else(lacks))
     }
 
     fn revise(&self, sent: &SentMessage<'_>, revision: Revision<'_>, cx: &Context<'_>) -> Option<Result<Call, RenderError>> {

@@ -9,7 +9,7 @@ use super::{SignatureMethod, proof};
 use crate::contract::twin::{Accepted, Act, Answer, Draft, Emit, Request, Twin as Play};
 use crate::contract::{Reply, Secrets, Time};
 use crate::kit::revise::Sent;
-use crate::kit::{crypto, form, gsm, jwt, sample};
+use crate::kit::{crypto, entry, form, gsm, jwt, sample};
 
 const NUMBER: &str = "14155550199";
 const APPLICATION: &str = "aaaaaaaa-0000-4000-8000-00000000fake";
@@ -108,6 +108,11 @@ impl Play for Twin {
         };
         crate::kit::spoken::merge(&mut body, more.as_object().expect("made here"));
         vec![Draft::json(&body)]
+    }
+
+    fn open(&mut self, person: &str, link: &str, now: Time) -> Vec<Draft> {
+        let text = entry::opened(link, &format!("sms:+{NUMBER}")).and_then(|mut found| found.remove("body"));
+        text.map(|text| self.act(person, &Act::Text(text), now)).unwrap_or_default()
     }
 
     fn counts(&self, request: &Request) -> Option<String> {

@@ -7,7 +7,8 @@
 
 use std::borrow::Cow;
 
-use super::outbound::our_id;
+use super::{REFERRAL, outbound::our_id};
+use crate::contract::entry::is_referral;
 use crate::contract::event::*;
 use crate::contract::part::{Choice, ChoiceKind, Form, Location, MediaStatus, TextPart};
 use crate::contract::*;
@@ -43,6 +44,16 @@ pub(super) fn parse<'a>(hook: &Verified<'a>) -> Parsed<'a> {
         None => parsed.leave("an act without a type"),
     }
     parsed
+}
+
+/// What a link of ours put into the address of the page.
+fn came(page: &str) -> Option<Referral<'static>> {
+    if !page.contains(REFERRAL) {
+        return None;
+    }
+    let url = url::Url::parse(page).ok()?;
+    let payload = url.query_pairs().find(|(name, value)| name == REFERRAL && is_referral(value))?.1.into_owned();
+    Some(Referral { kind: Some("link".into()), payload: Some(payload.into()), ..Referral::default() })
 }
 
 /// One act.
@@ -85,7 +96,8 @@ impl<'f, 'a> Act<'f, 'a> {
             id: Some(id),
             ..ReplyTo::default()
         });
-        let message = Message { id: self.id.clone(), sent_at: self.at, parts, reply_to, ..Message::default() };
+        let referral = self.fields.object("page").and_then(|page| came(&page.words("url")?));
+        let message = Message { id: self.id.clone(), sent_at: self.at, parts, reply_to, referral, ..Message::default() };
         let mut extra = Extra::default();
         for name in ["page", "metadata"] {
             adapter::keep(&mut extra, name, self.fields.kept(name));

@@ -21,13 +21,17 @@ pub use outbound::{frame_id, our_id};
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, Context, Outbound, Parsed, RenderError, Rendered, Reply, Revision, Secrets, SentMessage, SettingsError, Setup, Signalled,
-    Step, Verified, VerifyError, Webhook,
+    Adapter, Call, Context, Entry, EntryLink, Outbound, Parsed, RenderError, Rendered, Reply, Revision, Secrets, SentMessage,
+    SettingsError, Setup, Signalled, Step, Verified, VerifyError, Webhook,
 };
+use crate::kit::entry;
 use pass::Keys;
 
 /// The widget: one script, served by the room.
 pub const WIDGET: &str = include_str!("fairway-chat.js");
+
+/// The parameter of a page's address that a referral stands in.
+const REFERRAL: &str = "fairway_ref";
 
 /// The largest upload where the settings say nothing.
 const MAX_UPLOAD: u64 = 10 << 20;
@@ -46,6 +50,8 @@ pub struct Settings {
     pub origins: Vec<String>,
     /// The largest file a visitor may send, in bytes; 10 MiB when absent.
     pub max_upload: Option<u64>,
+    /// A page that has the widget: links that start a conversation lead to it.
+    pub page_url: Option<String>,
     /// Where the gateway reaches itself, when it cannot be reached by its `public_url` from inside.
     pub api_base: Option<String>,
 }
@@ -76,6 +82,10 @@ impl Adapter for Channel {
             let problem = format!("entry {} is not an origin", at + 1);
             return Err(SettingsError::new("origins", problem, "write scheme, host and port alone: https://shop.example.org"));
         }
+        let is_page = |page: &String| url::Url::parse(page).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        if !settings.page_url.iter().all(is_page) {
+            return Err(SettingsError::new("page_url", "not the address of a page", "write it whole: https://shop.example.org/help"));
+        }
         let keys = Keys::new(&settings.secret);
         Ok(Self { settings, keys })
     }
@@ -99,6 +109,19 @@ impl Adapter for Channel {
 
     fn classify(&self, _call: &Call, reply: &Reply) -> Step {
         outbound::classify(reply)
+    }
+
+    /// The page with the referral in its address, which the widget tells with what a visitor writes there.
+    fn entry(&self, entry: &Entry<'_>) -> Option<Result<EntryLink, RenderError>> {
+        let Some(page) = self.settings.page_url.as_deref() else {
+            return Some(Err(EntryLink::lacks("set `page_url`, the address of a page that has the widget: the link leads to it")));
+        };
+        let (page, place) = page.split_once('#').map_or((page, None), |(page, place)| (page, Some(place)));
+        let mut link = entry::by_parameter(page, REFERRAL, None, entry);
+        if let Some(place) = place {
+            link.url = format!("{}#{place}", link.url);
+        }
+        Some(Ok(link))
     }
 
     fn setup(&self, cx: &Context<'_>) -> Setup {

@@ -8,7 +8,11 @@ use serde_json::{Map, Value, json};
 use super::pass::{Keys, SIGNATURE};
 use crate::contract::twin::{Accepted, Act, Answer, Draft, Emit, Request, Twin as Play};
 use crate::contract::{Reply, Secrets, Time};
+use crate::kit::entry;
 use crate::kit::revise::Sent;
+
+/// The page the widget is on.
+const PAGE: &str = "https://shop.example.org/help";
 
 /// The room, played.
 pub struct Twin {
@@ -35,7 +39,7 @@ impl Play for Twin {
     }
 
     fn settings(&self) -> Map<String, Value> {
-        let settings = json!({ "secret": self.secret, "identity_secrets": ["twin-identity-secret-0001"] });
+        let settings = json!({ "secret": self.secret, "identity_secrets": ["twin-identity-secret-0001"], "page_url": PAGE });
         settings.as_object().cloned().unwrap_or_default()
     }
 
@@ -89,6 +93,19 @@ impl Play for Twin {
             }
             Act::Block => Vec::new(),
         }
+    }
+
+    fn open(&mut self, person: &str, link: &str, now: Time) -> Vec<Draft> {
+        if entry::opened(link, PAGE).is_none() {
+            return Vec::new();
+        }
+        let mut drafts = self.act(person, &Act::Text("Hello".into()), now);
+        for draft in &mut drafts {
+            let mut body: Value = serde_json::from_slice(&draft.body).unwrap_or_default();
+            body["page"] = json!({ "url": link, "title": "Spring" });
+            *draft = Draft::json(&body);
+        }
+        drafts
     }
 
     fn counts(&self, request: &Request) -> Option<String> {

@@ -12,6 +12,7 @@ use crate::contract::event::{
 };
 use crate::contract::*;
 use crate::kit::borrow::{List, Maybe, Word};
+use crate::kit::entry;
 use crate::kit::object::Object;
 
 /// 24 hours from a person's message; 72 when an ad or Page button began it (`pricing`, read 2026-11-20).
@@ -184,7 +185,7 @@ pub(super) fn received<'a>(out: &mut Parsed<'a>, about: &About<'a>, raw: &'a Raw
                 closed_reason: None,
             });
             let mut written = Message { id, sent_at: time, ..content::message(&message, &kind, raw) };
-            written.referral = referral.as_ref().map(referred);
+            written.referral = referral.as_ref().map(referred).or_else(|| entry::written(&written.parts));
             written.group = group.map(|id| Group { id, name: None });
             written.history = old.then_some(true);
             let extra = leftovers(&message, &kind, about, &from);

@@ -32,10 +32,10 @@ pub use facts::FACTS;
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, Context, Fetched, MediaRef, Outbound, Pace, Parsed, RenderError, Rendered, Reply, Scope, Secret, Secrets, SettingsError,
-    Setup, Signalled, Step, Verified, VerifyError, Webhook,
+    Adapter, Call, Context, Entry, EntryLink, Fetched, MediaRef, Outbound, Pace, Parsed, RenderError, Rendered, Reply, Scope, Secret,
+    Secrets, SettingsError, Setup, Signalled, Step, Verified, VerifyError, Webhook,
 };
-use crate::kit::{crypto, hub};
+use crate::kit::{crypto, entry, hub};
 
 /// The settings of a WhatsApp channel.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -149,6 +149,17 @@ impl Adapter for Channel {
     fn probe(&self, _cx: &Context<'_>) -> Option<Call> {
         let fields = "fields=display_phone_number,verified_name,quality_rating,throughput";
         Some(self.authorised(Call::get(format!("{}?{fields}", self.url("")))))
+    }
+
+    /// WhatsApp's click to chat, as walinktool.com/blog/wa-me-link-format-explained describes it, read 2026-11-29: digits alone, and a
+    /// text; nothing else comes along.
+    fn entry(&self, entry: &Entry<'_>) -> Option<Result<EntryLink, RenderError>> {
+        let number = self.settings.display_phone_number.as_deref().unwrap_or_default();
+        let digits: String = number.chars().filter(char::is_ascii_digit).collect();
+        if digits.is_empty() {
+            return Some(Err(EntryLink::lacks("set `display_phone_number`, the number with its country code: the link leads to it")));
+        }
+        Some(Ok(entry::by_words(entry, |text| entry::with(&format!("https://wa.me/{digits}"), &[("text", text)]))))
     }
 
     fn setup(&self, cx: &Context<'_>) -> Setup {

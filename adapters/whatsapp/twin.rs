@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::checks::{Checked, message, refused};
 use crate::contract::twin::{Accepted, Act, Answer, Draft, Emit, Request, Twin as Play};
 use crate::contract::{Reply, Time};
-use crate::kit::{hub, multipart, sample};
+use crate::kit::{entry, hub, multipart, sample};
 
 const NUMBER: &str = "10000000000700";
 const ACCOUNT: &str = "10000000000900";
@@ -94,6 +94,11 @@ impl Play for Twin {
             }
         };
         vec![self.written(&id, content, now)]
+    }
+
+    fn open(&mut self, person: &str, link: &str, now: Time) -> Vec<Draft> {
+        let text = entry::opened(link, &format!("https://wa.me/{DISPLAY}")).and_then(|mut found| found.remove("text"));
+        text.map(|text| self.act(person, &Act::Text(text), now)).unwrap_or_default()
     }
 
     fn counts(&self, request: &Request) -> Option<String> {

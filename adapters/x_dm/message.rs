@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use crate::contract::event::Referral;
 use crate::contract::part::{Choice, ChoiceKind, Location, MediaPart, MediaStatus};
 use crate::contract::*;
+use crate::kit::entry;
 use crate::kit::object::Object;
 
 /// Content and origin of a `message_create`; its id and time are the caller's.
@@ -30,7 +31,7 @@ pub(super) fn read<'a>(create: &Object<'a>) -> (Message<'a>, Extra<'a>) {
     if parts.is_empty() {
         parts.push(Part::unsupported("direct_message", create.kept("message_data")));
     }
-    let referral = create.object("initiated_via").and_then(|via| came(&via));
+    let referral = create.object("initiated_via").and_then(|via| came(&via)).or_else(|| entry::written(&parts));
     let mut extra = Extra::default();
     adapter::keep(&mut extra, "source_app_id", create.kept("source_app_id"));
     (Message { parts, referral, ..Message::default() }, extra)

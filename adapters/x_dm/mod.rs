@@ -26,10 +26,10 @@ pub use facts::FACTS;
 pub use twin::Twin;
 
 use crate::contract::{
-    Ack, Adapter, Call, Context, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Secret, Secrets, SettingsError, Setup, Step, Time,
-    Verified, VerifyError, Webhook,
+    Ack, Adapter, Call, Context, Entry, EntryLink, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Secret, Secrets,
+    SettingsError, Setup, Step, Time, Verified, VerifyError, Webhook,
 };
-use crate::kit::{address, crypto, form, oauth1};
+use crate::kit::{address, crypto, entry, form, oauth1};
 
 /// The settings of an X channel.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -155,6 +155,14 @@ impl Adapter for Channel {
 
     fn probe(&self, cx: &Context<'_>) -> Option<Call> {
         Some(self.authorised(Call::get(format!("{}/2/users/me", self.base)), cx))
+    }
+
+    /// business.twitter.com, "Moving from a public Tweet to a private conversation", read 2026-11-29.
+    fn entry(&self, entry: &Entry<'_>) -> Option<Result<EntryLink, RenderError>> {
+        let base = format!("https://twitter.com/messages/compose?recipient_id={}", entry::escape(&self.settings.user_id));
+        let mut link = entry::by_words(entry, |text| entry::with(&base, &[("text", text)]));
+        link.notes.push("The account must take messages from everyone: its settings, under privacy and safety.");
+        Some(Ok(link))
     }
 
     /// First the webhook, whose id goes into the settings; then the account's subscriptions to it.

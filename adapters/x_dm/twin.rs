@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::contract::twin::{Accepted, Act, Answer, Draft, Emit, Request, Twin as Play};
 use crate::contract::{Reply, Secrets, Time};
-use crate::kit::{crypto, multipart, sample};
+use crate::kit::{crypto, entry, multipart, sample};
 
 const ACCOUNT: &str = "42";
 
@@ -77,6 +77,12 @@ impl Play for Twin {
         };
         let create = json!({ "target": { "recipient_id": ACCOUNT }, "sender_id": who, "message_data": data });
         vec![self.activity("dm.received", json!([message(&id, &create, now)]), &who)]
+    }
+
+    fn open(&mut self, person: &str, link: &str, now: Time) -> Vec<Draft> {
+        let mut found = entry::opened(link, "https://twitter.com/messages/compose").unwrap_or_default();
+        let text = found.remove("text").filter(|_| found.get("recipient_id").is_some_and(|id| id == ACCOUNT));
+        text.map(|text| self.act(person, &Act::Text(text), now)).unwrap_or_default()
     }
 
     fn counts(&self, request: &Request) -> Option<String> {

@@ -176,7 +176,7 @@ fn linked<'a>(url: Text<'_>) -> Media<'a> {
 pub(super) fn referred<'a>(referral: &Object<'a>) -> Referral<'a> {
     let kind = referral.words("source").map(|source| match &*source {
         "ADS" => Cow::Borrowed("ad"),
-        "SHORTLINK" => Cow::Borrowed("link"),
+        "SHORTLINK" | "SHORTLINKS" | "IGME-SOURCE-LINK" => Cow::Borrowed("link"),
         "MESSENGER_CODE" => Cow::Borrowed("qr"),
         "CUSTOMER_CHAT_PLUGIN" => Cow::Borrowed("plugin"),
         "DISCOVER_TAB" => Cow::Borrowed("discover"),
