@@ -231,6 +231,8 @@ struct Doing {
     pick: Option<String>,
     /// The words on that option.
     title: Option<String>,
+    /// A link of ours to open.
+    open: Option<String>,
     /// Reads all.
     #[serde(default)]
     read: bool,
@@ -244,14 +246,18 @@ struct Doing {
 async fn act(State(stages): State<Stages>, Path(provider): Path<String>, Json(doing): Json<Doing>) -> Response {
     let Some((id, hosted)) = stages.get_key_value(provider.as_str()) else { return StatusCode::NOT_FOUND.into_response() };
     let act = match (doing.text, doing.image, doing.pick) {
-        (Some(text), ..) => Act::Text(text),
-        (_, Some(caption), _) => Act::Image(caption),
-        (_, _, Some(id)) => Act::Pick { title: doing.title.unwrap_or_else(|| id.clone()), id },
-        _ if doing.read => Act::Read,
-        _ if doing.block => Act::Block,
-        _ => return (StatusCode::UNPROCESSABLE_ENTITY, "say what: text, image, pick, read or block").into_response(),
+        (Some(text), ..) => Some(Act::Text(text)),
+        (_, Some(caption), _) => Some(Act::Image(caption)),
+        (_, _, Some(id)) => Some(Act::Pick { title: doing.title.unwrap_or_else(|| id.clone()), id }),
+        _ if doing.read => Some(Act::Read),
+        _ if doing.block => Some(Act::Block),
+        _ => None,
     };
-    let emits = hosted.stage.lock().act(&doing.person, &act, clock::now());
+    let emits = match (act, doing.open) {
+        (Some(act), _) => hosted.stage.lock().act(&doing.person, &act, clock::now()),
+        (None, Some(link)) => hosted.stage.lock().open(&doing.person, &link, clock::now()),
+        (None, None) => return (StatusCode::UNPROCESSABLE_ENTITY, "say what: text, image, pick, open, read or block").into_response(),
+    };
     let raw: Vec<Value> = emits
         .iter()
         .map(|e| serde_json::from_slice(&e.draft.body).unwrap_or_else(|_| String::from_utf8_lossy(&e.draft.body).into()))

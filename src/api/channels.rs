@@ -35,6 +35,9 @@ pub struct Shown {
     hook_url: String,
     /// Whether the provider delivers anything: push services do not.
     delivers: bool,
+    /// The link by which people start a conversation with it, where there is one; `POST /v1/channels/{name}/links` makes those with a
+    /// referral.
+    link: Option<String>,
     /// Address schemes it reaches.
     schemes: Vec<String>,
     /// What it can do.
@@ -74,6 +77,7 @@ async fn shown(api: &Api, channel: &Channel, told: &HashMap<String, String>) -> 
             None => channel.hook_url.clone(),
         },
         delivers: facts.delivers(),
+        link: super::links::plain(channel),
         schemes: facts.schemes.iter().map(|s| (*s).to_owned()).collect(),
         can: serde_json::to_value(facts.can).unwrap_or_default(),
         health: match &view {

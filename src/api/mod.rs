@@ -13,12 +13,14 @@ pub mod jobs;
 pub mod journeys;
 pub mod keys;
 pub mod letters;
+pub mod links;
 pub mod media;
 pub mod messages;
 pub mod operations;
 pub mod page;
 pub mod preferences;
 pub mod problem;
+mod qr;
 pub mod reminders;
 pub mod revisions;
 pub mod templates;
@@ -110,6 +112,9 @@ pub fn router(api: Api) -> Router {
         .route("/v1/channels/{name}/throttle", put(channels::throttle))
         .route("/v1/channels/{name}/setup", post(channels::setup))
         .route("/v1/channels/{name}/probe", post(channels::probe))
+        .route("/v1/channels/{name}/links", post(links::make))
+        .route("/v1/channels/{name}/links/qr.svg", get(links::svg))
+        .route("/v1/channels/{name}/links/qr.png", get(links::png))
         .route("/v1/contacts", get(contacts::list).post(contacts::create))
         .route("/v1/contacts/import", post(contacts::import).layer(DefaultBodyLimit::disable()))
         .route("/v1/contacts/export", get(contacts::export_all))

@@ -12,6 +12,7 @@ mod egress;
 mod flow;
 mod house;
 mod limits;
+mod links;
 mod mail;
 mod media;
 mod outage;
