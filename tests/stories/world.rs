@@ -203,7 +203,10 @@ impl World {
         // A kept connection may be closed for idleness at the moment it is used again: what changes nothing is asked a second time.
         let reply = match self.ask("GET", path, None).await {
             Ok(reply) => reply,
-            Err(_) => self.ask("GET", path, None).await.expect("an answer"),
+            Err(_) => match self.ask("GET", path, None).await {
+                Ok(reply) => reply,
+                Err(e) => panic!("{path}: {e}\n{}", self.log()),
+            },
         };
         assert!(reply.status.is_success(), "{path}: {} {}", reply.status, String::from_utf8_lossy(&reply.body));
         serde_json::from_slice(&reply.body).unwrap_or(Value::Null)
