@@ -137,19 +137,33 @@ pub(super) async fn run(consent: Arc<Consent>) {
             owed.insert(key(topic, partition), ends.get(&partition).copied().unwrap_or(0));
         }
     }
-    let (mut kept, mut gave_beat) = (Instant::now(), Instant::now());
-    let mut progress = Instant::now();
+    let (mut kept, mut is_new, mut gave_beat, mut heard_at) = (Instant::now(), false, Instant::now(), Instant::now());
     loop {
-        let asked = clock::steady();
-        let records = match tokio::time::timeout(BEAT, reader.next(READ)).await {
-            Err(_) => Vec::new(),
-            Ok(Ok(records)) => records,
-            Ok(Err(crate::log::ReadError::Expired(at, oldest))) => {
+        let mut asked = clock::steady();
+        let mut next = reader.next(READ);
+        let answer = loop {
+            match tokio::time::timeout(BEAT, &mut next).await {
+                Ok(answer) => break answer,
+                // Nothing lies there: what was said before this wait began has been heard.
+                Err(_) if owed.is_empty() => {
+                    consent.all_heard(asked, &mut gave_beat).await;
+                    asked = clock::steady();
+                }
+                Err(_) => break Ok(Vec::new()),
+            }
+            if is_new && kept.elapsed() >= KEEP {
+                break Ok(Vec::new()); // The position of what came last is kept too.
+            }
+        };
+        drop(next);
+        let records = match answer {
+            Ok(records) => records,
+            Err(crate::log::ReadError::Expired(at, oldest)) => {
                 tracing::error!(topic = at.topic.name(), "events were deleted before consent could hear them; it goes on with the oldest");
                 reader.assign(Position { offset: oldest, ..at });
                 continue;
             }
-            Ok(Err(e)) => {
+            Err(e) => {
                 tracing::warn!(error = %e, "what people say cannot be read now");
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 continue;
@@ -161,23 +175,21 @@ pub(super) async fn run(consent: Arc<Consent>) {
         }
         positions.extend(records.iter().map(|r| (key(r.at.topic, r.at.partition), r.at.offset + 1)));
         if !records.is_empty() {
-            progress = Instant::now();
+            heard_at = Instant::now();
         }
         owed.retain(|key, end| positions.get(key).is_some_and(|at| at < end));
-        if !owed.is_empty() && (reader.is_at_end() || progress.elapsed() > SILENCE) {
+        if !owed.is_empty() && (reader.is_at_end() || heard_at.elapsed() > SILENCE) {
             owed.clear(); // Offsets have gaps, and the last ones may be such.
         }
         if owed.is_empty() && records.len() < READ {
-            consent.ear.heard(asked);
-            if gave_beat.elapsed() >= BEAT {
-                gave_beat = Instant::now();
-                consent.give_beat().await;
-            }
+            consent.all_heard(asked, &mut gave_beat).await;
         }
         // Most of what passes says nothing: hearing a second of it again costs less than a commit for each batch.
-        if kept.elapsed() < KEEP {
+        is_new |= !records.is_empty();
+        if !is_new || kept.elapsed() < KEEP {
             continue;
         }
+        is_new = false;
         kept = Instant::now();
         if let Err(e) = log.commit(NAME, positions.clone()).await {
             tracing::warn!(error = %e, "the position of consent cannot be kept; hearing twice changes nothing");
@@ -194,11 +206,13 @@ struct Outcome {
 }
 
 impl Consent {
-    /// Tells the nodes that share the store that all has been heard. One that has it alone knows.
-    async fn give_beat(&self) {
-        if !self.db.is_shared() {
+    /// All that was said until then has been heard. The nodes that share the store are told; one that has it alone knows.
+    async fn all_heard(&self, until: i64, told: &mut Instant) {
+        self.ear.heard(until);
+        if !self.db.is_shared() || told.elapsed() < BEAT {
             return;
         }
+        *told = Instant::now();
         let sql = "INSERT INTO consent_ears (id, beat) VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET beat = excluded.beat";
         if let Err(e) = self.db.write(vec![Statement::once(sql, values![clock::now().0])]).await {
             tracing::warn!(error = %e, "other nodes cannot be told that all has been heard; their marketing waits");

@@ -110,14 +110,10 @@ impl KafkaReader {
         let found = tokio::task::spawn_blocking(find).await.unwrap_or_else(|e| Err(ReadError::Away(e.to_string().into())))?;
         drop(consumer);
         match found {
-            Some((at, begin)) => {
-                // librdkafka has given that partition up; it is told again when it is assigned.
-                self.changed.push((at.topic, at.partition));
-                Err(ReadError::Expired(at, begin))
-            }
+            // librdkafka has given that partition up; it is told again when it is assigned.
+            Some((at, begin)) => Err(ReadError::Expired(at, begin)),
             None => {
                 // A new leader may not have it yet: all are told again.
-                self.changed.extend(self.wanted.keys());
                 tokio::time::sleep(std::time::Duration::from_millis(200)).await;
                 Ok(())
             }
@@ -183,6 +179,8 @@ impl Reader for KafkaReader {
                         Ok(message) => records.extend(self.take(&message)),
                         Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)) => {
                             if records.is_empty() {
+                                // Whoever gives up waiting for the answer asks anew.
+                                self.changed.extend(self.wanted.keys());
                                 self.expired(consumer.clone()).await?;
                             } else {
                                 // First what has been read; the question is asked again when all are told again.
