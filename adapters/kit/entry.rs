@@ -94,6 +94,10 @@ pub fn marked(entry: &Entry<'_>) -> Option<String> {
 
 /// The referral in words that began as a prepared text.
 pub fn said(text: &str) -> Option<Referral<'static>> {
+    // Almost no message has a bracket, and this is asked of every one: a look for a byte costs next to nothing.
+    if !text.as_bytes().contains(&b'[') {
+        return None;
+    }
     let payload = text.match_indices(MARK).find_map(|(at, _)| {
         let (payload, _) = text[at + MARK.len()..].split_once(']')?;
         is_referral(payload).then_some(payload)
