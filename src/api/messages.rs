@@ -460,7 +460,8 @@ pub async fn list(
     Ok(page(&uri, data, next, has_more))
 }
 
-/// A campaign's messages, in the order of its audience, fallback steps behind the first of their person. Other filters do not combine with it: its recipients have states too.
+/// A campaign's messages, in the order of its audience, fallback steps behind the first of their person. Other filters do not combine
+/// with it: its recipients have states too.
 async fn of_campaign(
     api: &Api,
     caller: &Caller,

@@ -23,8 +23,8 @@ pub(super) struct Ear {
 struct State {
     /// Everything said until then has been heard.
     heard: Option<i64>,
-    /// The last beat another node gave.
-    beat: i64,
+    /// The last beat another node gave, and when the store was asked for it last.
+    beat: (i64, i64),
 }
 
 impl Ear {
@@ -37,11 +37,12 @@ impl Ear {
     }
 
     /// The listening node's beat, as the store had it at this time. A beat seen before tells nothing: nobody may be listening now.
-    /// Nor does the first one, which may be old.
+    /// Nor does the first one, which may be old. A new one was given some time after the look before, and that is what it proves: the
+    /// store may have been away in between, and the listener with it.
     pub(super) fn beat(&self, beat: i64, asked: i64) {
-        let last = std::mem::replace(&mut self.state.lock().beat, beat);
+        let (last, looked) = std::mem::replace(&mut self.state.lock().beat, (beat, asked));
         if last != 0 && beat != last {
-            self.heard(asked);
+            self.heard(looked);
         }
     }
 
@@ -90,6 +91,14 @@ mod tests {
         ear.beat(7, clock::steady());
         assert!(!ear.is_open(), "it is");
         ear.beat(8, clock::steady());
+        assert!(ear.is_open());
+
+        // The store was away for a while: somebody has listened since, nobody knows whether of late.
+        let ear = Ear::default();
+        ear.beat(7, clock::steady() - 2 * STALE);
+        ear.beat(8, clock::steady());
+        assert!(!ear.is_open(), "it may have been given right after the look before");
+        ear.beat(9, clock::steady());
         assert!(ear.is_open());
     }
 }

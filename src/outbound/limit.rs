@@ -227,9 +227,10 @@ impl Limit {
         }
     }
 
-    /// A departure of this cost left later than it was counted; what comes behind it moves back by so much.
+    /// A departure of this cost left later than it was counted; what comes behind it moves back by so much, but no further than a
+    /// window: then nothing else is in it. One connection that takes ten seconds to open holds up no channel for ten seconds.
     pub fn move_back(&mut self, by: Micros, was: (Micros, Micros), cost: u32) {
-        self.due += by;
+        self.due += by.min(self.window);
         if let Some(recent) = &mut self.recent {
             recent.move_back(was, cost.max(1));
         }
@@ -411,6 +412,17 @@ mod tests {
                 prop_assert!(window <= count, "{window} of {count} at {now}");
             }
         }
+    }
+
+    #[test]
+    fn what_leaves_very_late_holds_up_the_rest_for_a_window_at_most() {
+        let mut limit = Limit::new(25, 1_000_000, 1);
+        limit.charge(0, 1);
+        let free = limit.peek();
+        limit.move_back(400_000, (0, 405_000), 1);
+        assert_eq!(limit.peek(), free + 400_000);
+        limit.move_back(9_000_000, (0, 9_405_000), 1);
+        assert_eq!(limit.peek(), free + 1_400_000);
     }
 
     #[test]
