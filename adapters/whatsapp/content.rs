@@ -6,7 +6,8 @@ use serde_json::value::RawValue;
 
 use crate::contract::event::ReplyTo;
 use crate::contract::part::{
-    Choice, ChoiceKind, ContactCard, Contacts, Form, Location, MediaPart, MediaRef, MediaStatus, Money, Order, OrderItem,
+    Choice, ChoiceKind, ChoiceOption, Choices, ContactCard, Contacts, Form, Location, MediaPart, MediaRef, MediaStatus, Money, Order,
+    OrderItem,
 };
 use crate::contract::*;
 use crate::kit::{crypto, object::Object};
@@ -29,7 +30,8 @@ pub(super) fn message<'a>(message: &Object<'a>, kind: &str, raw: &'a RawValue) -
 pub(super) fn quoted<'a>(message: &Object<'a>) -> Option<ReplyTo<'a>> {
     let context = message.object("context")?;
     let product = context.object("referred_product").and_then(|p| p.words("product_retailer_id"));
-    let id = context.words("id");
+    // In a request of ours it is the other word.
+    let id = context.words("id").or_else(|| context.words("message_id"));
     (id.is_some() || product.is_some()).then(|| ReplyTo { id, product, ..ReplyTo::default() })
 }
 
@@ -59,9 +61,11 @@ fn part<'a>(message: &Object<'a>, kind: &str) -> Option<Part<'a>> {
 
 /// Content fields that have no place in our parts.
 pub(super) fn leftovers<'a>(message: &Object<'a>, kind: &str, extra: &mut Extra<'a>) {
+    if kind == "contacts" && message.objects("contacts").iter().any(says_more) {
+        adapter::keep(extra, "contacts", message.kept("contacts"));
+    }
     let Some(content) = message.object(kind) else { return };
     match kind {
-        "sticker" => adapter::keep(extra, "animated", content.kept("animated")),
         "interactive" => {
             let inner = content.words("type").and_then(|kind| content.object(&kind)).unwrap_or_default();
             adapter::keep(extra, "description", inner.kept("description"));
@@ -70,6 +74,30 @@ pub(super) fn leftovers<'a>(message: &Object<'a>, kind: &str, extra: &mut Extra<
         "location" => adapter::keep(extra, "url", content.kept("url")),
         _ => {}
     }
+    if KNOWN.contains(&kind) {
+        for (name, raw) in content.0.iter().filter(|(name, raw)| !TOLD.contains(&&**name) && raw.get() != "null") {
+            extra.push(name.clone(), Raw::borrowed(raw));
+        }
+    }
+}
+
+/// Kinds that become parts of ours, so that what is new in them would be lost.
+const KNOWN: &[&str] = &["text", "image", "video", "voice", "audio", "document", "sticker", "location", "button", "order"];
+
+/// What their parts tell, or what works like a credential (`url` of a file).
+const TOLD: &[&str] = &[
+    "body", "preview_url", "id", "mime_type", "sha256", "url", "link", "caption", "filename", "voice", "file_size", "latitude", "longitude",
+    "name", "address", "payload", "text", "catalog_id", "product_items",
+];
+
+/// Whether a card has more than our contacts tell: an address, a birthday, a page, somebody's place in a company.
+fn says_more(contact: &Object<'_>) -> bool {
+    let told = |name: &str| matches!(name, "name" | "phones" | "emails" | "vcard" | "origin");
+    let empty = |raw: &RawValue| matches!(raw.get(), "null" | "[]" | "{}" | "\"\"");
+    contact.0.iter().any(|(name, raw)| match &**name {
+        "org" => contact.object("org").is_some_and(|org| org.0.iter().any(|(name, raw)| name != "company" && !empty(raw))),
+        name => !told(name) && !empty(raw),
+    })
 }
 
 fn choice<'a>(kind: ChoiceKind, id: Option<Text<'a>>, title: Option<Text<'a>>) -> Part<'a> {
@@ -78,7 +106,7 @@ fn choice<'a>(kind: ChoiceKind, id: Option<Text<'a>>, title: Option<Text<'a>>) -
 
 fn interactive<'a>(content: &Object<'a>) -> Option<Part<'a>> {
     let kind = content.words("type")?;
-    let inner = content.object(&kind)?;
+    let Some(inner) = content.object(&kind) else { return offered(content) };
     match &*kind {
         "button_reply" => Some(choice(ChoiceKind::Button, inner.words("id"), inner.words("title"))),
         "list_reply" => Some(choice(ChoiceKind::List, inner.words("id"), inner.words("title"))),
@@ -93,6 +121,29 @@ fn interactive<'a>(content: &Object<'a>) -> Option<Part<'a>> {
         }
         _ => None,
     }
+}
+
+/// A question as a business asks it: words, with buttons or the rows of a list.
+fn offered<'a>(content: &Object<'a>) -> Option<Part<'a>> {
+    let action = content.object("action")?;
+    let text = content.object("body")?.words("text")?;
+    let words = |name: &str| content.object(name).and_then(|o| o.words("text"));
+    let mut options: Vec<ChoiceOption<'a>> = Vec::new();
+    for reply in action.objects("buttons").iter().filter_map(|button| button.object("reply")) {
+        options.extend(option(&reply, None));
+    }
+    for section in action.objects("sections") {
+        options.extend(section.objects("rows").iter().filter_map(|row| option(row, section.words("title"))));
+    }
+    if options.is_empty() {
+        return None;
+    }
+    let (header, footer, menu_label) = (words("header"), words("footer"), action.words("button"));
+    Some(Part::Choices(Choices { text, options, header, footer, menu_label, ..Choices::default() }))
+}
+
+fn option<'a>(row: &Object<'a>, section: Option<Text<'a>>) -> Option<ChoiceOption<'a>> {
+    Some(ChoiceOption { id: row.words("id"), title: row.words("title")?, description: row.words("description"), section, ..ChoiceOption::default() })
 }
 
 fn media<'a>(message: &Object<'a>, kind: &str) -> Option<MediaPart<'a>> {

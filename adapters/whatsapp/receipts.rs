@@ -53,6 +53,8 @@ pub(super) fn status<'a>(out: &mut Parsed<'a>, about: &About<'a>, raw: &'a RawVa
             receipt.detail = (&*word == "played").then_some(word);
             if state == State::Failed {
                 receipt.error = Some(failure(&status));
+                // The closer words, of which a title says little.
+                receipt.detail = status.objects("errors").first().and_then(|error| error.object("error_data")?.words("details"));
             }
             Body::Receipt(receipt)
         }
