@@ -40,6 +40,7 @@ pub(super) fn other<'a>(out: &mut Parsed<'a>, about: &About<'a>, value: &Object<
         "user_preferences" => each(out, about, value, "user_preferences", preference),
         "user_id_update" => each(out, about, value, "user_id_update", user_id),
         "smb_app_state_sync" => each(out, about, value, "state_sync", |_, item, raw| Some(plain("smb_app_state_sync", item, raw))),
+        "messaging_handovers" => handed(out, about, value, raw),
         field if field.starts_with("group_") => each(out, about, value, "groups", group),
         field => {
             if let Some((kind, severity)) = known(field, value) {
@@ -52,6 +53,19 @@ pub(super) fn other<'a>(out: &mut Parsed<'a>, about: &About<'a>, value: &Object<
         let named = if about.field.is_empty() { Cow::Borrowed("unknown") } else { about.field.clone() };
         single(out, about, raw, Body::Provider(ProviderEvent { provider_type: named, raw: Raw::borrowed(raw) }));
     }
+}
+
+/// Another app or an agent of Meta's answers a person from now on, or we do again (`webhooks/reference/messaging-handovers`, read
+/// 2026-11-30).
+fn handed<'a>(out: &mut Parsed<'a>, about: &About<'a>, value: &Object<'a>, raw: &'a RawValue) {
+    let person = value.object("sender").unwrap_or_default();
+    let (phone, user) = (person.words("phone_number").or_else(|| person.words("wa_id")), person.words("user_id"));
+    let Some(person) = address::person(phone, user, &about.contacts) else { return };
+    let named = || value.0.iter().map(|(name, _)| name.clone()).find(|name| name.starts_with("control_"));
+    let provider_type = value.words("type").or_else(named).unwrap_or_else(|| about.field.clone());
+    let time = stamp(value.int("timestamp")).or(about.time);
+    let key = crypto::fingerprint(&[&about.waba, &about.field, raw.get()]);
+    out.events.push(event(about, key, person.address, time, Body::Provider(ProviderEvent { provider_type, raw: Raw::borrowed(raw) })));
 }
 
 fn single<'a>(out: &mut Parsed<'a>, about: &About<'a>, raw: &RawValue, body: Body<'a>) {
@@ -120,23 +134,25 @@ fn group<'a>(about: &About<'a>, item: &Object<'a>, raw: &'a RawValue) -> Option<
     let Some(id) = item.words("group_id") else {
         return Some((Cow::Borrowed(""), Body::Provider(ProviderEvent { provider_type: kind, raw: Raw::borrowed(raw) })));
     };
+    // A change we asked for says how each of its pieces went.
+    let subject = item.object("group_subject").filter(|s| s.raw("update_successful").is_none_or(|went| went.get() != "false"));
+    let subject = subject.and_then(|s| s.words("text")).or_else(|| item.words("subject"));
     let change = match &*kind {
         "group_create" => "created",
         "group_delete" => "deleted",
         kind if kind.contains("participants") => "members",
         kind if kind.contains("join_request") => "join_request",
-        _ if about.field == "group_settings_update" && item.has("subject") => "title",
+        _ if about.field == "group_settings_update" && subject.is_some() => "title",
         _ => "settings",
     };
     let mut extra = Extra::default();
     for (name, raw) in item.0.iter().filter(|(name, _)| !matches!(&**name, "group_id" | "timestamp")) {
         extra.push(name.clone(), Raw::borrowed(raw));
     }
-    let name = item.text("subject").filter(|s| !s.is_empty());
     let peer = Cow::Owned(crate::kit::address::address("whatsapp", &id));
     // Only a request to join names one person.
     let from = address::person(item.words("wa_id"), item.words("user_id"), &about.contacts).filter(|_| change == "join_request");
-    let update = GroupUpdated { group: Group { id, name }, change: Cow::Borrowed(change), from, extra };
+    let update = GroupUpdated { group: Group { id, name: subject }, change: Cow::Borrowed(change), from, extra };
     Some((peer, Body::GroupUpdated(update)))
 }
 

@@ -12,8 +12,8 @@ use crate::contract::event::{
 };
 use crate::contract::*;
 use crate::kit::borrow::{List, Maybe, Word};
-use crate::kit::entry;
 use crate::kit::object::Object;
+use crate::kit::{crypto, entry};
 
 /// 24 hours from a person's message; 72 when an ad or Page button began it (`pricing`, read 2026-11-20).
 const WINDOW: i64 = 86_400_000;
@@ -57,6 +57,8 @@ pub(super) struct About<'a> {
     pub time: Option<Time>,
     /// The kind of change.
     pub field: Text<'a>,
+    /// Another sender on the number answers in this conversation.
+    pub standby: bool,
 }
 
 /// What a delivery means.
@@ -68,6 +70,9 @@ pub(super) fn parse<'a>(hook: &Verified<'a>) -> Parsed<'a> {
     let mut out = Parsed::default();
     if envelope.object.some().is_some_and(|object| object != "whatsapp_business_account") {
         return Parsed::not_understood("an `object` that is not a WhatsApp Business Account");
+    }
+    if envelope.entry.is_empty() {
+        bare(&mut out, text);
     }
     for entry in envelope.entry {
         let Some(entry) = entry.0 else {
@@ -87,11 +92,28 @@ pub(super) fn parse<'a>(hook: &Verified<'a>) -> Parsed<'a> {
     out
 }
 
+/// Samples of the reference are a change without its entry. The API that businesses hosted themselves until 2025 delivered what
+/// stands in the change alone, and resellers still do.
+fn bare<'a>(out: &mut Parsed<'a>, text: &'a str) {
+    let fields = Object::parse(text).unwrap_or_default();
+    let nobody = Word::default();
+    if let Some(value) = fields.raw("value") {
+        one(out, &nobody, &nobody, Word(fields.words("field")), value);
+    } else if let (false, Ok(whole)) = (implied(&fields).is_empty(), serde_json::from_str(text)) {
+        one(out, &nobody, &nobody, nobody.clone(), whole);
+    }
+}
+
 fn one<'a>(out: &mut Parsed<'a>, waba: &Word<'a>, time: &Word<'a>, field: Word<'a>, raw: &'a RawValue) {
     let Some(value) = Object::parse(raw.get()) else {
         return out.leave("a value that is not an object");
     };
-    let metadata = value.object("metadata").unwrap_or_default();
+    // A handover names the number as who receives it.
+    let metadata = value.object("metadata").or_else(|| value.object("recipient")).unwrap_or_default();
+    // What happens while another sender answers comes one floor deeper (`webhooks/reference/standby`, read 2026-11-30).
+    let inside = value.object("standby");
+    let standby = inside.is_some() || field.some() == Some("standby");
+    let value = inside.unwrap_or(value);
     let digits = metadata.words("display_phone_number");
     let about = About {
         waba: waba.take().unwrap_or_default(),
@@ -102,21 +124,25 @@ fn one<'a>(out: &mut Parsed<'a>, waba: &Word<'a>, time: &Word<'a>, field: Word<'
         time: stamp(time.int()),
         // Some pass deliveries on without it.
         field: field.take().unwrap_or_else(|| Cow::Borrowed(implied(&value))),
+        standby,
     };
     match &*about.field {
-        "messages" => {
+        "messages" | "standby" => {
             for raw in value.list("messages") {
                 received(out, &about, raw, false);
+            }
+            for raw in value.list("message_echoes") {
+                echoed(out, &about, raw, None);
             }
             for raw in value.list("statuses") {
                 receipts::status(out, &about, raw);
             }
             account::errors(out, &about, &value);
-            if !["messages", "statuses", "errors"].iter().any(|list| value.has(list)) {
+            if !["messages", "message_echoes", "statuses", "errors"].iter().any(|list| value.has(list)) {
                 account::other(out, &about, &value, raw);
             }
         }
-        "smb_message_echoes" => value.list("message_echoes").into_iter().for_each(|raw| echoed(out, &about, raw, None)),
+        "smb_message_echoes" | "message_echoes" => value.list("message_echoes").into_iter().for_each(|raw| echoed(out, &about, raw, None)),
         "history" => history::parse(out, &about, &value),
         "calls" => calls::parse(out, &about, &value),
         _ => account::other(out, &about, &value, raw),
@@ -126,7 +152,7 @@ fn one<'a>(out: &mut Parsed<'a>, waba: &Word<'a>, time: &Word<'a>, field: Word<'
 /// The field whose content a value has.
 fn implied(value: &Object<'_>) -> &'static str {
     match () {
-        () if value.has("messages") || value.has("statuses") => "messages",
+        () if ["messages", "statuses", "errors"].iter().any(|list| value.has(list)) => "messages",
         () if value.has("message_echoes") => "smb_message_echoes",
         () => "",
     }
@@ -146,9 +172,11 @@ pub(super) fn received<'a>(out: &mut Parsed<'a>, about: &About<'a>, raw: &'a Raw
     let Some(message) = Object::parse(raw.get()) else {
         return out.leave("a message that is not an object");
     };
-    let (Some(id), Some(from)) = (message.words("id"), sender(&message, about)) else {
-        return out.leave("a message without an id or a sender");
+    let Some(from) = sender(&message, about) else {
+        return out.leave("a message without a sender");
     };
+    // Every message has an id; samples have been seen without.
+    let id = message.words("id").unwrap_or_else(|| Cow::Owned(crypto::fingerprint(&[&about.waba, raw.get()])));
     let kind = message.words("type").unwrap_or(Cow::Borrowed("unknown"));
     let time = stamp(message.int("timestamp"));
     let group = message.words("group_id");
@@ -179,16 +207,24 @@ pub(super) fn received<'a>(out: &mut Parsed<'a>, about: &About<'a>, raw: &'a Raw
                 key = Cow::Owned(format!("{id}:placeholder"));
             }
             let referral = message.object("referral");
-            let window = time.filter(|_| group.is_none() && !old).map(|time| ReplyWindow {
+            let open = time.filter(|_| group.is_none() && !old).map(|time| ReplyWindow {
                 closes_at: Some(time.plus(WINDOW)),
                 free_until: referral.as_ref().map(|_| time.plus(FREE)),
                 closed_reason: None,
             });
+            let closed = || ReplyWindow {
+                closed_reason: Some(Cow::Borrowed("another sender answers in this conversation")),
+                ..ReplyWindow::default()
+            };
+            let window = if about.standby { Some(closed()) } else { open };
             let mut written = Message { id, sent_at: time, ..content::message(&message, &kind, raw) };
             written.referral = referral.as_ref().map(referred).or_else(|| entry::written(&written.parts));
             written.group = group.map(|id| Group { id, name: None });
             written.history = old.then_some(true);
-            let extra = leftovers(&message, &kind, about, &from);
+            let mut extra = leftovers(&message, &kind, about, &from);
+            if about.standby {
+                extra.push("standby", Raw::of(&true));
+            }
             Body::Received(Received { from, to: about.business.clone(), message: written, reply_window: window, respond_by: None, extra })
         }
     };
@@ -296,20 +332,24 @@ fn leftovers<'a>(message: &Object<'a>, kind: &str, about: &About<'a>, from: &Per
 
 /// What was written to a person in the Business app, or long ago.
 pub(super) fn echoed<'a>(out: &mut Parsed<'a>, about: &About<'a>, raw: &'a RawValue, thread: Option<&Text<'a>>) {
-    let Some(message) = Object::parse(raw.get()) else {
+    let Some(outer) = Object::parse(raw.get()) else {
         return out.leave("an echo that is not an object");
     };
+    // What another sender on the number wrote is its request, in an envelope with the id.
+    let request = outer.object("message").filter(|m| m.has("type"));
+    let raw = outer.raw("message").filter(|_| request.is_some()).unwrap_or(raw);
+    let message = request.unwrap_or_else(|| outer.clone());
     let to = message.words("to").or_else(|| thread.cloned());
     let group = message.words("group_id");
     let person = match &group {
         Some(group) => Some(Person::at(crate::kit::address::address("whatsapp", group))),
-        None => address::person(to, message.words("to_user_id"), &about.contacts),
+        None => address::person(to, message.words("to_user_id").or_else(|| outer.words("to_user_id")), &about.contacts),
     };
-    let (Some(id), Some(to)) = (message.words("id"), person) else {
+    let (Some(id), Some(to)) = (outer.words("id"), person) else {
         return out.leave("an echo without an id or a recipient");
     };
     let kind = message.words("type").unwrap_or(Cow::Borrowed("unknown"));
-    let time = stamp(message.int("timestamp"));
+    let time = stamp(outer.int("timestamp"));
     let content = message.object(&kind).unwrap_or_default();
     let ours = || Person {
         kind: Some(Cow::Borrowed("business")),
