@@ -15,6 +15,7 @@ fn row(code: i64, subcode: i64) -> Option<(ErrorClass, &'static str, &'static st
     const HALF_HOUR: u64 = 1_800_000;
     Some(match (code, subcode) {
         (_, 2_018_278 | 2_534_022) => (C::Window, "window_closed", "outside the 24 hours in which this person may be answered", Reject),
+        (10, 2_018_300) => (C::Window, "another_app", "another app owns this conversation now", Reject),
         (10, 2_018_108) => (C::OptedOut, "opted_out", "this person does not receive messages from the account", Unreachable),
         (551 | 200, 1_545_041) => (C::OptedOut, "blocked", "this person blocked or restricted the account, or is gone", Unreachable),
         (551, _) => (C::Recipient, "unavailable", "this person is not available", Unreachable),

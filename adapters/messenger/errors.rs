@@ -23,6 +23,8 @@ fn row(code: i64, subcode: i64) -> Option<(ErrorClass, &'static str, &'static st
         (100, 2_018_001) => (C::Recipient, "unknown_person", "no person of this Page has this id", Unreachable),
         // The app may write to people with a role in it alone: the channel still works for these.
         (10 | 200, 2_018_028) => (C::Config, "app_not_approved", "the app is not approved for people without a role in it", Unreachable),
+        // github.com/davidchua/pymessenger/issues/93: other threads are still ours.
+        (10, 2_018_300) => (C::Window, "another_app", "another app owns this conversation now", Reject),
         (10, 1_893_063) => (C::Throttled, "page_restricted", "the Page may not send for a while", Throttle(Scope::Sender, HALF_HOUR)),
         (200, 2_018_021 | 2_018_027) => (C::Config, "phone_matching", "people cannot be matched by phone number here", Reject),
         (10 | 200..=299, _) => (C::Auth, "permission_missing", "a permission is missing or was revoked", Suspend),
@@ -31,6 +33,8 @@ fn row(code: i64, subcode: i64) -> Option<(ErrorClass, &'static str, &'static st
         (368, _) => (C::Config, "policy_block", "sending is blocked for a policy violation", Suspend),
 
         (4, 2_018_022) => (C::Throttled, "phone_rate", "too many messages to phone numbers", Throttle(Scope::Account, 0)),
+        // How often this person wants marketing: nothing else is held.
+        (4, 2_018_354) | (9, 2_018_352) => (C::Throttled, "marketing_cap", "this person gets no more marketing for now", Unreachable),
         (613, 1_996_002) => (C::Throttled, "thread_rate", "too many messages to this person", Throttle(Scope::Conversation, 0)),
         (4, _) => (C::Throttled, "app_rate", "the app makes too many calls", Throttle(Scope::Account, 0)),
         (17, _) => (C::Throttled, "user_rate", "the token's user makes too many calls", Throttle(Scope::Account, 0)),
@@ -82,7 +86,7 @@ mod tests {
     #[test]
     fn every_code_of_the_table_leads_somewhere() {
         let table: &[(u16, &[(i64, i64)], &str)] = &[
-            (400, &[(10, 2_018_278), (10, 2_018_065), (10, 2_534_022)], "reject window"),
+            (400, &[(10, 2_018_278), (10, 2_018_065), (10, 2_534_022), (10, 2_018_300)], "reject window"),
             (400, &[(10, 2_018_108), (551, 1_545_041), (200, 1_545_041)], "unreachable opted_out"),
             (400, &[(551, 0), (100, 2_018_001)], "unreachable recipient"),
             (400, &[(10, 2_018_028), (200, 2_018_028)], "unreachable config"),
@@ -93,6 +97,7 @@ mod tests {
             (400, &[(4, 0), (17, 0), (4, 2_018_022)], "throttle account"),
             (400, &[(32, 0), (613, 0), (80_001, 0), (80_006, 0)], "throttle sender"),
             (400, &[(613, 1_996_002)], "throttle conversation"),
+            (400, &[(4, 2_018_354), (9, 2_018_352)], "unreachable throttled"),
             (500, &[(1, 0), (2, 0), (-1, 0), (1200, 0)], "retry"),
             (400, &[(1, 1_357_046)], "unclear"),
             (400, &[(2, 2_018_344), (200, 2_018_021), (200, 2_018_027)], "reject config"),
