@@ -26,7 +26,8 @@ pub(super) fn change<'a>(out: &mut Parsed<'a>, change: &Change<'_, 'a>) {
     let post = post(&value);
     // Comments of one post keep their order.
     let peer = post.as_ref().map(|post| Cow::Owned(format!("messenger:post/{}", crate::kit::address::escape(post))));
-    let at = stamp(value.int("created_time")).or_else(|| stamp(time.int()));
+    let spelt = || value.text("created_time").and_then(|text| Time::parse(&text));
+    let at = stamp(value.int("created_time")).or_else(spelt).or_else(|| stamp(time.int()));
     let item = value.text("item").unwrap_or_default();
     let verb = value.words("verb").unwrap_or_default();
     let ours = from.as_ref().is_some_and(|(id, _)| *id == page);
@@ -37,6 +38,10 @@ pub(super) fn change<'a>(out: &mut Parsed<'a>, change: &Change<'_, 'a>) {
             Some(Body::Notice(template(&value, inside)))
         }
         ("feed" | "ratings", "reaction" | "like") => from.filter(|_| !ours).and_then(|from| reacted(&value, from, &verb)),
+        ("group_feed", _) => {
+            let verb = if verb.is_empty() { "add" } else { &*verb };
+            public(&value, value.words("comment_id"), from.map(person), ours, verb, at)
+        }
         ("feed" | "ratings", "comment") => public(&value, value.words("comment_id"), from.map(person), ours, &verb, at),
         // What the Page posts is no word to anybody.
         ("feed", _) | ("ratings", "rating") if POSTS.contains(&&*item) && from.is_some() && !ours => {
@@ -157,6 +162,7 @@ fn leftovers<'a>(value: &Object<'a>) -> Extra<'a> {
         "photos",
         "video",
         "created_time",
+        "recipient",
     ];
     let mut extra = Extra::default();
     for (name, raw) in value.0.iter().filter(|(name, _)| !PLACED.contains(&&**name)) {

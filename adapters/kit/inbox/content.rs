@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 use super::Kind;
 use crate::contract::event::{Referral, ReplyTo};
 use crate::contract::part::{
-    Card, Carousel, Choice, ChoiceKind, ChoiceOption, Choices, Layout, Location, MediaPart, MediaRef, MediaStatus, OptionKind, Product,
-    Story,
+    Card, Carousel, Choice, ChoiceKind, ChoiceOption, Choices, Form, Layout, Location, MediaPart, MediaRef, MediaStatus, Money, OptionKind,
+    Order, OrderItem, Product, Story,
 };
 use crate::contract::*;
 use crate::kit::object::Object;
@@ -94,6 +94,7 @@ fn part<'a>(inbox: Kind, attachment: &Object<'a>, raw: &'a RawValue, text: Optio
             }
         }
         "template" => template(&payload).unwrap_or_else(unsupported),
+        "appointment_booking" => Part::Form(Form { name: Some(kind.clone()), fields: attachment.kept("payload") }),
         "story_mention" => Part::Story(Story { kind: Cow::Borrowed("mention"), media: Some(media(&payload)) }),
         "ig_story" | "story" => Part::Story(Story { kind: Cow::Borrowed("share"), media: Some(media(&payload)) }),
         // A heart has no file: people know it by its emoji.
@@ -134,6 +135,9 @@ fn template<'a>(payload: &Object<'a>) -> Option<Part<'a>> {
     if let Some(text) = payload.words("text") {
         return Some(Part::Choices(Choices { text, options: options(payload), ..Choices::default() }));
     }
+    if let Some((media, kind)) = shown(payload) {
+        return Some(if kind == "video" { Part::Video(media) } else { Part::Image(media) });
+    }
     let inside = payload.object("generic");
     let cards = inside.as_ref().unwrap_or(payload).objects("elements").into_iter().filter_map(|card| {
         let media = card.words("image_url").map(|url| linked(url));
@@ -145,6 +149,22 @@ fn template<'a>(payload: &Object<'a>) -> Option<Part<'a>> {
         1 => cards.pop().map(Part::Card),
         _ => Some(Part::Carousel(Carousel { text: None, cards })),
     }
+}
+
+/// A cart that somebody sent (`webhook-events/send_cart`, read 2026-11-30).
+pub(super) fn ordered<'a>(order: &Object<'a>) -> Order<'a> {
+    let items = order.objects("products").into_iter().map(|item| OrderItem {
+        sku: item.words("retailer_id").or_else(|| item.words("id")).unwrap_or_default(),
+        quantity: item.int("quantity").and_then(|n| u32::try_from(n).ok()),
+        price: item.words("unit_price").map(|amount| Money { amount, currency: item.words("currency").unwrap_or_default() }),
+    });
+    Order { catalog_id: None, items: items.collect(), text: order.words("note") }
+}
+
+/// A picture or video that was sent with buttons.
+fn shown<'a>(payload: &Object<'a>) -> Option<(MediaPart<'a>, Text<'a>)> {
+    let element = payload.objects("elements").into_iter().next().filter(|e| e.has("media_type"))?;
+    Some((MediaPart { media: media(&element), caption: None }, element.words("media_type")?))
 }
 
 fn options<'a>(of: &Object<'a>) -> Vec<ChoiceOption<'a>> {

@@ -13,9 +13,10 @@ use serde_json::value::RawValue;
 use super::borrow::{List, Maybe, Word};
 use super::{address::address, crypto, object::Object};
 use crate::contract::event::{
-    Consent, ConsentState, Created, Deleted, Edited, Follow, Notice, Origin, ProviderEvent, Reaction, ReactionAction, ReplyWindow, Severity,
+    Consent, ConsentState, Created, Deleted, Edited, Follow, Notice, Origin, ProviderEvent, Reaction, ReactionAction, ReplyTo, ReplyWindow,
+    Severity,
 };
-use crate::contract::part::{Choice, ChoiceKind, Form};
+use crate::contract::part::{Choice, ChoiceKind, Form, PhoneCall};
 use crate::contract::*;
 
 /// Which inbox it is.
@@ -61,6 +62,7 @@ struct Entry<'a> {
     messaging: List<&'a RawValue>,
     standby: List<&'a RawValue>,
     changes: List<&'a RawValue>,
+    calls: List<&'a RawValue>,
 }
 
 /// What an event of a conversation is about.
@@ -105,42 +107,82 @@ impl<'a> About<'a> {
 /// What a delivery means. `change` reads what stands outside of conversations.
 pub fn parse<'a>(reader: Reader<'_>, hook: &Verified<'a>, change: impl Fn(&mut Parsed<'a>, &Change<'_, 'a>)) -> Parsed<'a> {
     let Some(text) = hook.text() else { return Parsed::not_understood("the body is not UTF-8") };
-    let Ok(Maybe(Some(envelope))) = serde_json::from_str::<Maybe<Envelope<'a>>>(text) else {
-        return Parsed::not_understood("the body is not a JSON object");
-    };
-    if envelope.object.some().is_some_and(|object| object != reader.kind.object) {
-        return Parsed::not_understood("an `object` of another kind");
-    }
     let mut out = Parsed::default();
-    for entry in envelope.entry {
-        let Some(entry) = entry.0 else {
-            out.leave("an entry that is not an object");
-            continue;
-        };
-        for raw in entry.messaging {
-            one(&mut out, reader, &entry.id, raw, false);
-        }
-        for raw in entry.standby {
-            one(&mut out, reader, &entry.id, raw, true);
-        }
-        let bare = entry.value.filter(|_| entry.field.some().is_some());
-        if let (Some(value), Some(field)) = (bare, entry.field.words()) {
-            changed(&mut out, reader, &Change { page: &entry.id, time: &entry.time, field: field.clone(), value, raw: value }, &change);
-        }
-        for raw in entry.changes {
-            let object = Object::parse(raw.get()).unwrap_or_default();
-            match (object.words("field"), object.raw("value")) {
-                (Some(field), Some(value)) => {
-                    changed(&mut out, reader, &Change { page: &entry.id, time: &entry.time, field, value, raw }, &change)
-                }
-                _ => out.leave("a change without a field or a value"),
-            }
-        }
+    // Samples of the reference are deliveries in a list.
+    let list: Vec<&'a RawValue> = serde_json::from_str(text).unwrap_or_default();
+    if list.is_empty() {
+        delivery(&mut out, reader, text, &change);
     }
-    if out.events.is_empty() {
+    for raw in list {
+        delivery(&mut out, reader, raw.get(), &change);
+    }
+    if out.events.is_empty() && out.unparsed.is_none() {
         out.leave("nothing in it that we know");
     }
     out
+}
+
+fn delivery<'a>(out: &mut Parsed<'a>, reader: Reader<'_>, text: &'a str, change: &impl Fn(&mut Parsed<'a>, &Change<'_, 'a>)) {
+    let Ok(Maybe(Some(envelope))) = serde_json::from_str::<Maybe<Envelope<'a>>>(text) else {
+        return out.leave("the body is not a JSON object");
+    };
+    if envelope.object.some().is_some_and(|object| object != reader.kind.object) {
+        return out.leave("an `object` of another kind");
+    }
+    if envelope.entry.is_empty() {
+        bare(out, reader, text, change);
+    }
+    for entry in envelope.entry {
+        match entry.0 {
+            Some(entry) => entered(out, reader, entry, change),
+            None => out.leave("an entry that is not an object"),
+        }
+    }
+    if out.events.is_empty() {
+        // An answer to a request to call is shown as the entry itself.
+        let entries = Object::parse(text).map(|envelope| envelope.list("entry")).unwrap_or_default();
+        let answers =
+            entries.into_iter().filter(|raw| Object::parse(raw.get()).is_some_and(|entry| entry.has("sender") && entry.has("recipient")));
+        answers.for_each(|raw| one(out, reader, &Word::default(), raw, false));
+    }
+}
+
+/// Samples of the reference are an entry without its envelope, a change, or an event alone.
+fn bare<'a>(out: &mut Parsed<'a>, reader: Reader<'_>, text: &'a str, change: &impl Fn(&mut Parsed<'a>, &Change<'_, 'a>)) {
+    let event = Object::parse(text).is_some_and(|event| event.has("recipient") && event.0.len() > 2);
+    if let (true, Ok(raw)) = (event, serde_json::from_str(text)) {
+        one(out, reader, &Word::default(), raw, false);
+    } else if let Ok(Maybe(Some(entry))) = serde_json::from_str(text) {
+        entered(out, reader, entry, change);
+    }
+}
+
+/// One of `entry[]`.
+fn entered<'a>(out: &mut Parsed<'a>, reader: Reader<'_>, entry: Entry<'a>, change: &impl Fn(&mut Parsed<'a>, &Change<'_, 'a>)) {
+    for raw in entry.messaging {
+        // A comment in a group of the page's stands where conversations do.
+        match Object::parse(raw.get()).is_some_and(|event| event.has("comment_id") && !event.has("sender")) {
+            true => change(out, &Change { page: &entry.id, time: &entry.time, field: Cow::Borrowed("group_feed"), value: raw, raw }),
+            false => one(out, reader, &entry.id, raw, false),
+        }
+    }
+    for raw in entry.calls {
+        called(out, reader, &entry.id, raw);
+    }
+    for raw in entry.standby {
+        one(out, reader, &entry.id, raw, true);
+    }
+    let bare = entry.value.filter(|_| entry.field.some().is_some());
+    if let (Some(value), Some(field)) = (bare, entry.field.words()) {
+        changed(out, reader, &Change { page: &entry.id, time: &entry.time, field: field.clone(), value, raw: value }, change);
+    }
+    for raw in entry.changes {
+        let object = Object::parse(raw.get()).unwrap_or_default();
+        match (object.words("field"), object.raw("value")) {
+            (Some(field), Some(value)) => changed(out, reader, &Change { page: &entry.id, time: &entry.time, field, value, raw }, change),
+            _ => out.leave("a change without a field or a value"),
+        }
+    }
 }
 
 /// The dashboard's tests and some samples write what happened in a conversation as a change.
@@ -172,6 +214,11 @@ pub fn stamp(number: Option<i64>) -> Option<Time> {
     number.filter(|n| *n > 0).map(|n| if n < 1_000_000_000_000 { Time::from_secs(n) } else { Time(n) })
 }
 
+/// When it happened; samples have it in words too.
+fn when(event: &Object<'_>) -> Option<Time> {
+    stamp(event.int("timestamp")).or_else(|| Time::parse(&event.text("timestamp")?))
+}
+
 /// One event of a conversation.
 fn one<'a>(out: &mut Parsed<'a>, reader: Reader<'_>, page: &Word<'a>, raw: &'a RawValue, standby: bool) {
     let Some(event) = Object::parse(raw.get()) else {
@@ -183,12 +230,14 @@ fn one<'a>(out: &mut Parsed<'a>, reader: Reader<'_>, page: &Word<'a>, raw: &'a R
     let recipient = event.object("recipient").unwrap_or_default();
     let page = page.take().or_else(|| if echo { sender.words("id") } else { recipient.words("id") }).unwrap_or_default();
     let theirs = if echo { &recipient } else { &sender };
-    let peer = match (theirs.words("id"), theirs.words("user_ref").or_else(|| recipient.words("user_ref"))) {
+    // Who ticks a box of a plugin is named inside alone.
+    let ticked = || event.object("optin").and_then(|optin| optin.words("user_ref"));
+    let peer = match (theirs.words("id"), theirs.words("user_ref").or_else(|| recipient.words("user_ref")).or_else(ticked)) {
         (Some(id), _) => address(reader.kind.scheme, &id),
         (None, Some(user)) => format!("{}:user_ref/{}", reader.kind.scheme, super::address::escape(&user)),
         (None, None) => String::new(),
     };
-    let about = About { kind: reader.kind, page, peer: Cow::Owned(peer), time: stamp(event.int("timestamp")), standby };
+    let about = About { kind: reader.kind, page, peer: Cow::Owned(peer), time: when(&event), standby };
     let named = |name: &str| event.object(name);
     if let Some(message) = message {
         return if about.peer.is_empty() {
@@ -229,9 +278,36 @@ fn one<'a>(out: &mut Parsed<'a>, reader: Reader<'_>, page: &Word<'a>, raw: &'a R
     other(out, &about, &event, raw);
 }
 
+/// A voice call: a person's is a message, ours is kept as it came (`calling/webhooks`, read 2026-11-30).
+fn called<'a>(out: &mut Parsed<'a>, reader: Reader<'_>, page: &Word<'a>, raw: &'a RawValue) {
+    let call = Object::parse(raw.get()).unwrap_or_default();
+    let Some(id) = call.words("id") else { return out.leave("a call without an id") };
+    let what = call.words("event").or_else(|| call.words("status")).unwrap_or(Cow::Borrowed("unknown"));
+    let inbound = call.text("call_direction").as_deref() != Some("business_initiated");
+    let peer = call.words(if inbound { "from" } else { "to" }).map(|id| Cow::Owned(address(reader.kind.scheme, &id))).unwrap_or_default();
+    let about = About { kind: reader.kind, page: page.take().unwrap_or_default(), peer, time: when(&call), standby: false };
+    let key = format!("{id}:{what}");
+    let body = if inbound && !about.peer.is_empty() {
+        let duration_ms = call.int("duration").and_then(|seconds| u64::try_from(seconds).ok()).map(|seconds| seconds.saturating_mul(1000));
+        let part = Part::Call(PhoneCall { state: what, direction: Some(Cow::Borrowed("inbound")), duration_ms });
+        let mut extra = Extra::default();
+        let told = ["id", "event", "from", "to", "timestamp", "call_direction", "duration"];
+        for (name, raw) in call.0.iter().filter(|(name, _)| !told.contains(&&**name)) {
+            extra.push(name.clone(), Raw::borrowed(raw));
+        }
+        received(&about, Message { id, sent_at: about.time, parts: vec![part], ..Message::default() }, extra)
+    } else {
+        Body::Provider(ProviderEvent { provider_type: Cow::Owned(format!("call.{what}")), raw: Raw::borrowed(raw) })
+    };
+    out.events.push(about.event(key, body));
+}
+
 /// What a person wrote.
 fn written<'a>(out: &mut Parsed<'a>, about: &About<'a>, event: &Object<'a>, message: &Object<'a>) {
-    let Some(id) = message.words("mid") else {
+    // Every message has an id; samples have been seen without.
+    let told = || message.has("text") || message.has("attachments");
+    let unnumbered = || event.raw("message").filter(|_| told()).map(|raw| Cow::Owned(about.key("message", &[raw.get()])));
+    let Some(id) = message.words("mid").or_else(unnumbered) else {
         return out.leave("a message without an id");
     };
     if message.flag("is_deleted") {
@@ -429,11 +505,28 @@ fn other<'a>(out: &mut Parsed<'a>, about: &About<'a>, event: &Object<'a>, raw: &
             let kind = Cow::Borrowed("policy_enforcement");
             Body::Notice(Notice { kind, severity, text: Cow::Owned(text.trim().to_owned()), raw: Some(Raw::borrowed(content)) })
         }
-        "messaging_feedback" | "messaging_in_thread_lead_form_submit" | "messaging_customer_information" if !about.peer.is_empty() => {
-            let named = if &**name == "messaging_feedback" { Cow::Borrowed("csat") } else { name.clone() };
+        "messaging_feedback"
+        | "response_feedback"
+        | "messaging_in_thread_lead_form_submit"
+        | "messaging_customer_information"
+        | "call_permission_reply"
+            if !about.peer.is_empty() =>
+        {
+            let named = if name.ends_with("_feedback") { Cow::Borrowed("csat") } else { name.clone() };
             let form = Form { name: Some(named), fields: Some(Raw::borrowed(content)) };
-            let message = Message { id: Cow::Owned(key.clone()), sent_at: about.time, parts: vec![Part::Form(form)], ..Message::default() };
+            let judged = Object::parse(content.get()).and_then(|content| content.words("mid"));
+            let reply_to = judged.map(|id| ReplyTo { id: Some(id), ..ReplyTo::default() });
+            let id = Cow::Owned(key.clone());
+            let message = Message { id, sent_at: about.time, parts: vec![Part::Form(form)], reply_to, ..Message::default() };
             received(about, message, Extra::default())
+        }
+        "order" if !about.peer.is_empty() => {
+            let order = Object::parse(content.get()).unwrap_or_default();
+            let part = Part::Order(content::ordered(&order));
+            let message = Message { id: Cow::Owned(key.clone()), sent_at: about.time, parts: vec![part], ..Message::default() };
+            let mut extra = Extra::default();
+            extra.push("order", Raw::borrowed(content));
+            received(about, message, extra)
         }
         _ => Body::Provider(ProviderEvent { provider_type: name.clone(), raw: Raw::borrowed(raw) }),
     };
