@@ -25,6 +25,7 @@ pub(super) const TOLD: &[&str] = &[
     "reply_to_message",
     "reply_to_story",
     "guest_query_id",
+    "ephemeral_message_id",
 ];
 
 /// Content that becomes a part.
@@ -36,6 +37,7 @@ const CONTENT: &[&str] = &[
     "voice",
     "video",
     "video_note",
+    "live_photo",
     "animation",
     "document",
     "sticker",
@@ -46,6 +48,25 @@ const CONTENT: &[&str] = &[
     "web_app_data",
     "successful_payment",
     "refunded_payment",
+];
+
+/// What content says that our parts have no word for; it is kept under the content's name.
+const DETAILS: &[(&str, &[&str])] = &[
+    ("audio", &["performer", "title"]),
+    ("sticker", &["set_name", "custom_emoji_id", "mask_position"]),
+    ("location", &["horizontal_accuracy", "heading", "proximity_alert_radius"]),
+    ("venue", &["foursquare_id", "foursquare_type", "google_place_id", "google_place_type"]),
+    ("contact", &["user_id"]),
+    ("live_photo", &["photo"]),
+    ("poll", &[
+        "id", "type", "is_anonymous", "is_closed", "explanation", "correct_option_id", "correct_option_ids", "open_period", "close_date",
+        "media",
+    ]),
+    ("successful_payment", &[
+        "telegram_payment_charge_id", "provider_payment_charge_id", "shipping_option_id", "order_info", "subscription_expiration_date",
+        "is_recurring", "is_first_recurring",
+    ]),
+    ("refunded_payment", &["telegram_payment_charge_id", "provider_payment_charge_id"]),
 ];
 
 /// Service messages with a word of our own; the other names below are their own word.
@@ -68,7 +89,8 @@ const SERVICE: &[(&str, &str)] = &[
 /// The beginnings and names of all other service messages.
 const SERVICE_NAMES: &[&str] = &[
     "message_auto_delete_timer_changed", "forum_topic_", "general_forum_topic_", "video_chat_", "voice_chat_", "boost_added", "chat_background_set",
-    "checklist_tasks_", "direct_message_price_changed", "paid_message_price_changed", "proximity_alert_triggered", "suggested_post_",
+    "checklist_tasks_", "direct_message_price_changed", "paid_message_price_changed", "proximity_alert_triggered", "community_chat_",
+    "suggested_post_approved", "suggested_post_approval_failed", "suggested_post_declined", "suggested_post_paid", "suggested_post_refunded",
     "connected_website", "giveaway_created", "giveaway_completed", "chat_owner_", "managed_bot_created", "poll_option_",
 ];
 
@@ -97,10 +119,15 @@ impl<'m, 'a> Message<'m, 'a> {
         address::peer(&self.place, self.fields)
     }
 
-    /// The message's id; none for 0, which the server gives to messages it will only send later.
+    /// The message's id; none for 0, which the server gives to messages it will only send later. What one member of a group alone
+    /// can see has a number of its own kind.
     fn id(&self) -> String {
-        let number = self.fields.int("message_id").filter(|number| *number != 0);
-        number.map_or_else(String::new, |number| format!("{}:{number}", self.place))
+        let number = |name: &str| self.fields.int(name).filter(|number| *number != 0);
+        match (number("message_id"), number("ephemeral_message_id")) {
+            (Some(number), _) => format!("{}:{number}", self.place),
+            (None, Some(number)) => format!("{}:ephemeral-{number}", self.place),
+            (None, None) => String::new(),
+        }
     }
 
     /// Who wrote it. Anonymous administrators and channels stand in `sender_chat`, with a placeholder in `from`.
@@ -265,6 +292,12 @@ impl<'m, 'a> Message<'m, 'a> {
         for (name, raw) in &self.fields.0 {
             if !shown(name) && !kept(name) && is_told(raw) {
                 extra.push(name.clone(), Raw::borrowed(raw));
+            } else if let Some((_, untold)) = DETAILS.iter().find(|(content, _)| **content == **name)
+                && let Some(content) = Object::parse(raw.get())
+                && untold.iter().any(|name| content.raw(name).is_some_and(is_told))
+            {
+                let told: Vec<&str> = content.0.iter().map(|(name, _)| &**name).filter(|name| !untold.contains(name)).collect();
+                extra.push(name.clone(), content.without(&told));
             }
         }
         extra

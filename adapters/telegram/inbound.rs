@@ -56,7 +56,8 @@ impl<'a> Update<'_, 'a> {
             "business_connection" => self.connection(parsed),
             "poll_answer" => self.voted(parsed),
             "message_reaction_count" | "inline_query" | "chosen_inline_result" | "shipping_query" | "pre_checkout_query"
-            | "purchased_paid_media" | "poll" | "chat_boost" | "removed_chat_boost" | "managed_bot" => {
+            | "purchased_paid_media" | "poll" | "chat_boost" | "removed_chat_boost" | "managed_bot" | "subscription"
+            | "stopped_message_generation" => {
                 parsed.events.push(self.provider());
                 Ok(())
             }
@@ -146,9 +147,11 @@ impl<'a> Update<'_, 'a> {
     }
 
     fn reacted(&self, parsed: &mut Parsed<'a>) -> Result<(), String> {
-        let (_, chat_id) = self.chat()?;
+        let (chat, chat_id) = self.chat()?;
         let number = self.fields.int("message_id").ok_or("a `message_reaction` without a message")?;
-        let from = self.fields.object("user").or_else(|| self.fields.object("actor_chat"));
+        // In a private chat the chat is the person.
+        let private = Some(chat).filter(|chat| chat.text("type").as_deref() == Some("private"));
+        let from = self.fields.object("user").or_else(|| self.fields.object("actor_chat")).or(private);
         let from = from.and_then(|from| content::person(&from)).ok_or("a `message_reaction` without a person")?;
         let (old, new) = (self.reactions("old_reaction"), self.reactions("new_reaction"));
         let gone = old.iter().filter(|r| !new.contains(r)).map(|r| (r, ReactionAction::Removed));

@@ -14,7 +14,9 @@ const OTHER: &[&str] = &[
 /// Attributes of a message that are not content; everything else a message without content carries is.
 const ATTRIBUTES: &[&str] = &[
     "entities", "caption_entities", "forward_origin", "external_reply", "quote", "via_bot", "author_signature", "effect_id",
-    "reply_markup", "link_preview_options", "has_protected_content", "is_automatic_forward", "is_from_offline", "paid_star_count",
+    "receiver_user", "guest_bot_caller_user", "guest_bot_caller_chat", "suggested_post_info", "reply_to_checklist_task_id",
+    "reply_to_poll_option_id", "reply_markup", "link_preview_options", "has_protected_content", "is_automatic_forward", "is_from_offline",
+    "paid_star_count",
     "sender_boost_count", "sender_business_bot", "show_caption_above_media", "has_media_spoiler", "is_paid_post", "sender_tag",
     "forward_date", "forward_from", "forward_from_chat", "forward_from_message_id", "forward_signature", "forward_sender_name",
 ];
@@ -29,8 +31,10 @@ impl<'a> Message<'_, 'a> {
             let mentions = self.mentions("entities", &text);
             parts.push(Part::Text(TextPart { text, mentions, ..TextPart::default() }));
         }
-        match self.media().or_else(|| self.thing()) {
+        let paid = self.paid();
+        match self.media().or_else(|| if paid.is_empty() { self.thing() } else { None }) {
             Some(part) => parts.push(part),
+            None if !paid.is_empty() => parts.extend(paid),
             None if parts.is_empty() => parts.extend(self.unknown()),
             None => {}
         }
@@ -63,7 +67,11 @@ impl<'a> Message<'_, 'a> {
             let moving = part.media.mime_type.as_deref() != Some("image/gif");
             return Some(if moving { Part::Video(part) } else { Part::Image(part) });
         }
-        if let Some(largest) = fields.objects("photo").into_iter().max_by_key(|size| size.int("width")) {
+        // So does a live photo with `photo`.
+        if let Some(live) = fields.object("live_photo") {
+            return self.file(&live, "video/mp4").map(Part::Video);
+        }
+        if let Some(largest) = largest(fields) {
             return self.file(&largest, "image/jpeg").map(Part::Image);
         }
         let file = |name: &str, usual| fields.object(name).and_then(|file| self.file(&file, usual));
@@ -88,6 +96,16 @@ impl<'a> Message<'_, 'a> {
         let mut part = self.file(&sticker, kind)?;
         part.caption = part.caption.or_else(|| sticker.words("emoji"));
         Some(Part::Sticker(part))
+    }
+
+    /// Pictures and videos that were paid for with stars. Of what is not paid for yet there is no file.
+    fn paid(&self) -> Vec<Part<'a>> {
+        let paid = self.fields.object("paid_media").map(|paid| paid.objects("paid_media")).unwrap_or_default();
+        let part = |item: &Object<'a>| match item.object("video").or_else(|| item.object("live_photo")) {
+            Some(video) => self.file(&video, "video/mp4").map(Part::Video),
+            None => self.file(&largest(item)?, "image/jpeg").map(Part::Image),
+        };
+        paid.iter().filter_map(part).collect()
     }
 
     fn file(&self, file: &Object<'a>, usual: &'static str) -> Option<MediaPart<'a>> {
@@ -180,6 +198,11 @@ impl<'a> Message<'_, 'a> {
         };
         self.fields.objects(name).into_iter().filter_map(mention).collect()
     }
+}
+
+/// A picture comes in several sizes.
+fn largest<'a>(fields: &Object<'a>) -> Option<Object<'a>> {
+    fields.objects("photo").into_iter().max_by_key(|size| size.int("width"))
 }
 
 /// An amount in the currency's smallest unit as decimal text.
