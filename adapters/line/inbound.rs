@@ -89,13 +89,13 @@ pub(super) fn parse<'a>(routed: bool, hook: &Verified<'a>) -> Parsed<'a> {
     if envelope.events.is_empty() && envelope.destination.some().is_none() {
         out.leave("nothing in it that we know");
     }
-    for raw in &*envelope.events {
-        one(&mut out, routed, &envelope.destination, raw);
+    for (index, raw) in envelope.events.iter().enumerate() {
+        one(&mut out, routed, &envelope.destination, raw, &envelope.events[..index]);
     }
     out
 }
 
-fn one<'a>(out: &mut Parsed<'a>, routed: bool, destination: &Word<'a>, raw: &'a RawValue) {
+fn one<'a>(out: &mut Parsed<'a>, routed: bool, destination: &Word<'a>, raw: &'a RawValue, earlier: &[&'a RawValue]) {
     let (Ok(Maybe(Some(base))), Some(event)) = (serde_json::from_str::<Maybe<Base<'a>>>(raw.get()), Object::parse(raw.get())) else {
         return out.leave("an event that is not an object");
     };
@@ -110,7 +110,7 @@ fn one<'a>(out: &mut Parsed<'a>, routed: bool, destination: &Word<'a>, raw: &'a 
     let about = About {
         account: destination.take().filter(|_| routed),
         to: at(destination),
-        key: base.webhook_event_id.take().unwrap_or_else(|| unnumbered(&base.timestamp, &event, raw)),
+        key: numbered(&base.webhook_event_id, &base.timestamp, &event, raw, earlier),
         from: Person { kind: person, ..Person::at(member.unwrap_or_else(|| peer.clone())) },
         peer: if test { Cow::Borrowed("") } else { peer },
         group: place.map(|id| Group { id, name: None }),
@@ -123,7 +123,20 @@ fn one<'a>(out: &mut Parsed<'a>, routed: bool, destination: &Word<'a>, raw: &'a 
     out.events.push(about.event(body));
 }
 
-/// LINE numbers every event; where it did not, the content has to do, without what changes on a redelivery.
+/// LINE numbers every event. The samples of its libraries number all events of a delivery alike, and each is one.
+fn numbered<'a>(id: &Word<'a>, at: &Word<'a>, event: &Object<'a>, raw: &'a RawValue, earlier: &[&'a RawValue]) -> Text<'a> {
+    let content = |event: &Object<'a>, raw: &'a RawValue| unnumbered(at, event, raw);
+    let Some(id) = id.take() else { return content(event, raw) };
+    let others: Vec<&RawValue> = earlier.iter().filter(|other| other.get().contains(&*id)).copied().collect();
+    if others.is_empty() {
+        return id;
+    }
+    let this = content(event, raw);
+    let another = |other: &'a RawValue| Object::parse(other.get()).is_some_and(|event| content(&event, other) != this);
+    if others.into_iter().any(another) { Cow::Owned(format!("{id}:{this}")) } else { id }
+}
+
+/// Where LINE did not number an event, the content has to do, without what changes on a redelivery.
 fn unnumbered<'a>(timestamp: &Word<'a>, event: &Object<'a>, raw: &'a RawValue) -> Text<'a> {
     let content: Vec<&str> =
         event.0.iter().filter(|(name, _)| !matches!(&**name, "deliveryContext" | "replyToken")).map(|(_, raw)| raw.get()).collect();

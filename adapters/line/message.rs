@@ -20,6 +20,8 @@ pub(super) fn read<'a>(about: &About<'a>, message: &Object<'a>, raw: &'a RawValu
         Part::unsupported(kind, Some(object::without(raw, &["quoteToken", "markAsReadToken"])))
     });
     let quoted = message.words("quotedMessageId");
+    // What we have no part for is kept whole.
+    let extra = if matches!(part, Part::Unsupported(_)) { Extra::default() } else { leftovers(message) };
     let out = Message {
         id,
         sent_at: about.time,
@@ -30,7 +32,7 @@ pub(super) fn read<'a>(about: &About<'a>, message: &Object<'a>, raw: &'a RawValu
         album: message.object("imageSet").and_then(|set| album(&set)),
         ..Message::default()
     };
-    Some((out, leftovers(message)))
+    Some((out, extra))
 }
 
 fn part<'a>(id: &Text<'a>, message: &Object<'a>) -> Option<Part<'a>> {
@@ -106,10 +108,15 @@ fn album<'a>(set: &Object<'a>) -> Option<Album<'a>> {
 }
 
 fn leftovers<'a>(message: &Object<'a>) -> Extra<'a> {
-    const KEPT: &[&str] = &["emojis", "mention", "packageId", "stickerId", "stickerResourceType", "keywords"];
+    // Told by the parts, or no more than a token.
+    const TOLD: &[&str] = &[
+        "id", "type", "quoteToken", "markAsReadToken", "quotedMessageId", "imageSet", "contentProvider", "fileName", "fileSize", "duration",
+        "title", "address", "latitude", "longitude", "text",
+    ];
     let mut extra = Extra::default();
-    for (name, raw) in message.0.iter().filter(|(name, raw)| KEPT.contains(&&**name) && raw.get() != "null") {
+    for (name, raw) in message.0.iter().filter(|(name, raw)| !TOLD.contains(&&**name) && raw.get() != "null") {
         extra.push(name.clone(), Raw::borrowed(raw));
     }
+    adapter::keep(&mut extra, "previewImageUrl", message.object("contentProvider").and_then(|p| p.kept("previewImageUrl")));
     extra
 }
