@@ -3,10 +3,10 @@
 use serde_json::value::RawValue;
 
 use super::inbound::{Envelope, change, short, stamp};
-use super::markup;
+use super::{interactive, markup};
 use crate::contract::event::*;
 use crate::contract::part::*;
-use crate::kit::object::Object;
+use crate::kit::object::{self, Object};
 
 /// Fields that are told elsewhere in the event, or repeat another.
 const TOLD: &[&str] = &[
@@ -194,7 +194,10 @@ impl<'a> Post<'_, 'a> {
         let mut extra = Extra::default();
         for (name, raw) in &self.fields.0 {
             if !TOLD.contains(&&**name) && !matches!(raw.get(), "null" | "[]" | "{}") {
-                extra.push(name.clone(), Raw::borrowed(raw));
+                let kept = object::without(raw, interactive::SECRET);
+                if kept.get() != "{}" {
+                    extra.push(name.clone(), kept);
+                }
             }
         }
         extra

@@ -12,11 +12,17 @@ use crate::kit::object::{self, Object};
 
 /// Known, and without a counterpart in our words; a name that ends in `_` or `.` begins several.
 const KNOWN: &[&str] = &[
-    "agent_", "app_context_changed", "app_requested", "app_installed", "app_deleted", "assistant_thread_", "call_rejected", "channel_history_changed", "channel_shared",
-    "channel_unshared", "channel_id_changed", "channel_left", "dnd_", "email_domain_changed", "emoji_changed", "file_", "function_executed",
-    "grid_migration_", "group_history_changed", "group_open", "group_close", "group_left", "goodbye", "external_org_migration_", "im_", "invite_requested", "link_shared", "message_metadata_",
-    "pin_", "resources_", "scope_", "shared_channel_invite_", "star_", "subteam_", "team_access_", "team_domain_change", "team_rename",
-    "user_huddle_changed", "user_resource_", "user_status_changed", "workflow_", "workflow_step_execute", "entity_details_requested", "message.",
+    "agent_", "app_context_changed", "app_requested", "app_installed", "app_deleted", "app_uninstalled_team", "assistant_thread_",
+    "bot_added", "bot_changed", "commands_changed", "call_rejected", "channel_history_changed", "channel_shared", "channel_unshared",
+    "channel_id_changed", "channel_left", "dnd_", "email_domain_changed", "emoji_changed", "file_", "function_executed", "grid_migration_",
+    "group_history_changed", "group_open", "group_close", "group_left", "goodbye", "external_org_migration_", "im_", "invite_requested",
+    "link_shared", "message_metadata_", "pin_", "resources_", "scope_", "sh_room_", "shared_channel_invite_", "star_", "subteam_",
+    "team_access_", "team_domain_change", "team_rename",
+    // These come to open sockets alone, and those who hold one hand them on.
+    "hello", "accounts_changed", "manual_presence_change", "pref_change", "presence_change", "reconnect_url", "team_migration_started",
+    "team_plan_change", "team_pref_change", "team_profile_", "user_typing", "channel_joined", "channel_marked", "group_joined",
+    "group_marked", "user_connection", "user_connection_status_requested", "user_huddle_changed", "user_resource_", "user_status_changed",
+    "workflow_", "workflow_step_execute", "entity_details_requested", "message.",
 ];
 
 /// Changes of a channel: the event's name without `channel_` or `group_`, and our word.
@@ -92,7 +98,8 @@ pub(super) fn account<'a>(channel: &Channel, named: &[Option<Text<'a>>]) -> Opti
 
 /// `SECONDS.MICROS` as a time.
 pub(super) fn stamp(ts: &str) -> Option<Time> {
-    let (secs, fraction) = ts.split_once('.').unwrap_or((ts, ""));
+    // Some samples have it without its dot.
+    let (secs, fraction) = ts.split_once('.').or_else(|| ts.split_at_checked(10)).unwrap_or((ts, ""));
     let millis = fraction.bytes().chain([b'0'; 3]).take(3).try_fold(0, |n, b| b.is_ascii_digit().then(|| n * 10 + i64::from(b - b'0')))?;
     Some(Time::from_secs(secs.parse().ok().filter(|secs| *secs > 0)?).plus(millis))
 }

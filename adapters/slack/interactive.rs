@@ -16,7 +16,8 @@ const ANSWERS: u16 = 5;
 const ANSWER_MS: i64 = 30 * 60_000;
 
 /// Works like a credential, or is one: never part of an event.
-pub(super) const SECRET: &[&str] = &["token", "trigger_id", "response_url", "response_urls", "bot_access_token", "interactivity", "function_data"];
+pub(super) const SECRET: &[&str] =
+    &["token", "trigger_id", "response_url", "response_urls", "bot_access_token", "interactivity", "function_data", "action_token"];
 
 /// What interactions are called.
 pub(super) const KINDS: &[&str] = &[
@@ -245,8 +246,16 @@ impl<'p> Payload<'p> {
             _ => Part::Choice(Choice { kind: surface, id, title: title.map(Cow::Owned), values: several }),
         };
         let mut extra = self.kept(&["state", "callback_id"]);
-        for name in ["action_id", "block_id"] {
+        for name in ["action_id", "block_id", "rich_text_value"] {
             if let Some(raw) = action.kept(name) {
+                extra.push(name, raw.into_owned());
+            }
+        }
+        // What we put into the form comes back with each press in it.
+        let form = self.fields.object("view").unwrap_or_default();
+        for name in ["callback_id", "private_metadata", "external_id", "state"] {
+            let told = extra.0.iter().any(|(kept, _)| kept == name);
+            if let Some(raw) = form.kept(name).filter(|raw| !told && raw.get() != "\"\"") {
                 extra.push(name, raw.into_owned());
             }
         }
