@@ -1,7 +1,7 @@
 //! The log on Kafka.
 //!
 //! ```text
-//!   append ─▶ sequencer ─▶ line (one idempotent producer) ─▶ topics ─▶ readers (one client each)
+//!   append ─▶ sequencer ─▶ line (one idempotent producer) ─▶ topics ─▶ readers (one client each, newest events from one tail)
 //!                  └─────▶ spool ─── ferry ──▶ line, when Kafka is back
 //! ```
 //!
@@ -21,6 +21,7 @@ mod ferry;
 mod line;
 mod reader;
 mod sequencer;
+mod tail;
 mod tenure;
 #[cfg(test)]
 mod tests;
@@ -49,6 +50,7 @@ use self::{
     client::{Cluster, NEWEST, OLDEST, Quiet},
     ferry::Ferry,
     sequencer::{Mode, Sequencer},
+    tail::Tail,
     tenure::{Mark, Marks, Member},
     topics::{Counts, Fault},
 };
@@ -62,6 +64,7 @@ use super::{
 /// The log on Kafka.
 pub struct Kafka {
     cluster: Cluster,
+    tail: Arc<Tail>,
     counts: Counts,
     sequencer: Arc<Sequencer>,
     spool: Option<Arc<Spool>>,
@@ -142,6 +145,7 @@ impl Kafka {
             node: node(config)?,
             member,
             ferry: Mutex::new(Some(ferry)),
+            tail: Tail::new(cluster.clone()),
             cluster,
             counts,
             sequencer,
@@ -260,7 +264,7 @@ impl EventLog for Kafka {
     }
 
     fn reader(&self) -> Box<dyn Reader> {
-        Box::new(reader::KafkaReader::new(self.cluster.clone()))
+        Box::new(reader::KafkaReader::new(self.cluster.clone(), self.tail.clone()))
     }
 
     fn ends(&self, topic: Topic) -> Pending<'_, Result<Positions, ReadError>> {

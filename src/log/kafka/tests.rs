@@ -560,3 +560,85 @@ async fn a_paused_partition_goes_on_at_once() {
         next += 1;
     }
 }
+
+/// However readers of events rest, go back, give up waiting and fall behind, each gets every record once and in order; and who has
+/// all that there is reads by the tail alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_of_the_newest_events_miss_nothing() {
+    use rand::{Rng, SeedableRng, rngs::SmallRng};
+    const RECORDS: u64 = 12_000;
+    let spool = folder();
+    let log = Arc::new(ready(open(&config(&broker(), &prefix("tail"), spool.path())).await).await);
+    let partitions = log.partitions(Topic::Inbound);
+    let writer = {
+        let log = Arc::clone(&log);
+        tokio::spawn(async move {
+            let mut rng = SmallRng::seed_from_u64(7);
+            let mut written = vec![0_u64; partitions as usize];
+            while written.iter().sum::<u64>() < RECORDS {
+                // Now and then more than a stretch holds comes at once.
+                let (count, size) = if rng.random_bool(0.05) { (200, 8_000) } else { (rng.random_range(1..60), 200) };
+                let mut records = Vec::new();
+                for _ in 0..count {
+                    let partition = rng.random_range(0..partitions);
+                    let number = &mut written[partition as usize];
+                    let value = format!("{number:0size$}");
+                    *number += 1;
+                    let value = Some(value.into());
+                    records.push(Record { topic: Topic::Inbound, partition, key: "k".into(), headers: Headers::default(), value });
+                }
+                taken(log.append(records, Durability::Log).await);
+                tokio::time::sleep(Duration::from_millis(rng.random_range(0..12))).await;
+            }
+            written
+        })
+    };
+    let readers: Vec<_> = (0..5_u64)
+        .map(|seed| {
+            let log = Arc::clone(&log);
+            tokio::spawn(async move {
+                let mut rng = SmallRng::seed_from_u64(seed);
+                let mut reader = reader::KafkaReader::new(log.cluster.clone(), Arc::clone(&log.tail));
+                let mut next = vec![0_u64; partitions as usize];
+                let start = |reader: &mut reader::KafkaReader, partition: u32, offset: u64| {
+                    reader.assign(Position { topic: Topic::Inbound, partition, offset });
+                };
+                (0..partitions).for_each(|partition| start(&mut reader, partition, 0));
+                let mut heard = Instant::now();
+                while heard.elapsed() < Duration::from_secs(4) {
+                    let partition = rng.random_range(0..partitions);
+                    let place = &mut next[partition as usize];
+                    match rng.random_range(0..100) {
+                        0..2 => tokio::time::sleep(Duration::from_millis(rng.random_range(20..400))).await,
+                        2..4 => {
+                            *place -= rng.random_range(0..=(*place).min(600));
+                            start(&mut reader, partition, *place);
+                        }
+                        4..6 => {
+                            reader.pause(Topic::Inbound, partition);
+                            tokio::time::sleep(Duration::from_millis(rng.random_range(0..50))).await;
+                            start(&mut reader, partition, *place);
+                        }
+                        _ => {}
+                    }
+                    let patience = Duration::from_millis(if rng.random_bool(0.1) { 1 } else { 500 });
+                    let Ok(records) = tokio::time::timeout(patience, reader.next(rng.random_range(1..300))).await else { continue };
+                    for record in records.expect("records") {
+                        let place = &mut next[record.at.partition as usize];
+                        let value: u64 = std::str::from_utf8(&record.value).expect("text").parse().expect("a number");
+                        assert_eq!((record.at.offset, value), (*place, *place), "reader {seed}, partition {}", record.at.partition);
+                        *place += 1;
+                        heard = Instant::now();
+                    }
+                }
+                let goes_alone = reader.goes_alone();
+                (next, goes_alone)
+            })
+        })
+        .collect();
+    let written = writer.await.expect("the writer");
+    for reader in readers {
+        let (read, goes_alone) = reader.await.expect("a reader");
+        assert_eq!((read, goes_alone), (written.clone(), false));
+    }
+}
