@@ -14,7 +14,7 @@ use crate::pool::Stop;
 use crate::result::Report;
 use crate::scenario::{BUILT_IN, Scenario};
 use crate::setup::{Options, channels, sections};
-use crate::{capacity, chaos, compare, inbound, outbound, page, process, run, soak, summary};
+use crate::{capacity, chaos, compare, inbound, naive, outbound, page, process, run, soak, summary};
 
 /// Drives a gateway and accounts for every message.
 #[derive(Parser)]
@@ -66,11 +66,13 @@ enum Command {
         #[arg(long, default_value = "load")]
         prefix: String,
     },
-    /// A bare hyper server: the floor. Started by the others.
+    /// A bare hyper server: the floor; with a Kafka, a naive gateway. Started by the others.
     #[command(hide = true)]
     Floor {
         /// Its port.
         port: u16,
+        /// The brokers.
+        kafka: Option<String>,
     },
 }
 
@@ -89,7 +91,8 @@ pub async fn main() -> ExitCode {
 
 async fn carry_out(command: Command) -> Result<bool, String> {
     match command {
-        Command::Floor { port } => process::floor(port).await.map(|()| true),
+        Command::Floor { port, kafka: None } => process::floor(port).await.map(|()| true),
+        Command::Floor { port, kafka: Some(brokers) } => naive::serve(port, &brokers).await.map(|()| true),
         Command::Inbound(load) => inbound::run(bounded(load)?).await.map(|()| true),
         Command::Outbound(load) => outbound::run(bounded(load)?).await.map(|()| true),
         Command::Run(play) => {

@@ -26,13 +26,20 @@ pub async fn run(load: Load) -> Result<(), String> {
     let source = |wire: &Wire| Arc::new(Source::new(provider, "load", &wire.url(""), 0));
     let lasting = Duration::from_secs(load.seconds);
 
-    let floor = Process::floor().await?;
-    let wire = Wire::local(floor.port);
-    let before = floor.usage();
-    let bare = driver::drive(&wire, load.connections, load.rate, lasting, maker(source(&wire))).await?;
-    let bare_cpu = floor.usage().cpu - before.cpu;
-    println!("{}", driver::line("floor", &bare, bare_cpu));
-    drop(floor);
+    let peer = async |name, kafka| {
+        let floor = Process::floor(kafka).await?;
+        let wire = Wire::local(floor.port);
+        let before = floor.usage();
+        let outcome = driver::drive(&wire, load.connections, load.rate, lasting, maker(source(&wire))).await?;
+        let cpu = floor.usage().cpu - before.cpu;
+        println!("{}", driver::line(name, &outcome, cpu));
+        Ok::<_, String>(each(cpu, outcome.sent))
+    };
+    let bare = peer("floor", None).await?;
+    let naive = match load.kafka.as_deref() {
+        Some(kafka) => Some(peer("naive", Some(kafka)).await?),
+        None => None,
+    };
 
     let port = free_port()?;
     let source = source(&Wire::local(port));
@@ -46,9 +53,16 @@ pub async fn run(load: Load) -> Result<(), String> {
     let cpu = usage.cpu - before.cpu;
     println!("{}", driver::line("gateway", &outcome, cpu));
     println!("gateway: {:.1} MiB under load", usage.memory as f64 / 1048576.0);
-    let each = |cpu: Duration, n: u64| cpu.as_secs_f64() / n.max(1) as f64;
-    println!("ratio     {:.2} x the floor's CPU per request", each(cpu, outcome.sent) / each(bare_cpu, bare.sent));
+    let own = each(cpu, outcome.sent);
+    println!("ratio     {:.2} x the floor's CPU per request", own / bare);
+    if let Some(naive) = naive {
+        println!("ratio     {:.2} x the CPU of a naive gateway, which only puts the raw body on Kafka", own / naive);
+    }
     account(&mut events, &outcome).await
+}
+
+fn each(cpu: Duration, requests: u64) -> f64 {
+    cpu.as_secs_f64() / requests.max(1) as f64
 }
 
 /// Makes the delivery of a number: person and words follow from it.

@@ -19,6 +19,7 @@ mod hooks;
 mod hosts;
 mod inbound;
 mod kafka;
+mod naive;
 mod outbound;
 mod page;
 mod plot;

@@ -145,7 +145,7 @@ fn throttle(hosted: &Hosted, rate: u64) {
 
 /// CPU of our own process per bare call to a bare server, in microseconds.
 async fn floor(connections: usize) -> Result<f64, String> {
-    let server = Process::floor().await?;
+    let server = Process::floor(None).await?;
     let own = || usage_of(std::process::id()).unwrap_or_default().cpu;
     let before = own();
     let make: driver::Maker = Arc::new(|number: u64| {

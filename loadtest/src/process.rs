@@ -84,14 +84,14 @@ impl Process {
         Ok(Self { child, port })
     }
 
-    /// The bare hyper server.
+    /// The bare hyper server; with a Kafka, what a team writes in an afternoon ([`crate::naive`]).
     ///
     /// # Errors
     /// When it does not start.
-    pub async fn floor() -> Result<Self, String> {
+    pub async fn floor(kafka: Option<&str>) -> Result<Self, String> {
         let port = free_port()?;
         let own = std::env::current_exe().map_err(|e| e.to_string())?;
-        let mut process = Self::start(Command::new(own).arg("floor").arg(port.to_string()), port)?;
+        let mut process = Self::start(Command::new(own).arg("floor").arg(port.to_string()).args(kafka), port)?;
         process.wait("/", Duration::from_secs(10)).await?;
         Ok(process)
     }

@@ -17,7 +17,7 @@ macro_rules! built_in {
 
 built_in! {
     "quiet_day", "black_friday", "provider_outage", "webhook_storm", "hot_conversation", "one_time_codes_during_campaign",
-    "ten_thousand_channels", "rough_sea",
+    "ten_thousand_channels", "rough_sea", "several_nodes",
 }
 
 /// A scenario.

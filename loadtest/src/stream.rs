@@ -219,7 +219,7 @@ impl Stream {
             people.push_str(&format!("{to},s{}-{number}\n", self.index));
         }
         let name = format!("load{}", self.index);
-        let (status, body) = ways.wire.send(&Shot::post(format!("/v1/audiences?name={name}"), "text/csv", people)).await?;
+        let (status, body) = ways.wire.upload(&Shot::post(format!("/v1/audiences?name={name}"), "text/csv", people)).await?;
         let audience: Value = serde_json::from_slice(&body).unwrap_or_default();
         let id =
             audience["id"].as_str().ok_or_else(|| format!("the audience was answered {status}: {}", String::from_utf8_lossy(&body)))?;

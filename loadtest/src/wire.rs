@@ -111,7 +111,9 @@ impl Wire {
     /// # Errors
     /// When there was no whole answer. What the other side did is unknown then.
     pub async fn exchange(&self, connection: &mut Connection, shot: &Shot) -> Result<(u16, Bytes), String> {
-        tokio::time::timeout(PATIENCE, self.exchange_now(connection, shot)).await.map_err(|_| "no answer in time".to_owned())?
+        tokio::time::timeout(PATIENCE, self.exchange_now(connection, shot))
+            .await
+            .map_err(|_| format!("no answer to {} in time", shot.path))?
     }
 
     async fn exchange_now(&self, connection: &mut Connection, shot: &Shot) -> Result<(u16, Bytes), String> {
@@ -136,6 +138,16 @@ impl Wire {
     /// When there was no whole answer.
     pub async fn send(&self, shot: &Shot) -> Result<(u16, Bytes), String> {
         self.exchange(&mut self.connect().await?, shot).await
+    }
+
+    /// Sends what takes long to take, such as a million people while webhooks pour in; its answer may take ten minutes.
+    ///
+    /// # Errors
+    /// When there was no whole answer.
+    pub async fn upload(&self, shot: &Shot) -> Result<(u16, Bytes), String> {
+        let mut connection = self.connect().await?;
+        let answer = tokio::time::timeout(20 * PATIENCE, self.exchange_now(&mut connection, shot)).await;
+        answer.map_err(|_| format!("no answer to {} in time", shot.path))?
     }
 
     /// One GET.
