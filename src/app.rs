@@ -183,6 +183,8 @@ impl App {
             db: Arc::clone(&database),
             proactive_db,
             log: Arc::clone(&log),
+            store: Arc::clone(&store),
+            blobs: blobs.clone(),
             writer: writer.clone(),
             channels: channels.clone(),
             people: people.clone(),

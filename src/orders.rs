@@ -36,6 +36,9 @@ pub enum Order {
         mime_type: Option<String>,
         /// The name the sender gave it.
         filename: Option<String>,
+        /// Who sent it: whose erasure takes it along.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        person: Option<String>,
         /// Under which hash its bytes lie already, and how many they are, when the delivery brought them.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         kept: Option<(String, u64)>,

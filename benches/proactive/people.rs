@@ -40,13 +40,13 @@ pub async fn import(table: &mut Table, home: &Path, server: Option<&str>, size: 
     };
     let seconds = began.elapsed().as_secs_f64();
     running.abort();
+    let (cpu, peak) = ((process::cpu() - before).as_secs_f64(), process::peak_mib());
     assert_eq!((job.good, job.bad), (size, 0), "{job:?}");
     let (what, floor) = match server {
         None => ("import contacts, SQLite", ("the same rows inserted bare", bare(folder.path()))),
         Some(server) => ("import contacts, PostgreSQL", ("the same rows by COPY", copied(&url, &database(server, "_floor").await).await)),
     };
-    let cpu = (process::cpu() - before).as_secs_f64();
-    let note = format!("parsing the CSV alone {:.2} us; CPU {cpu:.1} s, peak {} MiB", parsed / size as f64 * 1e6, process::peak_mib());
+    let note = format!("parsing the CSV alone {:.2} us; CPU {cpu:.1} s, peak {peak} MiB", parsed / size as f64 * 1e6);
     table.add(Row { what, size, seconds, units: size, wanted: "1 M < 30 s", floor: Some(floor), note });
 }
 

@@ -163,6 +163,7 @@ pub async fn upload(
         due: now,
         reason: None,
         created_at: now,
+        person: None,
     };
     api.store.put_media(media).await?;
     let url = format!("{}/v1/media/{id}", api.config.server.public_url);

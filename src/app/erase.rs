@@ -1,11 +1,12 @@
 //! Erases people: a job that may be cut off anywhere and begun again.
 //!
-//! What goes: the contact with its history, its messages in the views, its place in lists, campaigns, reminders and journeys, what
-//! counts within caps, reply handles, the words of its evidence. What stays: that consent was given or withdrawn, under the keyed
+//! What goes: the contact with its history, its messages in the views, the files it sent, its place in lists, campaigns, reminders and
+//! journeys, what counts within caps, reply handles, the words of its evidence. What has not left yet is cancelled. What stays: that consent was given or withdrawn, under the keyed
 //! fingerprint of the address, because a person who comes back still does not want it. The tests list every table of the store
 //! with what an erasure does there.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use fairway_adapters::contract::Data;
 use fairway_adapters::contract::event::Erased;
@@ -15,11 +16,19 @@ use crate::channels::Live;
 use crate::consent::Consent;
 use crate::envelope::{Attributes, Writer};
 use crate::ids;
-use crate::log::{Durability, EventLog, Topic};
+use crate::ids::MessageId;
+use crate::log::{Durability, EventLog, Record, Topic};
+use crate::media::{self, blobs::Blobs};
+use crate::orders::Order;
 use crate::people::{People, jobs::Job, jobs::Jobs};
-use crate::store::Error;
 use crate::store::db::{Database, Statement};
+use crate::store::{Error, Store};
 use crate::{clock, values};
+
+/// Media objects let go of at a time.
+const AT_ONCE: usize = 100;
+/// How often, and how long apart, messages that have not ended are waited for: a cancel takes a moment, a call that is out some seconds.
+const PATIENCE: (usize, Duration) = (30, Duration::from_secs(1));
 
 /// What it works with.
 pub(super) struct Eraser {
@@ -27,6 +36,8 @@ pub(super) struct Eraser {
     /// Where audiences, campaigns and journeys are kept.
     pub(super) proactive_db: Arc<dyn Database>,
     pub(super) log: Arc<dyn EventLog>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) blobs: Blobs,
     pub(super) writer: Writer,
     pub(super) channels: Live,
     pub(super) people: People,
@@ -69,12 +80,14 @@ impl Eraser {
         };
         let hashed: Vec<String> = addresses.iter().map(|a| self.consent.hashed(a)).collect();
         self.tell(job, &hashed).await?;
-        let messages = self.forget_messages(&addresses).await?;
+        // Lists first: nobody in a list that still names them is written to while what was written is cancelled.
         let lists = crate::proactive::erase::forget(&*self.proactive_db, &input.contact, &addresses).await?;
+        let (messages, left) = self.forget_messages(&addresses).await?;
+        let files = self.forget_media(&addresses).await?;
         self.consent.erase(&input.contact, &addresses).await?;
         self.people.forget(&input.contact).await?;
         let receipt = serde_json::json!({
-            "erased_at": clock::now(), "addresses": hashed, "messages": messages, "lists": lists,
+            "erased_at": clock::now(), "addresses": hashed, "messages": messages, "under_way": left, "files": files, "lists": lists,
             "kept": "consent and opt-outs under the fingerprint of the address; the log expires by its retention",
         });
         self.jobs.finish(&job.id, "done", &receipt).await
@@ -104,25 +117,76 @@ impl Eraser {
         };
         let data = serde_json::to_vec(&data).unwrap_or_default();
         let record = self.writer.record(Topic::Inbound, &attributes, data.into());
-        let told = self.log.append(vec![record], Durability::Log).await;
+        self.append(vec![record]).await
+    }
+
+    async fn append(&self, records: Vec<Record>) -> Result<(), Error> {
+        let told = self.log.append(records, Durability::Log).await;
         if told.iter().all(crate::log::Outcome::is_durable) { Ok(()) } else { Err(Error("the log cannot take the erasure now".into())) }
     }
 
-    /// Messages to and from the person leave the views, but for those that have not ended: their owner still needs them. What they
-    /// could be answered with goes too.
-    async fn forget_messages(&self, addresses: &[String]) -> Result<u64, Error> {
-        let channels = self.channels.get();
-        let conversation = |address: &String| -> Vec<_> {
-            let reaching = channels.by_id.values().filter(|c| c.reaches(address));
-            reaching.map(|c| values![format!("{}/{address}", c.id)]).collect()
-        };
-        let runs: Vec<_> = addresses.iter().flat_map(conversation).collect();
-        if runs.is_empty() {
-            return Ok(0);
+    /// Messages to and from the person leave the views, and what they could be answered with. What has not ended is cancelled, and
+    /// goes once it has: its owner still needs it. How many went, and how many were under way to the last.
+    async fn forget_messages(&self, addresses: &[String]) -> Result<(u64, usize), Error> {
+        let mut conversations = Vec::new();
+        for address in addresses {
+            let channels = self.channels.get();
+            conversations.extend(channels.by_id.values().filter(|c| c.reaches(address)).map(|c| format!("{}/{address}", c.id)));
+            let threads = "SELECT DISTINCT conversation FROM messages WHERE recipient = ?1 AND conversation LIKE '%#%'";
+            for row in self.db.read(threads.into(), values![address.as_str()]).await? {
+                conversations.push(row.text(0)?);
+            }
         }
-        let messages = Statement::each("DELETE FROM messages WHERE conversation = ?1 AND state >= 5", runs.clone());
-        let done = self.db.write(vec![messages, Statement::each("DELETE FROM handles WHERE conversation = ?1", runs)]).await?;
-        Ok(done.first().map_or(0, |d| d.changed))
+        if conversations.is_empty() {
+            return Ok((0, 0));
+        }
+        let runs: Vec<_> = conversations.iter().map(|c| values![c.as_str()]).collect();
+        let (mut gone, mut tries) = (0, 0);
+        loop {
+            let messages = Statement::each("DELETE FROM messages WHERE conversation = ?1 AND state >= 5", runs.clone());
+            let handles = Statement::each("DELETE FROM handles WHERE conversation = ?1", runs.clone());
+            gone += self.db.write(vec![messages, handles]).await?.first().map_or(0, |d| d.changed);
+            let open = self.open(&conversations).await?;
+            if open.is_empty() || tries == PATIENCE.0 {
+                return Ok((gone, open.len()));
+            }
+            if tries == 0 {
+                let cancel = |id: &MessageId| Order::Cancel { id: *id }.record(u32::from(id.unit), ids::random());
+                self.append(open.iter().map(cancel).collect()).await?;
+            }
+            tries += 1;
+            tokio::time::sleep(PATIENCE.1).await;
+        }
+    }
+
+    /// Messages of these conversations that have not ended.
+    async fn open(&self, conversations: &[String]) -> Result<Vec<MessageId>, Error> {
+        let mut open = Vec::new();
+        for conversation in conversations {
+            let sql = "SELECT id FROM messages WHERE conversation = ?1 AND state < 5";
+            for row in self.db.read(sql.into(), values![conversation.as_str()]).await? {
+                open.extend(row.text(0)?.parse::<MessageId>().ok());
+            }
+        }
+        Ok(open)
+    }
+
+    /// Files the person sent; how many.
+    async fn forget_media(&self, addresses: &[String]) -> Result<u64, Error> {
+        let mut count = 0;
+        for address in addresses {
+            loop {
+                let some = self.store.media_of(address, AT_ONCE).await?;
+                if some.is_empty() {
+                    break;
+                }
+                for one in some {
+                    media::let_go(&*self.store, &self.blobs, one, "the person who sent it was erased").await?;
+                    count += 1;
+                }
+            }
+        }
+        Ok(count)
     }
 }
 
@@ -165,14 +229,14 @@ mod tests {
         ("links", "goes: where it leads may tell who somebody is (proactive)"),
         ("maker_addresses", "goes with the reminder (proactive)"),
         ("makers", "a reminder of the person goes (proactive); triggers and journeys are about nobody"),
-        ("media", "under no name of a person; goes by `retention.media`"),
-        ("messages", "goes when it has ended (here)"),
+        ("media", "the row stays, without bytes, the name of the file and the address (here)"),
+        ("messages", "goes when it has ended; what has not is cancelled (here)"),
         ("migrations", "nothing"),
         ("positions", "nothing"),
         ("proactive_positions", "nothing"),
         ("quotas", "nothing"),
         ("receipts", "a provider's receipt that came too early, for a day"),
-        ("schedule", "goes when it is sent or recalled: its owner still needs it"),
+        ("schedule", "goes with the cancel (here)"),
         ("settings", "nothing: channels, limits, endpoints, keys"),
         ("suppressions", "stays under the fingerprint of the address, without note (consent)"),
         ("templates", "nothing"),

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::clock;
 use crate::log::config::Retention;
-use crate::media::blobs::Blobs;
+use crate::media::{self, blobs::Blobs};
 use crate::proactive::due;
 use crate::store::{Error, Store, db::Database};
 
@@ -35,17 +35,8 @@ pub async fn once(store: &dyn Store, proactive: &dyn Database, blobs: &Blobs, re
         if old.is_empty() {
             return Ok(());
         }
-        for mut media in old {
-            let Some(blob) = media.blob.take() else { continue };
-            (media.state, media.source) = ("unavailable".into(), None);
-            media.reason = Some("it was kept as long as `retention.media` says".into());
-            store.put_media(media).await?;
-            // The row first: a crash in between leaves bytes that nobody names, never a name without bytes.
-            if !store.uses_blob(&blob).await?
-                && let Err(error) = blobs.remove(&blob)
-            {
-                tracing::warn!(%error, "the bytes of a media object cannot be removed");
-            }
+        for old in old {
+            media::let_go(store, blobs, old, "it was kept as long as `retention.media` says").await?;
         }
     }
 }
@@ -80,6 +71,7 @@ mod tests {
                 due: now,
                 reason: None,
                 created_at,
+                person: None,
             };
             store.put_media(media).await.expect("written");
         }

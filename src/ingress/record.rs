@@ -51,14 +51,12 @@ pub fn event(writer: &Writer, channel: &Arc<Channel>, mut event: Event<'_>, now:
     if let Body::Receipt(receipt) = event.body {
         return Claimed::of(id, vec![order(channel, named, event.peer.as_ref(), now, receipt)]);
     }
-    let mut records = Vec::with_capacity(1);
-    let mut count = 0_u32;
-    let mut files = Vec::new();
+    let (mut media_found, mut files) = (Vec::new(), Vec::new());
     event.body.each_media(|media| {
         let inline = media.inline.take();
         let Some(source) = media.source.take().or_else(|| inline.as_ref().map(|_| MediaRef::default())) else { return };
+        let count = media_found.len() as u32;
         let media_id = ids::text("med_", ids::fingerprint(&[&named.to_be_bytes(), &count.to_be_bytes()]));
-        count += 1;
         media.url = Some(format!("{public_url}/v1/media/{media_id}").into());
         media.status = Some(MediaStatus::Pending);
         let kept = inline.map(|bytes| {
@@ -68,17 +66,16 @@ pub fn event(writer: &Writer, channel: &Arc<Channel>, mut event: Event<'_>, now:
             files.push((media_id.clone(), bytes));
             (blob, size)
         });
-        let order = Order::Media {
-            channel: channel.id.to_string(),
-            media_id: media_id.clone(),
-            source,
-            mime_type: media.mime_type.as_deref().map(str::to_owned),
-            filename: media.filename.as_deref().map(str::to_owned),
-            kept,
-        };
-        media.id = Some(media_id.into());
-        records.push(order.record(channel.unit, named));
+        media.id = Some(media_id.clone().into());
+        let (mime_type, filename) = (media.mime_type.as_deref().map(str::to_owned), media.filename.as_deref().map(str::to_owned));
+        media_found.push((media_id, source, mime_type, filename, kept));
     });
+    let mut records = Vec::with_capacity(1 + media_found.len());
+    for (media_id, source, mime_type, filename, kept) in media_found {
+        let (channel_id, person) = (channel.id.to_string(), sender(&event));
+        let order = Order::Media { channel: channel_id, media_id, source, mime_type, filename, person, kept };
+        records.push(order.record(channel.unit, named));
+    }
     let conversation = if event.peer.is_empty() { channel.id.to_string() } else { format!("{}/{}", channel.id, event.peer) };
     let body = data(&Data {
         channel: (&*channel.id).into(),
@@ -101,6 +98,18 @@ pub fn event(writer: &Writer, channel: &Arc<Channel>, mut event: Event<'_>, now:
     };
     records.push(writer.record(topic(event.body.topic()), &attributes, body));
     Claimed { id, records, files }
+}
+
+/// Whose files an event brings: who wrote, or, where we did, whom to.
+fn sender(event: &Event<'_>) -> Option<String> {
+    let from = match &event.body {
+        Body::Received(e) => Some(&e.from),
+        Body::Edited(e) => Some(&e.from),
+        Body::Comment(e) => Some(&e.from),
+        _ => None,
+    };
+    let address = from.map_or_else(|| event.peer.split('#').next().unwrap_or_default(), |person| &person.address);
+    (!address.is_empty()).then(|| address.to_owned())
 }
 
 /// What a person can be answered with goes to the owner of the channel, sealed.

@@ -82,6 +82,14 @@ impl Blobs {
         }
     }
 
+    /// Forgets under which hash a media object lay.
+    pub fn forget(&self, id: &str) -> Result<(), Error> {
+        match fs::remove_file(self.named(id)?) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    }
+
     /// Where a blob lies. Only hashes name one, so no name leads out of the folder.
     pub fn path(&self, name: &str) -> Result<PathBuf, Error> {
         if crypto::unhex::<32>(name).is_none() {

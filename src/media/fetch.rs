@@ -17,6 +17,7 @@ use crate::channels::{Channel, Live};
 use crate::clock;
 use crate::log::{EventLog, Position, Positions, ReadError, Topic};
 use crate::orders::Order;
+use crate::people::address;
 use crate::store::{Media, Store};
 use crate::telemetry::{self, names};
 use crate::transport::{self, Transport};
@@ -113,7 +114,7 @@ async fn take_orders(parts: &Parts, came: &Notify) {
 }
 
 async fn take(store: &dyn Store, order: &Order) -> Result<(), crate::store::Error> {
-    let Order::Media { channel, media_id, source, mime_type, filename, kept } = order else { return Ok(()) };
+    let Order::Media { channel, media_id, source, mime_type, filename, person, kept } = order else { return Ok(()) };
     // Read again after a crash: the row knows better.
     if store.media(media_id).await?.is_some() {
         return Ok(());
@@ -132,6 +133,7 @@ async fn take(store: &dyn Store, order: &Order) -> Result<(), crate::store::Erro
         due: now,
         reason: None,
         created_at: now,
+        person: person.as_deref().map(|person| address::normal(person).into_owned()),
     };
     store.put_media(media).await
 }
@@ -215,9 +217,20 @@ async fn fetch(parts: &Parts, logins: &parking_lot::Mutex<Logins>, mut media: Me
     if outcome != "ready" {
         tracing::warn!(channel = media.channel, media = media.id, outcome, reason = media.reason, "a media object could not be fetched");
     }
-    while let Err(e) = parts.store.put_media(media.clone()).await {
+    while let Err(e) = keep(parts, &media).await {
         tracing::error!(error = %e, "a fetched media object waits for the store");
         tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// Writes what came of a fetch, unless the object was let go of meanwhile: then what was fetched goes too.
+async fn keep(parts: &Parts, media: &Media) -> Result<(), crate::store::Error> {
+    match parts.store.media(&media.id).await? {
+        Some(row) if row.state != "pending" => {
+            let why = row.reason.clone().unwrap_or_default();
+            super::let_go(&*parts.store, &parts.blobs, Media { blob: media.blob.clone(), ..row }, &why).await
+        }
+        _ => parts.store.put_media(media.clone()).await,
     }
 }
 

@@ -14,7 +14,7 @@ use serde_json::{Map, Value as Json};
 use super::Put;
 
 /// Rows read at a time: as many as one transaction takes.
-const ROWS: usize = 1000;
+const ROWS: usize = 4000;
 /// The longest line of NDJSON.
 const LINE: u64 = 1 << 20;
 

@@ -130,7 +130,7 @@ struct Draft {
 }
 
 impl People {
-    /// Writes what is said about people, in order; at most 1,000 at a time. Each is answered for.
+    /// Writes what is said about people, in order; at most 4,000 at a time. Each is answered for.
     pub async fn put(&self, puts: Vec<Put>) -> Result<Vec<Result<Change, Refused>>, Error> {
         let checked: Vec<Result<Put, Refused>> = puts.into_iter().map(Put::checked).collect();
         let _one = self.writing.lock().await;

@@ -315,6 +315,7 @@ async fn what_was_put_is_there_after_a_restart(stage: Stage) {
         due: Time(5),
         reason: None,
         created_at: Time(4),
+        person: Some("whatsapp:+15550100200".into()),
     };
     let key = ApiKey {
         id: "key_1".into(),
@@ -347,6 +348,8 @@ async fn what_was_put_is_there_after_a_restart(stage: Stage) {
     assert_eq!(store.media("med_1").await.expect("read"), Some(media.clone()));
     assert_eq!(store.pending_media(Time(5), 9).await.expect("read"), std::slice::from_ref(&media));
     assert!(store.pending_media(Time(4), 9).await.expect("read").is_empty());
+    assert_eq!(store.media_of("whatsapp:+15550100200", 9).await.expect("read"), std::slice::from_ref(&media));
+    assert!(store.media_of("whatsapp:+15550100201", 9).await.expect("read").is_empty());
     store.put_media(Media { state: "ready".into(), blob: Some("b".into()), ..media }).await.expect("put");
     assert!(store.uses_blob("b").await.expect("read") && !store.uses_blob("c").await.expect("read"));
     assert_eq!(store.old_media(Time(5), 9).await.expect("read").len(), 1);

@@ -304,6 +304,8 @@ pub struct Media {
     pub reason: Option<String>,
     /// When it came.
     pub created_at: Time,
+    /// The address of who sent it, in its normal form; `None` for uploads, and once it was let go of.
+    pub person: Option<String>,
 }
 
 /// An endpoint of `/v1/webhooks`.
@@ -425,6 +427,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Media objects that lie in a blob and came before then, oldest first.
     fn old_media(&self, before: Time, limit: usize) -> Answer<'_, Vec<Media>>;
+    /// Media objects of this person.
+    fn media_of(&self, person: &str, limit: usize) -> Answer<'_, Vec<Media>>;
     /// Whether any media object lies in this blob.
     fn uses_blob(&self, blob: &str) -> Answer<'_, bool>;
 

@@ -1,6 +1,12 @@
 //! SQLite in one file: one writer thread that commits all that waits together, a few readers, so that views never slow the log.
 
-use std::{borrow::Cow, path::Path, sync::Arc, sync::mpsc, thread, time::Duration};
+use std::{
+    borrow::Cow,
+    path::Path,
+    sync::{Arc, mpsc, mpsc::RecvTimeoutError},
+    thread,
+    time::{Duration, Instant},
+};
 
 use parking_lot::Mutex;
 use rusqlite::{Connection, config::DbConfig, params_from_iter, types::ValueRef};
@@ -15,10 +21,29 @@ const TOGETHER: usize = 256;
 /// Reads that run at the same time at most.
 const READERS: usize = 3;
 
+/// What a connection keeps of the file in memory, in KiB, and after how many pages of the write-ahead log they go into the file.
+const USUAL: (i64, i64) = (4096, 1000);
+
+/// The same while an import or the books of a campaign are written. Their keys come in no order, so that every commit touches pages
+/// all over the file: with few in memory each is read anew for it, and with a short log written twice for it.
+const BULK: (i64, i64) = (49_152, 16_384);
+
+/// Runs of one statement from which on a write is one of those.
+const MANY: usize = 1000;
+
+/// How long after the last of them the memory is given back.
+const REST: Duration = Duration::from_secs(5);
+
 /// A write that waits.
 struct Job {
     act: Act,
     answer: oneshot::Sender<Result<Vec<Done>, Error>>,
+}
+
+impl Job {
+    fn is_bulk(&self) -> bool {
+        matches!(&self.act, Act::Write(statements) if statements.iter().any(|s| s.runs.len() >= MANY))
+    }
 }
 
 enum Act {
@@ -47,7 +72,7 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
     connection.busy_timeout(Duration::from_secs(10))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "cache_size", -4096)?;
+    connection.pragma_update(None, "cache_size", -USUAL.0)?;
     connection.set_prepared_statement_cache_capacity(128);
     keep_plans(&connection)?;
     Ok(connection)
@@ -70,9 +95,26 @@ impl Sqlite {
         let readers = Readers { free: Mutex::new(free), turns: Arc::new(Semaphore::new(READERS)) };
         let (jobs, queue) = mpsc::channel::<Job>();
         let run = move || {
-            while let Ok(first) = queue.recv() {
-                let batch: Vec<Job> = std::iter::once(first).chain(queue.try_iter().take(TOGETHER - 1)).collect();
-                commit(&mut writer, batch);
+            let mut bulk: Option<Instant> = None;
+            loop {
+                let first = match bulk {
+                    Some(_) => queue.recv_timeout(REST),
+                    None => queue.recv().map_err(Into::into),
+                };
+                let first = match first {
+                    Ok(first) => Some(first),
+                    Err(RecvTimeoutError::Timeout) => None,
+                    Err(RecvTimeoutError::Disconnected) => break,
+                };
+                let batch: Vec<Job> = first.into_iter().chain(queue.try_iter().take(TOGETHER - 1)).collect();
+                let before = bulk.is_some();
+                bulk = if batch.iter().any(Job::is_bulk) { Some(Instant::now()) } else { bulk.filter(|last| last.elapsed() < REST) };
+                if bulk.is_some() != before {
+                    size(&writer, if before { USUAL } else { BULK });
+                }
+                if !batch.is_empty() {
+                    commit(&mut writer, batch);
+                }
             }
         };
         thread::Builder::new().name("store".into()).spawn(run).map_err(failed)?;
@@ -86,6 +128,17 @@ impl Sqlite {
             sent.map_err(|_| Error("it is closed".into()))?;
             receiver.await.map_err(|_| Error("it is closed".into()))?
         })
+    }
+}
+
+/// Gives the writer more memory and a longer log, or takes both back. Where it cannot, it writes as before.
+fn size(connection: &Connection, (cache, log): (i64, i64)) {
+    let done = connection
+        .pragma_update(None, "cache_size", -cache)
+        .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", log))
+        .and_then(|()| connection.execute_batch("PRAGMA shrink_memory"));
+    if let Err(e) = done {
+        tracing::warn!(error = %e, "the store's memory cannot be sized");
     }
 }
 

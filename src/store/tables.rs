@@ -65,6 +65,12 @@ CREATE INDEX IF NOT EXISTS schedule_held ON schedule (unit, conversation, lane, 
 CREATE INDEX IF NOT EXISTS schedule_places ON schedule (unit, lane, position);
 ",
     "CREATE TABLE IF NOT EXISTS quotas (tenant TEXT PRIMARY KEY, since BIGINT NOT NULL, used BIGINT NOT NULL) WITHOUT ROWID",
+    // Whose files go when a person is erased, and what was written to them in threads.
+    "
+ALTER TABLE media ADD COLUMN person TEXT;
+CREATE INDEX IF NOT EXISTS media_by_person ON media (person) WHERE person IS NOT NULL;
+CREATE INDEX IF NOT EXISTS messages_in_threads ON messages (recipient) WHERE conversation LIKE '%#%';
+",
 ];
 
 /// How long an idempotency key is honoured.
@@ -76,7 +82,7 @@ const RECEIPT_FOR: i64 = 24 * 3_600_000;
 
 const SCHEDULE: &str = "seq, id, channel, lane, due, round, attempt, conversation, scheduled, reason, body, position";
 const MESSAGE: &str = "id, channel, conversation, recipient, state, attempt, provider_id, created_at, updated_at, request, error, timeline";
-const MEDIA: &str = "id, channel, state, source, blob, mime_type, filename, size, tries, due, reason, created_at";
+const MEDIA: &str = "id, channel, state, source, blob, mime_type, filename, size, tries, due, reason, created_at, person";
 
 /// Due times grow with positions, so what is behind keeps its order.
 const POSTPONE: &str = "UPDATE schedule SET due = later.due FROM (
@@ -173,6 +179,7 @@ fn media_row(row: &SqlRow) -> Result<Media, Error> {
         due: Time(row.int(9)?),
         reason: row.maybe_text(10)?,
         created_at: Time(row.int(11)?),
+        person: row.maybe_text(12)?,
     })
 }
 
@@ -527,11 +534,12 @@ impl Store for Tables {
     fn put_media(&self, media: Media) -> Answer<'_, ()> {
         let source = media.source.as_ref().map(to_json);
         self.run(
-            "INSERT INTO media (id, channel, state, source, blob, mime_type, filename, size, tries, due, reason, created_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+            "INSERT INTO media (id, channel, state, source, blob, mime_type, filename, size, tries, due, reason, created_at, person)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
              ON CONFLICT (id) DO UPDATE SET channel = excluded.channel, state = excluded.state, source = excluded.source,
                blob = excluded.blob, mime_type = excluded.mime_type, filename = excluded.filename, size = excluded.size,
-               tries = excluded.tries, due = excluded.due, reason = excluded.reason, created_at = excluded.created_at",
+               tries = excluded.tries, due = excluded.due, reason = excluded.reason, created_at = excluded.created_at,
+               person = excluded.person",
             values![
                 media.id,
                 media.channel,
@@ -544,7 +552,8 @@ impl Store for Tables {
                 i64::from(media.tries),
                 media.due.0,
                 media.reason,
-                media.created_at.0
+                media.created_at.0,
+                media.person
             ],
         )
     }
@@ -561,6 +570,11 @@ impl Store for Tables {
     fn old_media(&self, before: Time, limit: usize) -> Answer<'_, Vec<Media>> {
         let sql = format!("SELECT {MEDIA} FROM media WHERE blob IS NOT NULL AND created_at < ?1 ORDER BY created_at LIMIT ?2");
         self.all(sql, values![before.0, limit as i64], media_row)
+    }
+
+    fn media_of(&self, person: &str, limit: usize) -> Answer<'_, Vec<Media>> {
+        let sql = format!("SELECT {MEDIA} FROM media WHERE person = ?1 ORDER BY id LIMIT ?2");
+        self.all(sql, values![person, limit as i64], media_row)
     }
 
     fn uses_blob(&self, blob: &str) -> Answer<'_, bool> {

@@ -218,8 +218,22 @@ async fn people_come_in_by_file_and_are_erased_with_a_receipt() {
     let ana = "telegram:7600042";
     let sent = world.send(ana, "hello").await;
     world.reaches(&sent, &["sent"], 10).await;
+    let later = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24)).to_string();
+    let (_, waits) = accepted(&world, &json!({ "to": ana, "send_at": later, "parts": [{ "type": "text", "text": "later" }] })).await;
+    let waits = waits["id"].as_str().expect("an id").to_owned();
+    world.reaches(&waits, &["scheduled"], 10).await;
     world.says("telegram", ana, "stop").await;
     world.until("it holds", 10, async |w| !w.events("fairway.contact.consent").await.is_empty()).await;
+    // A file of hers, and a message to her that has not left.
+    let (status, _) = world.post("/sandbox-control/telegram/act", &json!({ "person": ana, "image": "our boat" })).await;
+    assert_eq!(status, 200);
+    let pictures = async |w: &World| w.events("fairway.message.received").await.into_iter().find(|e| e.to_string().contains("/v1/media/"));
+    world.until("her picture", 10, async |w| pictures(w).await.is_some()).await;
+    let picture = pictures(&world).await.expect("there").to_string();
+    let picture = format!("/v1/media/{}", &picture.split("/v1/media/").nth(1).expect("a URL")[..30]);
+    let answered = async |w: &World| w.ask("GET", &picture, None).await.expect("an answer").status.as_u16();
+    world.until("it is fetched", 15, async |w| answered(w).await == 200).await;
+
     let reply = world.ask("DELETE", "/v1/contacts/c-42", None).await.expect("an answer");
     assert_eq!(reply.status.as_u16(), 202);
     let job: Value = serde_json::from_slice(&reply.body).expect("JSON");
@@ -227,7 +241,13 @@ async fn people_come_in_by_file_and_are_erased_with_a_receipt() {
     world.until("she is forgotten", 30, async |w| w.get(&path).await["state"] == "done").await;
     let receipt = world.get(&path).await;
     assert_eq!(world.ask("GET", "/v1/contacts/c-42", None).await.expect("an answer").status.as_u16(), 404);
-    assert_eq!(world.ask("GET", &format!("/v1/messages/{sent}"), None).await.expect("an answer").status.as_u16(), 404);
+    for message in [&sent, &waits] {
+        let reply = world.ask("GET", &format!("/v1/messages/{message}"), None).await.expect("an answer");
+        assert_eq!(reply.status.as_u16(), 404, "{}", String::from_utf8_lossy(&reply.body));
+    }
+    assert_eq!(answered(&world).await, 410, "what she sent is gone");
+    let counted = ["messages", "under_way", "files"].map(|what| receipt["result"][what].clone());
+    assert_eq!(counted, [json!(2), json!(0), json!(1)], "{receipt:#}");
     let told = world.events("fairway.contact.erased").await;
     assert_eq!(told[0]["data"]["addresses"], receipt["result"]["addresses"], "{receipt:#}");
     assert!(!told[0].to_string().contains("7600042"));
