@@ -77,6 +77,9 @@ fn json_feed<'a>(channel: &Channel, hook: &Verified<'a>) -> Parsed<'a> {
         ses::notification(channel, &body, "", None, &mut parsed);
     } else if body.has("event") && (body.has("sg_event_id") || body.has("email")) {
         sendgrid::event(&body, &mut parsed);
+    } else if body.has("event") && ["log-level", "message", "recipient", "storage"].into_iter().any(|name| body.has(name)) {
+        // Mailgun's page of payloads, and whatever passes events on, leave out what the signature came in.
+        mailgun::event(&body, &mut parsed);
     } else {
         parsed.leave("a body of none of the known feeds");
     }

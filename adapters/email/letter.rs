@@ -228,7 +228,11 @@ fn kept(mail: &Mail<'_>) -> Value {
         "Precedence",
         "Importance",
     ];
-    let fields: Map<String, Value> = KEPT.iter().filter_map(|name| Some((name.to_lowercase(), json!(header(mail, name)?)))).collect();
+    let mut fields: Map<String, Value> = KEPT.iter().filter_map(|name| Some((name.to_lowercase(), json!(header(mail, name)?)))).collect();
+    // Whom else it is for, besides us.
+    if let Some(to) = header(mail, "To").filter(|_| mail.to().is_some_and(|to| to.iter().count() > 1)) {
+        fields.insert("to".into(), json!(to));
+    }
     Value::Object(fields)
 }
 

@@ -65,7 +65,8 @@ pub(super) fn route(pieces: Vec<Piece>) -> Incoming {
     let named = |name: &str| headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
     let missing = [("From", "from"), ("Subject", "subject"), ("Message-Id", "Message-Id"), ("To", "To"), ("Date", "Date"), ("Cc", "Cc")].into_iter().filter(|(name, _)| !named(name));
     let missing: Vec<(String, String)> = missing.filter_map(|(name, field)| Some((name.to_owned(), text(field)?))).collect();
-    let files = pieces.iter().filter(|p| p.name.starts_with("attachment-") && p.filename.is_some());
+    let numbered = |name: &str| name.strip_prefix("attachment-").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+    let files = pieces.iter().filter(|p| numbered(&p.name));
     let files: Vec<Attached> = files
         .map(|p| Attached {
             filename: p.filename.clone(),

@@ -9,7 +9,8 @@
 //!
 //! What comes in was checked on 2026-11-29 against mails and deliveries recorded elsewhere: 117 bounces of `flufl.bounce`, the
 //! replies of `talon`, `email_reply_parser`, `mail-parser-reply` and Crisp's parser, the mails of `mail-parser`, bounces and
-//! complaints of Sisimai, and the webhooks in `django-anymail`'s tests of Amazon SES, SendGrid, Mailgun and Postmark.
+//! complaints of Sisimai, and the webhooks in `django-anymail`'s tests of Amazon SES, SendGrid, Mailgun and Postmark; on 2026-11-30 against those of
+//! `griddler`, `mailgun-go` and Mailgun's page of payloads.
 
 mod bounce;
 mod compose;

@@ -76,7 +76,7 @@ pub(super) fn letter(body: &Object<'_>) -> Incoming {
     });
     let copies = body.objects("CcFull").iter().filter_map(|cc| Some(cc.words("Email")?.into_owned())).collect::<Vec<_>>().join(", ");
     let copies = text("Cc").or(Some(copies).filter(|cc| !cc.is_empty()));
-    let own = [("From", from.or_else(|| text("From"))), ("Subject", text("Subject")), ("Date", text("Date")), ("Cc", copies), ("Reply-To", text("ReplyTo"))];
+    let own = [("From", from.or_else(|| text("From"))), ("To", text("To")), ("Subject", text("Subject")), ("Date", text("Date")), ("Cc", copies), ("Reply-To", text("ReplyTo"))];
     let own: Vec<(String, String)> = own.into_iter().filter(|(name, _)| !named(name)).filter_map(|(n, v)| Some((n.to_owned(), v?))).collect();
     let id = (!named("Message-ID")).then(|| text("MessageID")).flatten().map(|id| ("Message-ID".to_owned(), format!("<{id}@mtasv.net>")));
     let files = body.objects("Attachments").into_iter().filter_map(|file| {

@@ -17,8 +17,9 @@ pub(super) fn event(event: &Object<'_>, parsed: &mut Parsed<'_>) {
     let at = event.int("timestamp").map(Time::from_secs);
     // The id of the answer to our call, then a suffix for the recipient.
     let (long, own) = (text("sg_message_id"), text("smtp-id"));
-    // Events of mails that were dropped may have the suffix alone; then the message id has it.
-    let id = long.split('.').next().filter(|id| !id.is_empty() && !id.starts_with("filter")).unwrap_or_else(|| provider_id(&own));
+    // Events of mails that were dropped may have the suffix alone; then the message id has it. Ids of some hosts have dots themselves.
+    let suffix = [".filter", ".recvd"].iter().find_map(|suffix| long.find(suffix)).or_else(|| long.find('.'));
+    let id = suffix.map_or(Some(&*long), |at| long.get(..at)).filter(|id| !id.is_empty() && !id.starts_with("filter")).unwrap_or_else(|| provider_id(&own));
     let key = event.words("sg_event_id").map(|k| k.into_owned()).unwrap_or_else(|| crypto::fingerprint(&[id, &word, &who, &text("timestamp")]));
     let says = |state| receipt(id, Some(text("mid")), state, at, &who, &word);
     let body = match word.as_str() {
@@ -71,11 +72,18 @@ pub(super) fn letter(pieces: Vec<Piece>) -> Incoming {
         mail.extend(b"\r\n");
     }
     mail.extend(Incoming::header(missing));
-    let files = pieces.iter().filter(|p| p.name.starts_with("attachment") && p.filename.is_some());
-    let files = files.map(|p| Attached {
-        filename: p.filename.clone(),
-        mime_type: p.mime_type.clone().unwrap_or_else(|| "application/octet-stream".into()),
-        bytes: p.value.clone(),
+    // What a file is called and what it is stands in a field of its own too.
+    let about = text("attachment-info").unwrap_or_default();
+    let about = Object::parse(&about).unwrap_or_default();
+    let numbered = |name: &str| name.strip_prefix("attachment").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+    let files = pieces.iter().filter(|p| numbered(&p.name)).map(|p| {
+        let told = about.object(&p.name).unwrap_or_default();
+        let told = |names: &[&str]| names.iter().find_map(|name| told.words(name)).map(|t| t.into_owned());
+        Attached {
+            filename: told(&["filename", "name"]).or_else(|| p.filename.clone()),
+            mime_type: p.mime_type.clone().or_else(|| told(&["type"])).unwrap_or_else(|| "application/octet-stream".into()),
+            bytes: p.value.clone(),
+        }
     });
     Incoming {
         mail,
