@@ -121,6 +121,7 @@ impl Told<'_> {
         } else {
             what("userFile").as_ref().and_then(file)
         };
+        adapter::keep(&mut extra, "thumbnail", what("userFile").and_then(|file| file.kept("thumbnail")).map(Raw::into_owned));
         let part = part.unwrap_or_else(|| Part::unsupported("message", Some(self.fields.without(&[]))));
         for (name, raw) in self.fields.0.iter().filter(|(name, _)| !TOLD.contains(&&**name)) {
             extra.push(name.clone().into_owned(), Raw::borrowed(raw).into_owned());
