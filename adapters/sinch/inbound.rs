@@ -33,21 +33,26 @@ pub(super) fn parse<'a>(channel: &Channel, hook: &Verified<'a>) -> Parsed<'a> {
     }
     let mut parsed = Parsed::default();
     for (kind, raw) in fields.0.iter().filter(|(name, raw)| !ENVELOPE.contains(&&**name) && raw.get() != "null") {
-        match Object::parse(raw.get()) {
-            Some(inside) => {
-                let delivery = Delivery { envelope: &fields, kind: kind.clone(), raw, inside };
-                match delivery.event() {
-                    Ok(event) => parsed.events.push(event),
-                    Err(reason) => parsed.leave(reason),
-                }
-            }
-            None => parsed.leave(format!("`{}` is not an object", short(kind))),
+        // Sinch adds fields to the envelope without notice; what says something is an object.
+        let Some(inside) = Object::parse(raw.get()) else { continue };
+        let delivery = Delivery { envelope: &fields, kind: kind.clone(), raw, inside };
+        match delivery.event() {
+            Ok(event) => parsed.events.push(event),
+            Err(reason) => parsed.leave(reason),
         }
     }
     if parsed.events.is_empty() && parsed.unparsed.is_none() {
-        parsed.leave("a delivery without content");
+        parsed.leave(match added(&fields).next() {
+            Some((kind, _)) => format!("`{}` is not an object", short(kind)),
+            None => "a delivery without content".into(),
+        });
     }
     parsed
+}
+
+/// Fields of the envelope that nobody knows.
+fn added<'f, 'a>(envelope: &'f Object<'a>) -> impl Iterator<Item = &'f (Text<'a>, &'a RawValue)> {
+    envelope.0.iter().filter(|(name, raw)| !ENVELOPE.contains(&&**name) && raw.get() != "null" && !raw.get().starts_with('{'))
 }
 
 pub(super) fn short(word: &str) -> String {
@@ -146,6 +151,9 @@ impl<'a> Delivery<'_, 'a> {
                 adapter::keep(&mut extra, name, self.inside.kept(name).filter(|raw| raw.get() != "\"\""));
             }
         }
+        for (name, raw) in added(self.envelope) {
+            extra.push(name.clone(), Raw::borrowed(raw));
+        }
         extra
     }
 
@@ -231,7 +239,7 @@ impl<'a> Delivery<'_, 'a> {
         let id = self.inside.words("message_id").ok_or("a receipt without `message_id`")?;
         let status = self.inside.words("status").unwrap_or(Cow::Borrowed("SUBMITTED"));
         let state = match &*status {
-            "QUEUED_ON_CHANNEL" | "SUBMITTED" | "SWITCHING_CHANNEL" => State::Sent,
+            "QUEUED" | "QUEUED_ON_CHANNEL" | "SUBMITTED" | "SWITCHING_CHANNEL" => State::Sent,
             "DELIVERED" => State::Delivered,
             "READ" => State::Read,
             "FAILED" => State::Failed,

@@ -6,7 +6,8 @@
 //! Checked against `sinch` for Python (`tests/sdks/python/check_sinch.py`): the twin's signatures, its types on the twin's callbacks and on
 //! what we send, its login, its client and its errors on the twin.
 //!
-//! The callbacks in the tests of Sinch's Java SDK were read by it on 2026-11-29.
+//! The callbacks in the tests of Sinch's Java SDK were read by it on 2026-11-29, those of Sinch's documentation and of its .NET SDK on
+//! 2026-11-30.
 
 mod checks;
 mod errors;
