@@ -151,7 +151,9 @@ impl<'d, 'a> Delivery<'d, 'a> {
             let body = Reaction { from, message_id, reaction: reaction.words("emoji"), action };
             return Ok(self.made(key, &ours, peer, Body::Reaction(body)));
         }
-        let product = context.object("whatsapp_referred_product").and_then(|p| p.words("product_retailer_id"));
+        // Older descriptions put it beside the advertisement.
+        let product = [Some(context.clone()), self.fields.object("whatsapp")].into_iter().flatten().find_map(|place| place.object("whatsapp_referred_product"));
+        let product = product.and_then(|product| product.words("product_retailer_id"));
         let quoted = context.words("message_uuid");
         let parts = self.parts();
         let message = Message {
@@ -194,7 +196,8 @@ impl<'d, 'a> Delivery<'d, 'a> {
             "button" => Some(self.button(&object("button"))),
             "reply" => {
                 let reply = object("reply");
-                let choice = Choice { kind: ChoiceKind::List, id: reply.words("id"), title: reply.words("title"), values: Vec::new() };
+                let kind = if self.scheme == "rcs" { ChoiceKind::QuickReply } else { ChoiceKind::List };
+                let choice = Choice { kind, id: reply.words("id"), title: reply.words("title"), values: Vec::new() };
                 Some(Part::Choice(choice)).filter(|_| fields.has("reply"))
             }
             "order" => Some(order(&object("order"))).filter(|_| fields.has("order")),
@@ -239,7 +242,16 @@ impl<'d, 'a> Delivery<'d, 'a> {
                 extra.push(name.clone(), Raw::borrowed(raw));
             }
         }
-        adapter::keep(&mut extra, "usage", self.fields.kept("usage"));
+        for name in ["usage", "client_ref"] {
+            adapter::keep(&mut extra, name, self.fields.kept(name));
+        }
+        // The second line of a list's item that was picked, and what sort of button was tapped.
+        adapter::keep(&mut extra, "description", self.content.object("reply").and_then(|reply| reply.kept("description")));
+        adapter::keep(&mut extra, "subtype", self.content.object("button").and_then(|button| button.kept("subtype")));
+        // Who wrote what is quoted, and of which catalogue the product is.
+        let context = self.fields.object("context").unwrap_or_default();
+        let more = context.has("message_from") || context.has("whatsapp_referred_product");
+        adapter::keep(&mut extra, "context", self.fields.kept("context").filter(|_| more));
         extra
     }
 

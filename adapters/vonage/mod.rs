@@ -5,7 +5,7 @@
 //!
 //! Checked against `@vonage/jwt` and `@vonage/messages` (`tests/sdks/vonage.mjs`): signatures, and the client on the twin.
 //! Deliveries out of the tests of Vonage's Java SDK, and the specification of the first Messages API, were read by it on
-//! 2026-11-29.
+//! 2026-11-29, those out of the tests of its .NET SDK on 2026-11-30.
 
 mod checks;
 mod errors;
