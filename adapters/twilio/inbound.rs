@@ -19,7 +19,7 @@ const TOLD: &[&str] = &[
     "MessageSid", "SmsSid", "SmsMessageSid", "AccountSid", "From", "To", "Body", "NumMedia", "SmsStatus", "MessageStatus", "ApiVersion",
     "ProfileName", "WaId", "ExternalUserId", "Forwarded", "OriginalRepliedMessageSid", "ButtonText", "ButtonPayload", "ListId", "ListTitle",
     "InteractiveData", "FlowData", "Latitude", "Longitude", "Address", "Label", "ReferralHeadline", "ReferralSourceId",
-    "ReferralSourceType", "ReferralSourceUrl", "ReferralCtwaClid",
+    "ReferralSourceType", "ReferralSourceUrl", "ReferralCtwaClid", "EventName",
 ];
 
 /// The words on which Twilio itself stops or resumes a sender (support.twilio.com, opt-out keywords, read 2026-11-20).
@@ -32,10 +32,10 @@ pub(super) fn parse<'a>(channel: &Channel, hook: &Verified<'a>) -> Parsed<'a> {
     let Webhook { method, query, body, .. } = hook.hook();
     let json = hook.hook().is("application/json") || hook.hook().is("application/cloudevents");
     let fields = if *method == http::Method::GET { form::fields(query.as_bytes()) } else { form::fields(body) };
-    let mut delivery = Delivery { channel, hook, fields };
+    let mut delivery = Delivery { channel, hook, fields, time: None };
     let mut parsed = Parsed::default();
     if json {
-        delivery.clicks(&mut parsed);
+        delivery.streamed(&mut parsed);
     } else if let Err(reason) = delivery.read(&mut parsed) {
         parsed.leave(reason);
     }
@@ -48,6 +48,8 @@ pub(super) struct Delivery<'d, 'a> {
     pub(super) hook: &'d Verified<'a>,
     /// What a form says, in order.
     pub(super) fields: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// When it happened. Forms do not say, streams do.
+    pub(super) time: Option<Time>,
 }
 
 impl<'a> Delivery<'_, 'a> {
@@ -60,16 +62,16 @@ impl<'a> Delivery<'_, 'a> {
         self.fields.iter().find(|(n, v)| n == name && !v.is_empty()).map(|(_, value)| value.clone())
     }
 
-    fn read(&self, parsed: &mut Parsed<'a>) -> Result<(), String> {
+    pub(super) fn read(&self, parsed: &mut Parsed<'a>) -> Result<(), String> {
         let sid = self.text("MessageSid").or_else(|| self.text("SmsSid")).or_else(|| self.text("SmsMessageSid"));
         let Some(sid) = sid else {
-            return self.alert(parsed).ok_or_else(|| "a form without `MessageSid`".into());
+            return self.alert(parsed).or_else(|| self.conversation(parsed)).ok_or_else(|| "a form without `MessageSid`".into());
         };
         let read = self.get("EventType").filter(|kind| kind.eq_ignore_ascii_case("READ")).map(|_| "read");
         let status = self.get("MessageStatus").or(read).or_else(|| self.get("SmsStatus")).unwrap_or_default();
         let inbound = matches!(status, "" | "received" | "receiving");
         if inbound && self.get("From").is_none() {
-            return Err("a message without `From`".into());
+            return self.conversation(parsed).ok_or_else(|| "a message without `From`".into());
         }
         if inbound { self.message(sid, parsed) } else { self.receipt(sid, status, parsed) }
         Ok(())
@@ -119,13 +121,15 @@ impl<'a> Delivery<'_, 'a> {
         let parts = self.parts(medium);
         let message = Message {
             id: sid.clone(),
+            sent_at: self.time,
             reply_to: self.text("OriginalRepliedMessageSid").map(|id| ReplyTo { id: Some(id), ..ReplyTo::default() }),
             referral: self.referral().or_else(|| entry::written(&parts)),
             parts,
             forwarded: (self.says("Forwarded") || self.says("FrequentlyForwarded")).then_some(true),
             ..Message::default()
         };
-        let event = |key: Text<'a>, body| Event { account: account.clone(), key: Some(key), medium: medium.into(), peer: peer.clone(), time: None, body };
+        let time = self.time;
+        let event = |key: Text<'a>, body| Event { account: account.clone(), key: Some(key), medium: medium.into(), peer: peer.clone(), time, body };
         if let Some(consent) = self.consent(&person, medium, &sid) {
             parsed.events.push(event(format!("{sid}:consent").into(), Body::Consent(consent)));
         }
@@ -211,7 +215,11 @@ impl<'a> Delivery<'_, 'a> {
         let count = self.get("NumMedia").and_then(|n| n.trim().parse::<usize>().ok()).unwrap_or(0);
         // The count is the provider's; the addresses are what there is.
         let there = (0..count.max(10)).map_while(|n| Some((n, self.text(&format!("MediaUrl{n}"))?)));
-        there.map(|(n, url)| self.file(url, self.text(&format!("MediaContentType{n}")), medium)).collect()
+        let mut files: Vec<Part<'a>> = there.map(|(n, url)| self.file(url, self.text(&format!("MediaContentType{n}")), medium)).collect();
+        let reason = "Twilio's stream does not say where the file lies: let the sender's own webhook come here";
+        let media = Media { status: Some(MediaStatus::Unavailable), reason: Some(reason.into()), ..Media::default() };
+        files.resize(count.min(10).max(files.len()), Part::File(MediaPart { media, caption: None }));
+        files
     }
 
     fn file(&self, url: Text<'a>, kind: Option<Text<'a>>, medium: &str) -> Part<'a> {
@@ -270,7 +278,7 @@ impl<'a> Delivery<'_, 'a> {
         for (name, value) in &self.fields {
             let told = TOLD.contains(&&**name) || numbered(name, "MediaUrl") || numbered(name, "MediaContentType");
             if !told && !value.is_empty() {
-                let raw = if &**name == "ChannelMetadata" { json_or_text(value) } else { Raw::of(&**value) };
+                let raw = if matches!(&**name, "ChannelMetadata" | "Recipients") { json_or_text(value) } else { Raw::of(&**value) };
                 extra.push(name.clone(), raw);
             }
         }
@@ -299,12 +307,13 @@ impl<'a> Delivery<'_, 'a> {
             if let Some(code) = code { reason.provider_code(code) } else { reason }
         };
         let receipt = Receipt {
+            at: self.time,
             message_id: form::query(self.hook.hook().query, "ref").map(|id| id.into_owned().into()),
             error: failed.then(|| known.clone().unwrap_or_else(unknown)),
             detail: (status != state.word()).then(|| status.to_owned().into()),
             ..Receipt::new(sid.clone(), state)
         };
-        let event = |key: String, peer: Text<'a>, body| Event { account: account.clone(), key: Some(key.into()), medium: medium.into(), peer, time: None, body };
+        let event = |key: String, peer: Text<'a>, body| Event { account: account.clone(), key: Some(key.into()), medium: medium.into(), peer, time: self.time, body };
         parsed.events.push(event(format!("{sid}:{status}"), peer, Body::Receipt(receipt)));
         if code.is_some_and(errors::is_warning) {
             let raw = Some(Raw::of(&json!({ "ErrorCode": code, "MessageSid": sid, "From": from })));
