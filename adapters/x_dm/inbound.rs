@@ -39,8 +39,7 @@ impl<'a> Delivery<'_, 'a> {
 
     /// Either shape: `data` with `username`, or `screen_name`.
     fn person(&self, id: &Text<'a>) -> Person<'a> {
-        let user = self.users.object(id).unwrap_or_default();
-        let user = user.object("data").unwrap_or(user);
+        let user = post::user(self.users.object(id).unwrap_or_default());
         Person {
             name: user.words("name"),
             username: user.words("username").or_else(|| user.words("screen_name")),
@@ -104,7 +103,8 @@ fn activity<'a>(out: &mut Parsed<'a>, app: Option<&str>, data: &Object<'a>, body
         // An encrypted message keeps its own id when it is delivered again.
         let chat = payload.words("id").filter(|_| name.starts_with("chat")).map(|id| Cow::Owned(format!("{name}:{id}")));
         let key = chat.unwrap_or_else(|| delivery.key(raw));
-        out.events.push(delivery.event(key, other.as_ref(), None, body));
+        let time = ["created_at_msec", "timestamp_ms"].into_iter().find_map(|name| payload.int(name)).filter(|t| *t > 0).map(Time);
+        out.events.push(delivery.event(key, other.as_ref(), time, body));
     }
 }
 
@@ -244,7 +244,7 @@ fn typing<'a>(delivery: &Delivery<'_, 'a>, event: &Object<'a>, raw: &'a RawValue
 
 /// Somebody follows us, or no more; whom we follow is no news.
 fn followed<'a>(delivery: &Delivery<'_, 'a>, event: &Object<'a>, began: bool, raw: &'a RawValue) -> Option<Event<'a>> {
-    let source = event.object("source").unwrap_or_default();
+    let source = post::user(event.object("source").unwrap_or_default());
     let who = source.words("id").or_else(|| event.words("source_id")).or_else(|| event.words("follower_id"))?;
     if who == delivery.account {
         let kind = Cow::Borrowed(if began { "follow" } else { "unfollow" });

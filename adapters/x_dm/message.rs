@@ -41,16 +41,27 @@ pub(super) fn read<'a>(create: &Object<'a>) -> (Message<'a>, Extra<'a>) {
 fn words<'a>(data: &Object<'a>, attachment: &Object<'a>) -> Option<Text<'a>> {
     let text = data.text("text")?;
     let links = data.object("entities").map(|entities| entities.objects("urls")).unwrap_or_default();
-    if links.is_empty() && !text.contains('&') {
+    let of_file = |link: &Object<'a>| link.words("expanded_url").is_some_and(|long| long.contains("/messages/media/"));
+    let mut shown: Vec<Text<'a>> = attachment.object("media").and_then(|media| media.words("url")).into_iter().collect();
+    if attachment.has("media") {
+        shown.extend(links.iter().filter(|link| of_file(link)).filter_map(|link| link.words("url")));
+    }
+    spelled_out(text, &links, &shown)
+}
+
+/// Words without X's short links and escapes: the long link in place of each, nothing for a file that is `shown` beside them.
+pub(super) fn spelled_out<'a>(text: Text<'a>, links: &[Object<'a>], shown: &[Text<'a>]) -> Option<Text<'a>> {
+    if links.is_empty() && shown.is_empty() && !text.contains('&') {
         return Some(text).filter(|text| !text.trim().is_empty());
     }
-    let file = attachment.object("media").and_then(|media| media.words("url"));
     let mut out = text.into_owned();
+    for short in shown {
+        out = out.replace(&**short, "");
+    }
     for link in links {
-        let Some(short) = link.words("url") else { continue };
-        let long = link.words("expanded_url");
-        let of_file = file.as_ref() == Some(&short) || attachment.has("media") && long.as_deref().is_some_and(|long| long.contains("/messages/media/"));
-        out = out.replace(&*short, if of_file { "" } else { long.as_deref().unwrap_or(&short) });
+        if let (Some(short), Some(long)) = (link.words("url"), link.words("expanded_url")) {
+            out = out.replace(&*short, &long);
+        }
     }
     let out = plain(Cow::Owned(out));
     let out = out.trim();
@@ -58,7 +69,7 @@ fn words<'a>(data: &Object<'a>, attachment: &Object<'a>) -> Option<Text<'a>> {
 }
 
 /// Without the three escapes of X.
-pub(super) fn plain(text: Text<'_>) -> Text<'_> {
+fn plain(text: Text<'_>) -> Text<'_> {
     if !text.contains('&') {
         return text;
     }

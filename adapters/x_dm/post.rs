@@ -19,6 +19,11 @@ pub(super) struct Post<'a> {
     pub comment: Comment<'a>,
 }
 
+/// A person as the account's API has them; the Activity API wraps them once more (event-payloads, read 2026-11-30).
+pub(super) fn user(object: Object<'_>) -> Object<'_> {
+    object.object("data").unwrap_or(object)
+}
+
 /// A post in the words of either API; `None` for one of the account itself, and for what only passes another's on.
 /// `users` are those that came along.
 pub(super) fn read<'a>(post: &Object<'a>, account: &str, users: &[Object<'a>]) -> Option<Post<'a>> {
@@ -35,14 +40,21 @@ pub(super) fn read<'a>(post: &Object<'a>, account: &str, users: &[Object<'a>]) -
     let long = |name: &str, field: &str| post.object(name).and_then(|long| long.words(field));
     let text = long("extended_tweet", "full_text").or_else(|| long("note_tweet", "text"));
     let text = text.or_else(|| post.words("full_text")).or_else(|| post.words("text"))?;
-    let text = super::message::plain(text);
+    // What was cut has its links and pictures where its whole text is.
+    let whole = post.object("extended_tweet").or_else(|| post.object("note_tweet")).unwrap_or_default();
     // Of several pictures the plain entities tell the first alone.
-    let files = |name: &str| post.object(name).map(|entities| entities.objects("media")).filter(|files| !files.is_empty());
-    let files = files("extended_entities").or_else(|| files("entities")).unwrap_or_default();
-    let mut parts = vec![Part::text(text)];
+    let inside = |name: &str, list: &str| [&whole, post].into_iter().find_map(|of| Some(of.object(name)?.objects(list)).filter(|list| !list.is_empty()));
+    let files = inside("extended_entities", "media").or_else(|| inside("entities", "media")).unwrap_or_default();
+    let shown: Vec<Text<'a>> = files.iter().filter_map(|file| file.words("url")).collect();
+    let text = super::message::spelled_out(text, &inside("entities", "urls").unwrap_or_default(), &shown);
+    let mut parts: Vec<Part<'a>> = text.map(Part::text).into_iter().collect();
     parts.extend(files.iter().filter_map(super::message::file));
+    if parts.is_empty() {
+        parts.push(Part::unsupported("post", post.kept("entities")));
+    }
     let answered = post.words("in_reply_to_status_id_str").or_else(|| reference("replied_to"));
-    let user = inline.or_else(|| users.iter().find(|user| number(user).as_ref() == Some(&author)).cloned()).unwrap_or_default();
+    let named = || users.iter().cloned().map(user).find(|user| number(user).as_ref() == Some(&author));
+    let user = inline.or_else(named).unwrap_or_default();
     let from = Person {
         name: user.words("name"),
         username: user.words("username").or_else(|| user.words("screen_name")),
