@@ -7,6 +7,7 @@ use super::place;
 use crate::contract::event::*;
 use crate::contract::part::*;
 use crate::contract::*;
+use crate::kit::crypto;
 use crate::kit::markup::{self, Dialect};
 use crate::kit::object::{self, Object};
 
@@ -23,13 +24,14 @@ pub(super) fn message<'a>(activity: &Activity<'_, 'a>) -> Result<Event<'a>, Stri
     if from.kind.as_deref() == Some("bot") {
         return Ok(activity.provider("bot_message"));
     }
-    let body = Received { from, to: ours(activity), message: read(activity)?, extra: extra(activity), ..Received::default() };
+    let body = Received { from, to: ours(activity), message: read(activity), extra: extra(activity), ..Received::default() };
     Ok(activity.made("", Body::Received(body)))
 }
 
 /// A message that was changed, or taken back and given again.
 pub(super) fn edited<'a>(activity: &Activity<'_, 'a>) -> Result<Event<'a>, String> {
-    let message = read(activity)?;
+    activity.id().ok_or("an edit that does not say of what")?;
+    let message = read(activity);
     let body = Edited { from: activity.who()?, message_id: message.id.clone(), message, extra: extra(activity) };
     Ok(activity.made(&activity.when(), Body::Edited(body)))
 }
@@ -38,16 +40,24 @@ pub(super) fn ours<'a>(activity: &Activity<'_, 'a>) -> Option<Text<'a>> {
     activity.fields.object("recipient").and_then(|r| r.words("id")).map(|id| place::user(&id).into())
 }
 
-fn read<'a>(activity: &Activity<'_, 'a>) -> Result<Message<'a>, String> {
-    let id = activity.id().ok_or("a message without `id`")?;
-    Ok(Message {
+fn read<'a>(activity: &Activity<'_, 'a>) -> Message<'a> {
+    // Every message has an id, but what others pass on may have lost it.
+    let id = activity.id().unwrap_or_else(|| crypto::fingerprint(&[activity.raw.get()]));
+    Message {
         id: id.into(),
         sent_at: activity.time(),
         parts: parts(activity),
         reply_to: quoted(activity),
         group: activity.group(),
+        // The words of what was passed on stand in the text as well.
+        forwarded: html(&activity.fields).is_some_and(|html| html.contains("schema.skype.com/Forward\"")).then_some(true),
         ..Message::default()
-    })
+    }
+}
+
+/// The message once more as Teams shows it.
+fn html<'a>(fields: &Object<'a>) -> Option<Text<'a>> {
+    fields.objects("attachments").into_iter().find(|a| a.text("contentType").as_deref() == Some(HTML)).and_then(|a| a.words("content"))
 }
 
 fn parts<'a>(activity: &Activity<'_, 'a>) -> Vec<Part<'a>> {
@@ -136,9 +146,26 @@ impl WithoutSecrets for Part<'_> {
     }
 }
 
+/// The words without the places where quotes stand, which the entities tell (`<quoted messageId="1"/>`).
+fn unquoted(text: Text<'_>) -> Text<'_> {
+    const QUOTE: &str = "<quoted messageId=";
+    if !text.contains(QUOTE) {
+        return text;
+    }
+    let mut pieces = text.split(QUOTE);
+    let mut out = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        match piece.split_once("/>") {
+            Some((_, after)) => out.push_str(if out.is_empty() { after.trim_start() } else { after }),
+            None => out.extend([QUOTE, piece]),
+        }
+    }
+    out.into()
+}
+
 /// The words: without the mention of the bot, with those of others by name.
 fn text<'a>(activity: &Activity<'_, 'a>) -> Option<TextPart<'a>> {
-    let text = activity.fields.words("text")?;
+    let text = unquoted(activity.fields.words("text")?);
     if !text.contains("<at") && !text.contains('&') {
         let text = match text {
             Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
@@ -222,10 +249,15 @@ fn quoted<'a>(activity: &Activity<'_, 'a>) -> Option<ReplyTo<'a>> {
     if let Some(quoted) = entity.and_then(|entity| entity.object("quotedReply")) {
         return reply(&quoted.words("messageId")?, quoted.words("preview"));
     }
-    let html = fields.objects("attachments").into_iter().find(|a| a.text("contentType").as_deref() == Some(HTML)).and_then(|a| a.words("content"));
-    let block = html.as_deref().and_then(|html| html.split_once("schema.skype.com/Reply\"")).and_then(|(_, rest)| rest.split_once("itemid=\""));
-    if let Some(id) = block.and_then(|(_, rest)| rest.split('"').next()) {
-        return reply(id, None);
+    let html = html(fields);
+    let block = html.as_deref().and_then(|html| html.split_once("schema.skype.com/Reply\"")?.1.split("</blockquote>").next());
+    if let Some((tag, inside)) = block.and_then(|block| block.split_once('>'))
+        && let Some(id) = tag.split_once("itemid=\"").and_then(|(_, rest)| rest.split('"').next())
+    {
+        // Its words, whole or cut short.
+        let words = ["copy", "preview"].iter().find_map(|name| inside.split_once(&format!("itemprop=\"{name}\""))?.1.split_once('>'));
+        let words = words.and_then(|(_, rest)| rest.split("</p>").next()).map(|words| markup::from_html(words, Dialect::Plain));
+        return reply(id, words.filter(|words| !words.is_empty()).map(Into::into));
     }
     if let Some(id) = fields.words("replyToId") {
         return reply(&id, None);

@@ -170,22 +170,23 @@ impl<'a> Activity<'_, 'a> {
     /// Members, channels, the team's name.
     fn conversation_changed(&self) -> Event<'a> {
         let data = self.fields.object("channelData").unwrap_or_default();
-        let kind = data.words("eventType");
+        // The reference itself writes `teamRenamed` and `teamrestored`.
+        let kind = data.words("eventType").map(|kind| kind.to_ascii_lowercase());
         let members = |name: &str| self.fields.objects(name);
         let own = |name: &str| members(name).iter().any(|m| m.words("id").is_some_and(|id| self.is_own(&id)));
         let change = match kind.as_deref() {
             _ if own("membersAdded") => "bot_added",
             _ if own("membersRemoved") => "bot_removed",
-            Some("teamMemberAdded" | "teamMemberRemoved" | "channelMemberAdded" | "channelMemberRemoved") => "members",
-            Some("teamRenamed" | "channelRenamed") => "title",
-            Some("channelCreated") => "channel_created",
-            Some("channelDeleted") => "channel_deleted",
-            Some("channelRestored") => "channel_restored",
-            Some("channelShared") => "channel_shared",
-            Some("channelUnshared") => "channel_unshared",
-            Some("teamArchived") => "archived",
-            Some("teamUnarchived" | "teamRestored") => "unarchived",
-            Some("teamDeleted" | "teamHardDeleted") => "deleted",
+            Some("teammemberadded" | "teammemberremoved" | "channelmemberadded" | "channelmemberremoved") => "members",
+            Some("teamrenamed" | "channelrenamed") => "title",
+            Some("channelcreated") => "channel_created",
+            Some("channeldeleted") => "channel_deleted",
+            Some("channelrestored") => "channel_restored",
+            Some("channelshared") => "channel_shared",
+            Some("channelunshared") => "channel_unshared",
+            Some("teamarchived") => "archived",
+            Some("teamunarchived" | "teamrestored") => "unarchived",
+            Some("teamdeleted" | "teamharddeleted") => "deleted",
             None if !members("membersAdded").is_empty() || !members("membersRemoved").is_empty() => "members",
             None if self.fields.has("topicName") => "title",
             _ => return self.provider("conversationUpdate"),

@@ -22,6 +22,11 @@ pub(super) fn read<'a>(activity: &Activity<'_, 'a>, parsed: &mut Parsed<'a>) -> 
     parsed.ack = Ack { content_type: Some("application/json"), body: Cow::Owned(answer.to_string().into_bytes()), ..Ack::default() };
     let inside = activity.fields.object("value").unwrap_or_default();
     let part = match &*name {
+        // A card that renews itself asks for its new looks: nobody pressed anything.
+        "adaptiveCard/action" if inside.text("trigger").as_deref() == Some("automatic") => {
+            parsed.events.push(activity.provider("adaptiveCard/refresh"));
+            return Ok(());
+        }
         "adaptiveCard/action" => {
             let action = inside.object("action").unwrap_or_default();
             let verb = action.words("verb");
@@ -43,7 +48,7 @@ pub(super) fn read<'a>(activity: &Activity<'_, 'a>, parsed: &mut Parsed<'a>) -> 
             Part::Choice(Choice { kind: ChoiceKind::Button, id: inside.words("action"), title: file, values: Vec::new() })
         }
         // What was filled in: a dialog, a command above the message field, an opinion of an answer.
-        "task/submit" => Part::Form(part::Form { name: None, fields: inside.kept("data") }),
+        "task/submit" | "config/submit" | "tab/submit" => Part::Form(part::Form { name: None, fields: inside.kept("data") }),
         "composeExtension/submitAction" => Part::Form(part::Form { name: inside.words("commandId"), fields: inside.kept("data") }),
         "message/submitAction" => Part::Form(part::Form { name: inside.words("actionName"), fields: inside.kept("actionValue") }),
         "actionableMessage/executeAction" => Part::Form(part::Form { name: inside.words("actionId"), fields: inside.kept("body") }),
