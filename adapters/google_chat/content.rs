@@ -6,6 +6,7 @@ use crate::contract::event::*;
 use crate::contract::part::*;
 use crate::contract::*;
 use crate::kit::address::escape;
+use crate::kit::crypto;
 use crate::kit::object::Object;
 
 /// The parameter in which our own buttons carry what was picked, and the name of our own menus.
@@ -54,7 +55,8 @@ pub(super) fn address(name: &str) -> String {
 
 /// A user as a person.
 pub(super) fn person<'a>(user: &Object<'a>) -> Option<Person<'a>> {
-    let name = user.words("name")?;
+    // The address is an alias of the number (`users.name`, read 2026-11-30).
+    let name = user.words("name").or_else(|| user.words("email").map(|email| format!("users/{email}").into()))?;
     let kind = if user.text("type").as_deref() == Some("BOT") { "bot" } else { "person" };
     let also = user.words("email").map(|email| format!("mailto:{email}").into()).into_iter().collect();
     Some(Person { name: user.words("displayName"), kind: Some(kind.into()), also, ..Person::at(address(&name)) })
@@ -68,10 +70,8 @@ pub(super) fn is_direct(space: &Object<'_>) -> bool {
 
 /// The conversation of a message. Only where people see threads is each a conversation of its own.
 pub(super) fn peer(space: &Object<'_>, message: Option<&Object<'_>>) -> String {
-    let name = space.words("name").unwrap_or_default();
-    if name.is_empty() {
-        return String::new();
-    }
+    let within = || message?.words("name")?.split_once("/messages/").map(|(space, _)| space.to_owned().into());
+    let Some(name) = space.words("name").or_else(within) else { return String::new() };
     // `threaded` is what rooms said before 2022.
     let threaded = space.flag("threaded") || matches!(space.text("spaceThreadingState").as_deref(), Some("THREADED_MESSAGES" | "GROUPED_MESSAGES"));
     let thread = message.filter(|m| !is_direct(space) && (threaded || m.flag("threadReply"))).and_then(|m| m.object("thread")?.words("name"));
@@ -115,22 +115,26 @@ impl<'a> Scene<'a> {
     pub fn message(&self) -> Result<Event<'a>, String> {
         let raw = self.message.ok_or("a message event without a message")?;
         let fields = Object::parse(raw.get()).ok_or("a message that is not an object")?;
-        let name = fields.words("name").ok_or("a message without `name`")?;
+        // Every message has a name, but what others pass on may have lost it. Such a message is never taken for a repeat.
+        let name = fields.words("name");
         let sender = fields.object("sender").and_then(|sender| person(&sender));
         let peer = peer(&self.space, Some(&fields));
         if sender.as_ref().is_some_and(|sender| sender.kind.as_deref() == Some("bot")) {
             let body = ProviderEvent { provider_type: "bot_message".into(), raw: Raw::borrowed(raw) };
-            return Ok(self.made(Some(name.into_owned()), peer, None, Body::Provider(body)));
+            return Ok(self.made(name.map(Text::into_owned), peer, None, Body::Provider(body)));
         }
         // The user who acts is told with more than the sender of the message.
         let acting = self.who().ok().filter(|user| sender.as_ref().is_none_or(|sender| sender.address == user.address));
         let from = acting.or(sender).ok_or("a message without a sender")?;
-        let message = read(&fields, &self.space, raw);
+        let mut message = read(&fields, &self.space, raw);
+        if name.is_none() {
+            message.id = self.moment("message").unwrap_or_else(|| crypto::fingerprint(&[raw.get()])).into();
+        }
         let time = message.sent_at;
         let mut extra = extra(&fields);
         adapter::keep(&mut extra, "timeZone", self.zone.clone());
         let body = Received { from, message, extra, ..Received::default() };
-        Ok(self.made(Some(name.into_owned()), peer, time, Body::Received(body)))
+        Ok(self.made(name.map(Text::into_owned), peer, time, Body::Received(body)))
     }
 
     /// A person installed the app, or somebody took it into a space.
@@ -231,15 +235,24 @@ impl<'a> Scene<'a> {
 
 /// A message's content.
 pub(super) fn read<'a>(fields: &Object<'a>, space: &Object<'a>, raw: &'a RawValue) -> Message<'a> {
-    let quoted = fields.object("quotedMessageMetadata").and_then(|quoted| quoted.words("name"));
+    let about = fields.object("quotedMessageMetadata").unwrap_or_default();
+    let forwarded = is_forward(&about).then_some(true);
+    let words = about.object("quotedMessageSnapshot").and_then(|snapshot| snapshot.words("text"));
+    let quoted = about.words("name").filter(|_| forwarded.is_none());
     Message {
         id: fields.words("name").unwrap_or_default(),
         sent_at: fields.text("createTime").and_then(|t| Time::parse(&t)),
         parts: parts(fields, raw),
-        reply_to: quoted.map(|id| ReplyTo { id: Some(id), ..ReplyTo::default() }),
+        reply_to: quoted.map(|id| ReplyTo { id: Some(id), text: words, ..ReplyTo::default() }),
         group: group(space),
+        forwarded,
         ..Message::default()
     }
+}
+
+/// Whether what is quoted was passed on from elsewhere, and not answered (`QuoteType`, read 2026-11-30).
+fn is_forward(about: &Object<'_>) -> bool {
+    about.text("quoteType").as_deref() == Some("FORWARD")
 }
 
 fn parts<'a>(fields: &Object<'a>, raw: &'a RawValue) -> Vec<Part<'a>> {
@@ -267,7 +280,10 @@ fn parts<'a>(fields: &Object<'a>, raw: &'a RawValue) -> Vec<Part<'a>> {
             (None, None) => {}
         }
     }
-    let files = fields.objects("attachment").into_iter().chain(fields.objects("attachments"));
+    // What was passed on: its words and its files.
+    let passed = fields.object("quotedMessageMetadata").filter(is_forward).and_then(|about| about.object("quotedMessageSnapshot")).unwrap_or_default();
+    parts.extend(passed.words("text").map(Part::text));
+    let files = [fields, &passed].into_iter().flat_map(|of| of.objects("attachment").into_iter().chain(of.objects("attachments")));
     parts.extend(files.filter_map(|file| attachment(&file)));
     parts.extend(fields.objects("attachedGifs").iter().filter_map(|gif| {
         let source = MediaRef { url: Some(gif.words("uri")?.into_owned()), ..MediaRef::default() };
@@ -319,6 +335,17 @@ fn attachment<'a>(file: &Object<'a>) -> Option<Part<'a>> {
 
 fn extra<'a>(fields: &Object<'a>) -> Extra<'a> {
     let mut extra = Extra::default();
+    // Links to documents and emoji of the organisation's own; mentions and commands have a place.
+    let placed = |note: &&RawValue| Object::parse(note.get()).is_none_or(|n| matches!(n.text("type").as_deref(), Some("USER_MENTION" | "SLASH_COMMAND")));
+    let notes: Vec<&RawValue> = fields.list("annotations").into_iter().filter(|note| !placed(note)).collect();
+    if !notes.is_empty() {
+        extra.push("annotations", Raw::of(&notes));
+    }
+    // Where a file in Drive lies, for whoever may fetch it there.
+    if fields.objects("attachment").iter().any(|file| file.has("driveDataRef")) {
+        adapter::keep(&mut extra, "attachment", fields.kept("attachment"));
+    }
+    adapter::keep(&mut extra, "quotedMessageMetadata", fields.kept("quotedMessageMetadata").filter(|_| fields.object("quotedMessageMetadata").as_ref().is_some_and(is_forward)));
     for (name, raw) in &fields.0 {
         if !TOLD.contains(&&**name) && !matches!(raw.get(), "null" | "[]" | "{}") {
             extra.push(name.clone(), Raw::borrowed(raw));

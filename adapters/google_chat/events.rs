@@ -121,6 +121,14 @@ pub(super) fn parse<'a>(message: &Object<'a>, parsed: &mut Parsed<'a>) -> Result
                 parsed.events.push(made(numbered(index), place.clone(), Body::GroupUpdated(body)));
             }
         }
+        "space.v1.updated" if data.object("space").is_some_and(|space| space.has("displayName")) => {
+            let fields = data.object("space").unwrap_or_default();
+            let mut extra = Extra::default();
+            extra.push("space", fields.without(&[]));
+            let group = Group { id: space.clone().unwrap_or_default().into(), name: fields.words("displayName").map(|name| name.into_owned().into()) };
+            let body = GroupUpdated { group, change: "title".into(), from: None, extra };
+            parsed.events.push(made(numbered(0), place, Body::GroupUpdated(body)));
+        }
         known if known.starts_with("space.v1.") => {
             let raw = data.without(&[]);
             let body = ProviderEvent { provider_type: kind.into_owned().into(), raw };

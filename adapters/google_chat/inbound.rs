@@ -43,11 +43,33 @@ pub(super) fn short(word: &str) -> String {
     word.chars().take(64).collect()
 }
 
+/// The page of the app itself, opened or filled in: only there the event says its type (send-app-home-card-message, read 2026-11-30).
+fn home<'a>(common: &Object<'a>, chat: &Object<'a>, parsed: &mut Parsed<'a>) -> Result<(), String> {
+    let scene = Scene {
+        user: chat.object("user"),
+        space: chat.object("space").unwrap_or_default(),
+        message: None,
+        time: chat.text("eventTime"),
+        locale: common.words("userLocale"),
+        zone: common.kept("timeZone"),
+    };
+    match chat.text("type").as_deref() {
+        Some("APP_HOME") => parsed.events.push(scene.provider("APP_HOME".into(), chat.without(&[]))),
+        Some("SUBMIT_FORM") => {
+            let click = Click { inputs: common.kept("formInputs"), function: common.words("invokedFunction"), ..Click::default() };
+            let click = Click { parameters: common.object("parameters").unwrap_or_default(), ..click };
+            parsed.events.push(scene.clicked(&click)?);
+        }
+        _ => return Err("a `chat` event without a payload".into()),
+    }
+    Ok(())
+}
+
 /// The format of Workspace add-ons: what happened is the name of the payload that is there.
 fn addon<'a>(fields: &Object<'a>, chat: &Object<'a>, parsed: &mut Parsed<'a>) -> Result<(), String> {
     let common = fields.object("commonEventObject").unwrap_or_default();
     let found = chat.0.iter().find(|(name, raw)| name.ends_with("Payload") && raw.get() != "null");
-    let (kind, raw) = found.ok_or("a `chat` event without a payload")?;
+    let Some((kind, raw)) = found else { return home(&common, chat, parsed) };
     let payload = Object::parse(raw.get()).ok_or_else(|| format!("`{}` is not an object", short(kind)))?;
     let scene = Scene {
         user: chat.object("user").or_else(|| payload.object("user")),
