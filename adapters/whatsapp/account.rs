@@ -88,7 +88,7 @@ fn each<'a>(
             out.leave("an item of an account's news that we cannot read");
             continue;
         };
-        let time = stamp(item.int("timestamp")).or(about.time);
+        let time = stamp(item.int("timestamp").or_else(|| item.object("metadata")?.int("timestamp"))).or(about.time);
         let key = crypto::fingerprint(&[&about.waba, about.account.as_deref().unwrap_or_default(), &about.field, raw.get()]);
         out.events.push(event(about, key, peer, time, body));
     }
@@ -141,6 +141,7 @@ fn group<'a>(about: &About<'a>, item: &Object<'a>, raw: &'a RawValue) -> Option<
         "group_create" => "created",
         "group_delete" => "deleted",
         kind if kind.contains("participants") => "members",
+        "group_join_request_revoked" => "join_request_revoked",
         kind if kind.contains("join_request") => "join_request",
         _ if about.field == "group_settings_update" && subject.is_some() => "title",
         _ => "settings",
@@ -151,7 +152,7 @@ fn group<'a>(about: &About<'a>, item: &Object<'a>, raw: &'a RawValue) -> Option<
     }
     let peer = Cow::Owned(crate::kit::address::address("whatsapp", &id));
     // Only a request to join names one person.
-    let from = address::person(item.words("wa_id"), item.words("user_id"), &about.contacts).filter(|_| change == "join_request");
+    let from = address::person(item.words("wa_id"), item.words("user_id"), &about.contacts).filter(|_| change.starts_with("join_request"));
     let update = GroupUpdated { group: Group { id, name: subject }, change: Cow::Borrowed(change), from, extra };
     Some((peer, Body::GroupUpdated(update)))
 }
@@ -198,7 +199,17 @@ fn known(field: &str, value: &Object<'_>) -> Option<(&'static str, Severity)> {
         }
         "business_username_update" => ("username", Severity::Info),
         "security" => ("security", Severity::Warning),
-        "flows" => ("flow_status", Severity::Info),
+        "flows" => {
+            // An alert names its state; a change of the flow's own names the new one.
+            let state = value.text("new_status").or_else(|| value.text("alert_state"));
+            let severity = match state.as_deref() {
+                Some("BLOCKED") => Severity::Error,
+                Some("THROTTLED" | "ACTIVATED") => Severity::Warning,
+                _ if value.has("warning") => Severity::Warning,
+                _ => Severity::Info,
+            };
+            ("flow_status", severity)
+        }
         "payment_configuration_update" => ("payment_configuration", Severity::Info),
         "partner_solutions" => ("partner", Severity::Info),
         _ => return None,
@@ -220,7 +231,9 @@ fn account(event: &str, value: &Object<'_>) -> Severity {
 /// A sentence from the few fields that all of these have in common.
 fn sentence(field: &str, value: &Object<'_>) -> String {
     let mut out = field.replace('_', " ");
-    let inside = value.object("alert_info").unwrap_or_default();
+    let inside = ["alert_info", "ban_info", "violation_info", "rejection_info", "other_info", "disconnection_info"];
+    let inside: Vec<Object<'_>> = inside.into_iter().filter_map(|name| value.object(name)).collect();
+    let within = |name: &str| inside.iter().find_map(|object| object.words(name));
     for name in [
         "event",
         "decision",
@@ -237,8 +250,16 @@ fn sentence(field: &str, value: &Object<'_>) -> String {
         "alert_type",
         "alert_description",
         "username",
+        "waba_ban_state",
+        "violation_type",
+        "initiated_by",
+        "title",
+        "description",
+        "recommendation",
+        "message",
+        "warning",
     ] {
-        if let Some(word) = value.words(name).or_else(|| inside.words(name)).filter(|word| word != "NONE") {
+        if let Some(word) = value.words(name).filter(|word| word != "NONE").or_else(|| within(name)).filter(|word| word != "NONE") {
             out.push_str(&format!("; {}: {word}", name.replace('_', " ")));
         }
     }

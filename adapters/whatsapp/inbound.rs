@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::address::{self, Contact};
 use super::{account, calls, content, history, receipts};
 use crate::contract::event::{
-    Change, ContactUpdated, Created, Deleted, Edited, Follow, Group, Origin, Reaction, ReactionAction, Referral, ReplyWindow,
+    Author, Change, ContactUpdated, Created, Deleted, Edited, Follow, Group, Origin, Reaction, ReactionAction, Referral, ReplyWindow,
 };
 use crate::contract::*;
 use crate::kit::borrow::{List, Maybe, Word};
@@ -142,6 +142,7 @@ fn one<'a>(out: &mut Parsed<'a>, waba: &Word<'a>, time: &Word<'a>, field: Word<'
                 account::other(out, &about, &value, raw);
             }
         }
+        // The second is the newer name.
         "smb_message_echoes" | "message_echoes" => value.list("message_echoes").into_iter().for_each(|raw| echoed(out, &about, raw, None)),
         "history" => history::parse(out, &about, &value),
         "calls" => calls::parse(out, &about, &value),
@@ -373,10 +374,12 @@ pub(super) fn echoed<'a>(out: &mut Parsed<'a>, about: &About<'a>, raw: &'a RawVa
             let mut written = Message { id: id.clone(), sent_at: time, ..content::message(&message, &kind, raw) };
             written.group = group.map(|id| Group { id, name: None });
             written.history = thread.map(|_| true);
+            // Meta's own assistant answers in the number's name.
+            let bot = message.text("message_creation_type").is_some_and(|by| by.ends_with("_bot"));
             Body::Created(Created {
                 message_id: id,
                 origin: Origin::Echo,
-                author: None,
+                author: bot.then(|| Author { kind: Some(Cow::Borrowed("bot")), ..Author::default() }),
                 to: Some(to.address.clone()),
                 message: written,
                 metadata: None,
