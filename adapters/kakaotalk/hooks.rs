@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::{Channel, business, errors};
-use crate::contract::event::{Group, GroupUpdated, Notice, ProviderEvent, Severity};
+use crate::contract::event::{Follow, Group, GroupUpdated, Notice, ProviderEvent, Severity};
 use crate::contract::*;
 use crate::kit::object::Object;
 use crate::kit::{address, crypto};
@@ -102,5 +102,31 @@ pub(super) fn room<'a>(whole: &'a str, body: &Object<'a>) -> Parsed<'a> {
         time,
         body: Body::GroupUpdated(GroupUpdated { group: Group { id, name: None }, change, from, extra }),
     };
+    Parsed { events: vec![event], ..Parsed::default() }
+}
+
+/// Somebody added the channel or blocked it (kakaotalk-channel/callback, read 2026-11-30). Deliveries are numbered in a header.
+pub(super) fn relation<'a>(hook: &Webhook<'a>, whole: &'a str, body: &Object<'a>) -> Parsed<'a> {
+    let (Some(id), Some(what)) = (body.words("id"), body.words("event")) else {
+        return Parsed::not_understood("a channel's news of nobody");
+    };
+    // Numbers of the app, where the person agreed to that; else of the log-in alone.
+    let kind = if body.text("id_type").as_deref() == Some("app_user_id") { "app" } else { "open" };
+    let peer = format!("kakaotalk:{kind}/{}", address::escape(&id));
+    let from = Person { kind: Some(Cow::Borrowed("person")), ..Person::at(peer.clone()) };
+    let mut extra = Extra::default();
+    for name in ["channel_public_id", "channel_uuid", "plusfriend_public_id", "plusfriend_uuid"] {
+        adapter::keep(&mut extra, name, body.kept(name));
+    }
+    let follow = Follow { from, extra, ..Follow::default() };
+    let body_of = match &*what {
+        "added" => Body::Followed(follow),
+        "blocked" => Body::Unfollowed(follow),
+        _ => Body::Provider(ProviderEvent { provider_type: what.clone(), raw: body.without(&[]) }),
+    };
+    let key = hook.header("x-kakao-resource-id").map_or_else(|| crypto::fingerprint(&[whole]), str::to_owned);
+    let time = body.text("updated_at").or_else(|| body.text("timestamp")).and_then(|time| Time::parse(&time));
+    let (medium, peer) = (Cow::Borrowed("kakaotalk"), Cow::Owned(peer));
+    let event = Event { account: None, key: Some(Cow::Owned(key)), medium, peer, time, body: body_of };
     Parsed { events: vec![event], ..Parsed::default() }
 }

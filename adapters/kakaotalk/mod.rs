@@ -1,14 +1,15 @@
 //! KakaoTalk: a channel's chatbot (skill server and Event API), and business messages (AlimTalk, Brand Message) through
 //! NHN Cloud.
 //!
-//! People of the chatbot are `kakaotalk:BOT_USER_KEY` (also `kakaotalk:plusfriend/KEY`, `kakaotalk:app/ID`), rooms are
-//! `kakaotalk:group/KEY`; business messages go to `tel:+82...`. An answer goes by the callback of the person's last turn
-//! while that is good, and by the Event API else.
+//! People of the chatbot are `kakaotalk:BOT_USER_KEY` (also `kakaotalk:plusfriend/KEY`, `kakaotalk:app/ID`; who adds the channel and
+//! has not told the app who they are is `kakaotalk:open/ID`), rooms are `kakaotalk:group/KEY`; business messages go to `tel:+82...`.
+//! An answer goes by the callback of the person's last turn while that is good, and by the Event API else.
 //!
 //! Turns recorded in open-source skill servers, and those of Kakao's documentation, were read on 2026-11-29.
 
 mod business;
 mod components;
+mod dispatch;
 mod errors;
 mod facts;
 mod hooks;
@@ -158,6 +159,10 @@ impl Adapter for Channel {
             hooks::results(self, &body)
         } else if body.has("group") {
             hooks::room(text, &body)
+        } else if body.has("op") && body.has("d") {
+            dispatch::parse(text, &body)
+        } else if body.has("event") && body.has("id_type") {
+            hooks::relation(hook.hook(), text, &body)
         } else {
             Parsed::not_understood("neither a turn nor a result")
         }

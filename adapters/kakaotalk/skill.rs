@@ -211,7 +211,8 @@ fn pictures<'a>(request: &Object<'a>, action: &Object<'a>, utterance: &str) -> V
     let told = details.0.iter().filter_map(|(_, raw)| Object::parse(raw.get())?.text("origin").map(Text::into_owned));
     let params = action.object("params").unwrap_or_default();
     let made = params.0.iter().filter_map(|(name, _)| Object::parse(&params.text(name)?)?.text("secureUrls").map(Text::into_owned));
-    for origin in told.chain(made) {
+    let detailed = details.0.iter().filter_map(|(_, raw)| Object::parse(&Object::parse(raw.get())?.text("value")?)?.text("secureUrls").map(Text::into_owned));
+    for origin in told.chain(made).chain(detailed) {
         let list = origin.trim().strip_prefix("List(").and_then(|rest| rest.strip_suffix(')')).unwrap_or_default();
         for link in list.split(", ").filter(|link| link.starts_with("https://") || link.starts_with("http://")) {
             if !links.iter().any(|(known, _)| known == link) {
