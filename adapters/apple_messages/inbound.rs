@@ -139,6 +139,8 @@ fn attached(attachment: &Object<'_>) -> Part<'static> {
     let part = MediaPart { media, caption: None };
     match mime.as_deref().unwrap_or_default().split('/').next() {
         Some("image") => Part::Image(part),
+        // A recording; every other sound is a file somebody had (type-text, read 2026-11-30).
+        Some("audio") if part.media.mime_type.as_deref() == Some("audio/x-caf") => Part::Voice(part),
         Some("audio") => Part::Audio(part),
         Some("video") => Part::Video(part),
         _ => Part::File(part),
