@@ -47,13 +47,13 @@ impl<'x> About<'x> {
 
 /// Reads a delivery into `out`.
 pub(super) fn parse<'a>(channel: &Channel, hook: &Verified<'a>, cx: &Context<'_>, out: &mut Parsed<'a>) {
-    let Some(root) = hook.text().and_then(Node::parse) else { return out.leave("the body is not XML") };
+    let Some(root) = hook.text().and_then(document) else { return out.leave("the body is neither XML nor JSON") };
     let sealed = form::query(hook.hook().query, "encrypt_type").as_deref() == Some("aes") || root.child("MsgType").is_none();
     let events = match root.words("Encrypt").filter(|_| sealed) {
         None => read(channel, &root),
         Some(encrypted) => {
             let opened = channel.keys.iter().find_map(|key| key.open(encrypted, &channel.settings.app_id));
-            match opened.as_deref().and_then(Node::parse) {
+            match opened.as_deref().and_then(document) {
                 // What was decrypted lives no longer than this.
                 Some(inside) => read(channel, &inside.into_owned()),
                 None => return out.leave("an encrypted body that none of the keys opens, or of another account"),
@@ -67,6 +67,11 @@ pub(super) fn parse<'a>(channel: &Channel, hook: &Verified<'a>, cx: &Context<'_>
         }
         Err(why) => out.leave(why),
     }
+}
+
+/// Mini programs have the same messages and may have them as JSON (customer-message/receive, read 2026-11-30).
+fn document(text: &str) -> Option<Node<'_>> {
+    Node::parse_json(text).or_else(|| Node::parse(text))
 }
 
 /// Whether a message may be the answer: to what a person wrote, in an account whose own id is told.
@@ -304,9 +309,10 @@ fn job<'x>(about: &About<'x>, root: &Node<'x>) -> Option<Receipt<'x>> {
     Some(Receipt { at: about.time, error, detail: own(root, "Status"), ..Receipt::new(id, state) })
 }
 
+/// In JSON they stand in no element of their own.
 fn lists<'n, 'x>(root: &'n Node<'x>) -> impl Iterator<Item = &'n Node<'x>> {
     let inside = root.children.iter().filter(|child| child.name.ends_with("Event") && !child.children.is_empty());
-    inside.flat_map(|event| event.children.iter().filter(|item| item.name == "List"))
+    inside.chain([root]).flat_map(|event| event.children.iter().filter(|item| item.name == "List"))
 }
 
 /// One answer a template.

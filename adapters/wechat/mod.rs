@@ -114,7 +114,7 @@ impl Adapter for Channel {
             let given = query("msg_signature").ok_or(VerifyError::Missing { status: forbidden })?;
             // The signature covers this element alone; what else stands in the body is not believed.
             let encrypted = std::str::from_utf8(hook.body).ok().and_then(seal::encrypted);
-            encrypted.is_some_and(|text| seal::signed(&self.settings.token, &[&timestamp, &nonce, text], &given))
+            encrypted.is_some_and(|text| seal::signed(&self.settings.token, &[&timestamp, &nonce, &text], &given))
         } else if hook.method != http::Method::GET && self.settings.encryption_mode == Encryption::Safe {
             false
         } else {

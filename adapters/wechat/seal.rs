@@ -1,10 +1,13 @@
 //! Signatures and encryption of deliveries (message encryption guide, read 2026-11-20).
 
+use std::borrow::Cow;
+
 use aws_lc_rs::digest;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, Engine as _, GeneralPurpose, GeneralPurposeConfig};
 
 use crate::contract::Secrets;
+use crate::kit::xml::Node;
 use crate::kit::{aes, crypto};
 
 /// Padding goes up to here, not to AES's own 16.
@@ -51,11 +54,15 @@ impl AesKey {
 }
 
 /// The encrypted part of a delivery.
-pub(super) fn encrypted(body: &str) -> Option<&str> {
+pub(super) fn encrypted(body: &str) -> Option<Cow<'_, str>> {
+    // As the content is read, so that what is signed is what is opened.
+    if let Some(root) = Node::parse_json(body) {
+        return root.words("Encrypt").cloned();
+    }
     let (_, rest) = body.split_once("<Encrypt>")?;
     let (inside, _) = rest.split_once("</Encrypt>")?;
     let inside = inside.trim();
-    Some(inside.strip_prefix("<![CDATA[").and_then(|data| data.strip_suffix("]]>")).unwrap_or(inside))
+    Some(Cow::Borrowed(inside.strip_prefix("<![CDATA[").and_then(|data| data.strip_suffix("]]>")).unwrap_or(inside)))
 }
 
 /// SHA-1 over the token and the rest in byte order, in hex.
