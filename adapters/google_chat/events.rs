@@ -121,13 +121,21 @@ pub(super) fn parse<'a>(message: &Object<'a>, parsed: &mut Parsed<'a>) -> Result
                 parsed.events.push(made(numbered(index), place.clone(), Body::GroupUpdated(body)));
             }
         }
-        "space.v1.updated" if data.object("space").is_some_and(|space| space.has("displayName")) => {
-            let fields = data.object("space").unwrap_or_default();
-            let mut extra = Extra::default();
-            extra.push("space", fields.without(&[]));
-            let group = Group { id: space.clone().unwrap_or_default().into(), name: fields.words("displayName").map(|name| name.into_owned().into()) };
-            let body = GroupUpdated { group, change: "title".into(), from: None, extra };
-            parsed.events.push(made(numbered(0), place, Body::GroupUpdated(body)));
+        "space.v1.updated" | "space.v1.deleted" if one("space").iter().any(|space| batch.ends_with("deleted") || space.has("displayName")) => {
+            for (index, fields) in one("space").iter().enumerate() {
+                let change = match (batch.ends_with("deleted"), fields.has("displayName")) {
+                    (true, _) => "deleted",
+                    (false, true) => "title",
+                    (false, false) => "settings",
+                };
+                let mut extra = Extra::default();
+                extra.push("space", fields.without(&[]));
+                let id = fields.words("name").map(Text::into_owned).or_else(|| space.clone()).unwrap_or_default();
+                let peer = address(&id);
+                let group = Group { id: id.into(), name: fields.words("displayName").map(|name| name.into_owned().into()) };
+                let body = GroupUpdated { group, change: change.into(), from: None, extra };
+                parsed.events.push(made(numbered(index), peer, Body::GroupUpdated(body)));
+            }
         }
         known if known.starts_with("space.v1.") => {
             let raw = data.without(&[]);
