@@ -277,5 +277,11 @@ fn extra<'a>(activity: &Activity<'_, 'a>) -> Extra<'a> {
     if let Some(client) = client {
         extra.push("clientInfo", Raw::borrowed(client));
     }
+    // The first is what is answered; there may be more.
+    let quotes = fields.list("entities").into_iter().filter(|raw| Object::parse(raw.get()).is_some_and(|e| e.text("type").as_deref() == Some("quotedReply")));
+    let others: Vec<_> = quotes.skip(1).collect();
+    if !others.is_empty() {
+        extra.push("quotedReplies", Raw::of(&others));
+    }
     extra
 }
