@@ -197,14 +197,22 @@ fn surface(body: &Object<'_>) -> ChoiceKind {
     }
 }
 
+type Make<'a> = fn(MediaPart<'a>) -> Part<'a>;
+
 /// Pictures come as the utterance, as the request's media, or as links of the secure-image plugin.
 fn pictures<'a>(request: &Object<'a>, action: &Object<'a>, utterance: &str) -> Vec<Part<'a>> {
-    let mut links: Vec<(String, bool)> = Vec::new();
+    let mut links: Vec<(String, Make<'a>)> = Vec::new();
     let params = request.object("params").unwrap_or_default();
     if let Some(media) = params.object("media")
         && let Some(url) = media.words("url")
     {
-        links.push((url.into_owned(), media.words("type").is_none_or(|kind| kind.contains("image"))));
+        let make = match media.words("type").as_deref() {
+            Some("video") => Part::Video,
+            Some("audio") => Part::Audio,
+            kind if kind.is_none_or(|kind| kind.contains("image")) => Part::Image,
+            _ => Part::File,
+        };
+        links.push((url.into_owned(), make));
     }
     // The plugin's links stand in what it was told and, within JSON, in what it made of that.
     let details = action.object("detailParams").unwrap_or_default();
@@ -216,7 +224,7 @@ fn pictures<'a>(request: &Object<'a>, action: &Object<'a>, utterance: &str) -> V
         let list = origin.trim().strip_prefix("List(").and_then(|rest| rest.strip_suffix(')')).unwrap_or_default();
         for link in list.split(", ").filter(|link| link.starts_with("https://") || link.starts_with("http://")) {
             if !links.iter().any(|(known, _)| known == link) {
-                links.push((link.to_owned(), true));
+                links.push((link.to_owned(), Part::Image));
             }
         }
     }
@@ -227,12 +235,12 @@ fn pictures<'a>(request: &Object<'a>, action: &Object<'a>, utterance: &str) -> V
     let hosted = link.and_then(|u| u.host_str().map(|h| h.ends_with("kakaocdn.net") || h.ends_with(".kakao.com")));
     let looks = [".jpg", ".jpeg", ".png", ".gif", ".webp"].iter().any(|e| end.ends_with(e)) && hosted == Some(true);
     if links.is_empty() && looks {
-        links.push((bare.to_owned(), true));
+        links.push((bare.to_owned(), Part::Image));
     }
-    let part = |(url, image): (String, bool)| {
+    let part = |(url, make): (String, Make<'a>)| {
         let source = Some(MediaRef { id: String::new(), url: Some(url), expires_at: None });
         let media = MediaPart { media: Media { status: Some(MediaStatus::Pending), source, ..Media::default() }, caption: None };
-        if image { Part::Image(media) } else { Part::File(media) }
+        make(media)
     };
     links.into_iter().map(part).collect()
 }
