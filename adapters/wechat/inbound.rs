@@ -19,7 +19,7 @@ const PRESS_MS: i64 = 60_000;
 const MILLIS: i64 = 100_000_000_000;
 
 /// What nobody may use but us.
-const TOKENS: &[&str] = &["Ticket", "Encrypt"];
+const TOKENS: &[&str] = &["Ticket", "Encrypt", "ComponentVerifyTicket", "AuthorizationCode", "PreAuthCode"];
 
 struct About<'x> {
     account: Option<Text<'x>>,
@@ -85,7 +85,9 @@ fn waiting<'x>(channel: &Channel, events: &mut [Event<'x>], sealed: bool, now: T
 }
 
 fn read<'x>(channel: &Channel, root: &Node<'x>) -> Result<Vec<Event<'x>>, Cow<'static, str>> {
-    let Some(kind) = root.words("MsgType") else { return Err("a delivery without `MsgType`".into()) };
+    let Some(kind) = root.words("MsgType") else {
+        return platform(root).map(|event| vec![event]).ok_or_else(|| "a delivery without `MsgType`".into());
+    };
     let person = root.words("FromUserName").or_else(|| root.words("OpenID"));
     let name = root.words("Event").map(|name| name.trim().to_ascii_lowercase()).unwrap_or_default();
     let number = root.words("MsgId").or_else(|| root.words("MsgID")).map(|id| id.trim()).unwrap_or_default();
@@ -116,6 +118,19 @@ fn read<'x>(channel: &Channel, root: &Node<'x>) -> Result<Vec<Event<'x>>, Cow<'s
     let several = bodies.len() > 1;
     let keys = |index| if several { format!("{}:{index}", about.key) } else { about.key.clone() };
     Ok(bodies.into_iter().enumerate().map(|(index, body)| event(&about, keys(index), body)).collect())
+}
+
+/// What a platform that serves other people's accounts is told of its authorisations, without what it logs in with.
+fn platform<'x>(root: &Node<'x>) -> Option<Event<'x>> {
+    let provider_type = own(root, "InfoType")?;
+    Some(Event {
+        account: None,
+        key: Some(Cow::Owned(crypto::fingerprint(&[&root.json().to_string()]))),
+        medium: Cow::Borrowed("wechat"),
+        peer: Cow::Borrowed(""),
+        time: root.int("CreateTime").filter(|t| *t > 0).map(Time::from_secs),
+        body: Body::Provider(ProviderEvent { provider_type, raw: raw(root) }),
+    })
 }
 
 /// Messages have numbers; events have a person, a second and a name.
