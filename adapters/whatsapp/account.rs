@@ -231,8 +231,9 @@ fn account(event: &str, value: &Object<'_>) -> Severity {
 /// A sentence from the few fields that all of these have in common.
 fn sentence(field: &str, value: &Object<'_>) -> String {
     let mut out = field.replace('_', " ");
-    let inside = ["alert_info", "ban_info", "violation_info", "rejection_info", "other_info", "disconnection_info"];
-    let inside: Vec<Object<'_>> = inside.into_iter().filter_map(|name| value.object(name)).collect();
+    // An object, or a list of them.
+    let about = value.0.iter().map(|(name, _)| &**name).filter(|name| name.ends_with("_info"));
+    let inside: Vec<Object<'_>> = about.filter_map(|name| value.object(name).or_else(|| value.objects(name).into_iter().next())).collect();
     let within = |name: &str| inside.iter().find_map(|object| object.words(name));
     for name in [
         "event",
@@ -252,6 +253,9 @@ fn sentence(field: &str, value: &Object<'_>) -> String {
         "username",
         "waba_ban_state",
         "violation_type",
+        "restriction_type",
+        "rejection_reason",
+        "tier",
         "initiated_by",
         "title",
         "description",
