@@ -170,14 +170,17 @@ fn lists<'a>(out: &mut Parsed<'a>, delivery: &Delivery<'_, 'a>, body: &Object<'a
         }
     }
     for raw in body.list("direct_message_mark_read_events") {
-        let events = Object::parse(raw.get()).map(|event| read(delivery, &event, raw)).unwrap_or_default();
+        let event = Object::parse(raw.get()).unwrap_or_default();
+        let mut events = read(delivery, &event, raw);
+        events.extend(own(delivery, &event, "read", raw));
         if events.is_empty() {
             out.leave("a read mark that names nothing");
         }
         out.events.extend(events);
     }
     for raw in body.list("direct_message_indicate_typing_events") {
-        match Object::parse(raw.get()).and_then(|event| typing(delivery, &event, raw)) {
+        let event = Object::parse(raw.get()).unwrap_or_default();
+        match typing(delivery, &event, raw).or_else(|| own(delivery, &event, "typing", raw)) {
             Some(event) => out.events.push(event),
             None => out.leave("typing by nobody"),
         }
@@ -240,6 +243,14 @@ fn typing<'a>(delivery: &Delivery<'_, 'a>, event: &Object<'a>, raw: &'a RawValue
     let who = event.words("sender_id").filter(|id| *id != delivery.account)?;
     let body = Body::Typing(Signal { from: delivery.person(&who), until: None });
     Some(delivery.event(delivery.key(raw), Some(&who), stamp(event), body))
+}
+
+/// What the account itself does elsewhere.
+fn own<'a>(delivery: &Delivery<'_, 'a>, event: &Object<'a>, kind: &'static str, raw: &'a RawValue) -> Option<Event<'a>> {
+    event.words("sender_id").filter(|id| *id == delivery.account)?;
+    let with = event.object("target").and_then(|target| target.words("recipient_id"));
+    let body = Body::Provider(ProviderEvent { provider_type: Cow::Borrowed(kind), raw: Raw::borrowed(raw) });
+    Some(delivery.event(delivery.key(raw), with.as_ref(), stamp(event), body))
 }
 
 /// Somebody follows us, or no more; whom we follow is no news.
