@@ -212,7 +212,8 @@ fn linked<'a>(attachment: &Object<'a>) -> Option<Part<'a>> {
     let url = attachment.words("contentUrl")?.into_owned();
     let kind = attachment.words("contentType").unwrap_or_default();
     let general = kind.split('/').next().unwrap_or_default().to_owned();
-    let mime = Some(kind).filter(|mime| !mime.is_empty() && !mime.ends_with("/*"));
+    // A link to a file in SharePoint has `reference` there.
+    let mime = Some(kind).filter(|mime| mime.contains('/') && !mime.ends_with("/*"));
     let source = Some(MediaRef { url: Some(url), ..MediaRef::default() });
     let media = Media { mime_type: mime, filename: attachment.words("name"), status: Some(MediaStatus::Pending), source, ..Media::default() };
     let part = MediaPart { media, caption: None };
