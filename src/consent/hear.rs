@@ -19,7 +19,7 @@ use super::record::Batch;
 use super::words::{self, Said};
 use super::{Ask, Consent, May, Suppression, Word};
 use crate::envelope::{self, Attributes};
-use crate::log::{Durability, Position, Positions, Record, Stored, Topic};
+use crate::log::{Durability, EventLog, Position, Positions, Record, Stored, Topic};
 use crate::people::{Put, address};
 use crate::store::Error;
 use crate::store::db::Statement;
@@ -31,7 +31,7 @@ const NAME: &str = "consent";
 const TOPICS: [Topic; 2] = [Topic::Inbound, Topic::Status];
 /// Records read at a time.
 const READ: usize = 512;
-/// How often it is said that all has been heard.
+/// How often it is asked where the log ends, and said that all until then has been heard.
 const BEAT: Duration = Duration::from_millis(500);
 /// A log that has been silent for so long while something should come has nothing more.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -120,12 +120,10 @@ pub(super) async fn run(consent: Arc<Consent>) {
     let log = Arc::clone(&consent.log);
     let mut reader = log.reader();
     let mut positions = Positions::new();
-    // What was said before now and has not been heard yet: where each partition ends.
-    let mut owed = HashMap::new();
     for topic in TOPICS {
-        let (committed, begins, ends) = loop {
-            match (log.committed(NAME).await, log.begins(topic).await, log.ends(topic).await) {
-                (Ok(committed), Ok(begins), Ok(ends)) => break (committed, begins, ends),
+        let (committed, begins) = loop {
+            match (log.committed(NAME).await, log.begins(topic).await) {
+                (Ok(committed), Ok(begins)) => break (committed, begins),
                 _ => tokio::time::sleep(Duration::from_secs(1)).await,
             }
         };
@@ -134,29 +132,29 @@ pub(super) async fn run(consent: Arc<Consent>) {
             let offset = committed.get(&key(topic, partition)).copied().unwrap_or(begin).max(begin);
             reader.assign(Position { topic, partition, offset });
             positions.insert(key(topic, partition), offset);
-            owed.insert(key(topic, partition), ends.get(&partition).copied().unwrap_or(0));
         }
     }
     let (mut kept, mut is_new, mut gave_beat, mut heard_at) = (Instant::now(), false, Instant::now(), Instant::now());
+    let (mut look, mut looked) = (None::<Look>, None::<Instant>);
+    // Ends behind which nothing comes: offsets have gaps, and the last ones may be such.
+    let mut empty: HashMap<u32, u64> = HashMap::new();
     loop {
-        let mut asked = clock::steady();
-        let mut next = reader.next(READ);
-        let answer = loop {
-            match tokio::time::timeout(BEAT, &mut next).await {
-                Ok(answer) => break answer,
-                // Nothing lies there: what was said before this wait began has been heard.
-                Err(_) if owed.is_empty() => {
-                    consent.all_heard(asked, &mut gave_beat).await;
-                    asked = clock::steady();
-                }
-                Err(_) => break Ok(Vec::new()),
+        // Silence proves nothing while the log is away. Who has read up to where it ended has heard all that was said until then.
+        if look.is_none() && looked.is_none_or(|at| at.elapsed() >= BEAT) {
+            look = Look::at(&*log).await;
+            looked = Some(Instant::now());
+        }
+        if let Some(owing) = &mut look {
+            owing.owed.retain(|key, end| positions.get(key).is_some_and(|at| *at < *end) && empty.get(key).is_none_or(|e| *e < *end));
+            if !owing.owed.is_empty() && (reader.is_at_end() || heard_at.elapsed() > SILENCE) {
+                empty.extend(owing.owed.drain());
             }
-            if is_new && kept.elapsed() >= KEEP {
-                break Ok(Vec::new()); // The position of what came last is kept too.
+            if owing.owed.is_empty() {
+                consent.all_heard(owing.asked, &mut gave_beat).await;
+                look = None;
             }
-        };
-        drop(next);
-        let records = match answer {
+        }
+        let records = match tokio::time::timeout(BEAT, reader.next(READ)).await.unwrap_or_else(|_| Ok(Vec::new())) {
             Ok(records) => records,
             Err(crate::log::ReadError::Expired(at, oldest)) => {
                 tracing::error!(topic = at.topic.name(), "events were deleted before consent could hear them; it goes on with the oldest");
@@ -177,13 +175,6 @@ pub(super) async fn run(consent: Arc<Consent>) {
         if !records.is_empty() {
             heard_at = Instant::now();
         }
-        owed.retain(|key, end| positions.get(key).is_some_and(|at| at < end));
-        if !owed.is_empty() && (reader.is_at_end() || heard_at.elapsed() > SILENCE) {
-            owed.clear(); // Offsets have gaps, and the last ones may be such.
-        }
-        if owed.is_empty() && records.len() < READ {
-            consent.all_heard(asked, &mut gave_beat).await;
-        }
         // Most of what passes says nothing: hearing a second of it again costs less than a commit for each batch.
         is_new |= !records.is_empty();
         if !is_new || kept.elapsed() < KEEP {
@@ -194,6 +185,24 @@ pub(super) async fn run(consent: Arc<Consent>) {
         if let Err(e) = log.commit(NAME, positions.clone()).await {
             tracing::warn!(error = %e, "the position of consent cannot be kept; hearing twice changes nothing");
         }
+    }
+}
+
+/// Where the log ended at a time, in the partitions that have not been read so far.
+struct Look {
+    asked: i64,
+    owed: HashMap<u32, u64>,
+}
+
+impl Look {
+    /// Looks now; `None` when the log does not answer.
+    async fn at(log: &dyn EventLog) -> Option<Self> {
+        let mut look = Self { asked: clock::steady(), owed: HashMap::new() };
+        for topic in TOPICS {
+            let ends = log.ends(topic).await.ok()?;
+            look.owed.extend(ends.into_iter().map(|(partition, end)| (key(topic, partition), end)));
+        }
+        Some(look)
     }
 }
 
@@ -209,7 +218,7 @@ impl Consent {
     /// All that was said until then has been heard. The nodes that share the store are told; one that has it alone knows.
     async fn all_heard(&self, until: i64, told: &mut Instant) {
         self.ear.heard(until);
-        if !self.db.is_shared() || told.elapsed() < BEAT {
+        if !self.db.is_shared() || told.elapsed() < BEAT / 2 {
             return;
         }
         *told = Instant::now();

@@ -231,18 +231,22 @@ impl Writer {
     /// What the person gets on this channel. `about` is what is known: `contact`, and what else the caller knows.
     pub fn write(&self, locale: Option<&str>, channel: &Channel, to: &str, about: &Map<String, Value>) -> Result<Written, Wrong> {
         let scheme = to.split(':').next().unwrap_or_default();
-        let params = self.params.render(&values(about))?;
+        let known = values(about);
+        let params = self.params.render(&known)?;
         if let (None, Some(approved)) = (&self.source.template, &self.source.approved) {
             let params = serde_json::from_value(params).unwrap_or_default();
             let locale = approved.locale.clone().or_else(|| locale.map(str::to_owned));
             return Ok(Written { parts: Vec::new(), template: Some(Approved { name: approved.name.clone(), locale, params }) });
         }
         let ready = self.ready(locale, channel, scheme)?;
-        let mut data = about.clone();
-        if let Value::Object(params) = params {
-            data.extend(params);
-        }
-        let data = values(&data);
+        let data = match params {
+            Value::Object(params) if !params.is_empty() => {
+                let mut data = about.clone();
+                data.extend(params);
+                values(&data)
+            }
+            _ => known,
+        };
         let parts = serde_json::from_value(ready.parts.render(&data)?)
             .map_err(|e| Wrong::at("#/parts", "part_invalid", format!("with this person's data it is no message: {e}")))?;
         let template = match &ready.approved {

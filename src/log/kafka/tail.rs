@@ -11,7 +11,7 @@
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::{Arc, Weak},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::FutureExt;
@@ -41,8 +41,10 @@ const LEAST: usize = 128;
 const TOGETHER: usize = 512;
 /// How long it waits for more where little came: whoever follows is woken once for what comes together.
 const GATHERS: Duration = Duration::from_millis(2);
-/// How long beginning is left alone after it failed.
-const AGAIN: Duration = Duration::from_secs(1);
+/// How long beginning is left alone after it failed: a question that is not answered takes five seconds.
+const AGAIN: Duration = Duration::from_secs(5);
+/// How often it is looked whether anybody holds the tail.
+const LOOKS: Duration = Duration::from_secs(1);
 
 /// Whether a topic's newest records are kept here: those that several listen to.
 pub fn keeps(topic: Topic) -> bool {
@@ -217,15 +219,15 @@ struct Client {
 /// Reads until nobody holds the tail any more.
 async fn run(cluster: Cluster, tail: Weak<Tail>) {
     let mut client: Option<Client> = None;
+    let mut not_before = Instant::now();
     loop {
         let Some(tail) = tail.upgrade() else { return };
-        match settle(&cluster, &tail, &mut client).await {
-            Ok(()) => {}
-            Err(error) => {
-                tracing::debug!(%error, "the newest events are read by each reader itself");
-                tokio::time::sleep(AGAIN).await;
-                continue;
-            }
+        if Instant::now() >= not_before
+            && let Err(error) = settle(&cluster, &tail, &mut client).await
+        {
+            // What has begun goes on meanwhile.
+            tracing::debug!(%error, "readers go by themselves where the end cannot be told");
+            not_before = Instant::now() + AGAIN;
         }
         let consumer = client.as_ref().map(|c| Arc::clone(&c.consumer));
         let first = async {
@@ -248,8 +250,7 @@ async fn run(cluster: Cluster, tail: Weak<Tail>) {
                     }
                 }
             }
-            // Whether anybody holds the tail is looked at now and then.
-            () = tokio::time::sleep(AGAIN) => {}
+            () = tokio::time::sleep(LOOKS) => {}
         }
     }
 }
@@ -346,21 +347,25 @@ impl Client {
         let (cluster, asked) = (self.cluster.clone(), parts);
         let ends = tokio::task::spawn_blocking(move || {
             let scout: BaseConsumer<Quiet> = cluster.scout(&format!("{}.tail", cluster.prefix())).map_err(|e| away(&e))?;
-            let mut ends = Vec::new();
+            let (mut ends, mut failed) = (Vec::new(), None);
             for topic in Topic::ALL {
                 let count = asked.iter().filter(|(t, _)| *t == topic).map(|(_, partition)| partition + 1).max();
                 let Some(count) = count else { continue };
-                let found = cluster.offsets(&scout, topic, count, NEWEST)?;
-                ends.extend(asked.iter().filter(|(t, _)| *t == topic).filter_map(|part| Some((*part, *found.get(&part.1)?))));
+                match cluster.offsets(&scout, topic, count, NEWEST) {
+                    Ok(found) => ends.extend(asked.iter().filter(|(t, _)| *t == topic).filter_map(|p| Some((*p, *found.get(&p.1)?)))),
+                    Err(error) => failed = Some(error),
+                }
             }
-            Ok::<_, ReadError>(ends)
+            Ok::<_, ReadError>((ends, failed))
         });
-        let ends = ends.await.unwrap_or_else(|e| Err(ReadError::Away(e.to_string().into())))?;
+        let (ends, failed) = ends.await.unwrap_or_else(|e| Err(ReadError::Away(e.to_string().into())))?;
         let mut come = TopicPartitionList::new();
         for &((topic, partition), end) in &ends {
             come.add_partition_offset(self.cluster.name(topic), partition as i32, Offset::Offset(end as i64)).map_err(|e| away(&e))?;
         }
-        self.consumer.incremental_assign(&come).map_err(|e| away(&e))?;
+        if come.count() > 0 {
+            self.consumer.incremental_assign(&come).map_err(|e| away(&e))?;
+        }
         let mut inner = tail.inner.lock();
         for (part, end) in ends {
             self.told.insert(part, ());
@@ -370,6 +375,6 @@ impl Client {
         }
         drop(inner);
         tail.ring();
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 }

@@ -407,7 +407,7 @@ impl Room {
         };
         let prices = self.prices().unwrap_or_default();
         let writers = writers(campaign, pacing, &self.parts.links)?;
-        let (mut ready, mut planned, mut ended) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut ready, mut planned, mut elsewhere, mut ended) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (mut spent, mut more) = (if checked.budget.is_some() { self.spent(campaign).await? } else { 0 }, 0);
         let (mut exhausted, mut unwritable, mut first) = (false, 0, String::new());
         let count = people.len();
@@ -421,15 +421,12 @@ impl Room {
                     }
                     let cost = if again { 0 } else { cost };
                     (spent, more) = (spent + cost, more + cost);
-                    let accepted = &message.accepted;
-                    planned.push(values![
-                        id,
-                        turned.person.number as i64,
-                        accepted.channel.as_str(),
-                        accepted.to.as_str(),
-                        accepted.id.to_string(),
-                        clock::now().0
-                    ]);
+                    let (accepted, number) = (&message.accepted, turned.person.number as i64);
+                    planned.push(values![id, number, accepted.channel.as_str(), accepted.id.to_string(), clock::now().0]);
+                    // Most are written to where the books have them: what is not set anew costs no place in an index.
+                    if turned.planned.is_some() || turned.person.addresses.first() != Some(&accepted.to) {
+                        elsewhere.push(values![id, number, accepted.to.as_str()]);
+                    }
                     ready.push(*message);
                 }
                 Made::Ended(state, reason) => {
@@ -455,11 +452,13 @@ impl Room {
         }
         let accepted: Vec<_> = planned.iter().map(|row| row[..2].to_vec()).collect();
         let numbers = accepted.len();
-        let plan = "UPDATE campaign_people SET state = 'planned', channel = ?3, address = ?4, message = ?5, sent_at = ?6
+        let plan = "UPDATE campaign_people SET state = 'planned', channel = ?3, message = ?4, sent_at = ?5
             WHERE campaign = ?1 AND number = ?2 AND level = 0";
+        let moved = "UPDATE campaign_people SET address = ?3 WHERE campaign = ?1 AND number = ?2 AND level = 0";
         let end = "UPDATE campaign_people SET state = ?3, level = 1, reason = ?4 WHERE campaign = ?1 AND number = ?2 AND level = 0";
         let pay = Statement::once("UPDATE campaigns SET spent = spent + ?2 WHERE id = ?1", values![id, more]);
-        self.parts.db.write(vec![self.parts.links.write_down(), Statement::each(plan, planned), Statement::each(end, ended), pay]).await?;
+        let books = [Statement::each(plan, planned), Statement::each(moved, elsewhere), Statement::each(end, ended), pay];
+        self.parts.db.write([self.parts.links.write_down()].into_iter().chain(books).collect()).await?;
         self.parts.acceptor.append_all(ready, again).await;
         let done = "UPDATE campaign_people SET state = 'accepted', level = 1 WHERE campaign = ?1 AND number = ?2 AND level = 0";
         self.parts.db.write(vec![Statement::each(done, accepted)]).await?;
