@@ -286,7 +286,7 @@ impl Reader for KafkaReader {
                 // What is put up from here on rings again.
                 self.grown.mark_unchanged();
                 self.turn = self.turn.wrapping_add(1);
-                let tail_first = self.turn % 2 == 0;
+                let tail_first = self.turn.is_multiple_of(2);
                 if tail_first {
                     self.take_from_tail(max, &mut records);
                 }
