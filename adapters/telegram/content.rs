@@ -123,10 +123,9 @@ impl<'m, 'a> Message<'m, 'a> {
     /// can see has a number of its own kind.
     fn id(&self) -> String {
         let number = |name: &str| self.fields.int(name).filter(|number| *number != 0);
-        match (number("message_id"), number("ephemeral_message_id")) {
-            (Some(number), _) => format!("{}:{number}", self.place),
-            (None, Some(number)) => format!("{}:ephemeral-{number}", self.place),
-            (None, None) => String::new(),
+        match number("message_id") {
+            Some(number) => format!("{}:{number}", self.place),
+            None => number("ephemeral_message_id").map_or_else(String::new, |number| format!("{}:ephemeral-{number}", self.place)),
         }
     }
 
@@ -158,6 +157,8 @@ impl<'m, 'a> Message<'m, 'a> {
             let mut extra = Extra::default();
             adapter::keep(&mut extra, "write_access_allowed", self.fields.kept("write_access_allowed"));
             Body::Followed(Follow { from: self.sender(), extra, ..Follow::default() })
+        } else if self.fields.has("text") {
+            return None; // What somebody wrote is no service message, and most messages are written.
         } else {
             let named = SERVICE.iter().find(|(name, _)| self.fields.raw(name).is_some_and(is_told)).map(|&(name, word)| (Text::from(name), Text::from(word)));
             let other = |name: &str| SERVICE_NAMES.iter().any(|n| name == *n || n.ends_with('_') && name.starts_with(n));

@@ -31,7 +31,8 @@ impl<'a> Message<'_, 'a> {
             let mentions = self.mentions("entities", &text);
             parts.push(Part::Text(TextPart { text, mentions, ..TextPart::default() }));
         }
-        let paid = self.paid();
+        // What was paid for comes without words.
+        let paid = if parts.is_empty() { self.paid() } else { Vec::new() };
         match self.media().or_else(|| if paid.is_empty() { self.thing() } else { None }) {
             Some(part) => parts.push(part),
             None if !paid.is_empty() => parts.extend(paid),
