@@ -28,11 +28,14 @@ pub(super) type Way = (Arc<Channel>, String);
 const STATE: &str = "UPDATE campaign_people SET state = ?2, level = ?3, reason = ?4, class = ?5, until_at = ?6
     WHERE message = ?1 AND (level < ?3
         OR level = ?3 AND ?2 = 'held' AND coalesce(until_at, 0) <> coalesce(CAST(?6 AS BIGINT), 0))";
-/// What is told of who was erased meanwhile brings no address back.
+/// What is told of who was erased meanwhile brings no address back. The first message is the first step whenever it is told of: states
+/// of two messages come in any order.
 const STEP: &str = "INSERT INTO campaign_steps (message, campaign, number, step, channel, address, state, level, weight, reason, class,
         until_at, cost)
     SELECT CAST(?1 AS TEXT), p.campaign, p.number,
-        (SELECT count(*) FROM campaign_steps s WHERE s.campaign = p.campaign AND s.number = p.number), CAST(?3 AS TEXT),
+        CASE WHEN CAST(?1 AS TEXT) = p.message THEN 0 ELSE
+            1 + (SELECT count(*) FROM campaign_steps s WHERE s.campaign = p.campaign AND s.number = p.number AND s.step > 0) END,
+        CAST(?3 AS TEXT),
         CASE WHEN p.address LIKE 'erased:%' THEN p.address ELSE CAST(?4 AS TEXT) END,
         CAST(?5 AS TEXT), CAST(?6 AS BIGINT), CAST(?7 AS BIGINT), CAST(?8 AS TEXT), CAST(?9 AS TEXT), CAST(?10 AS BIGINT), CAST(?11 AS BIGINT)
     FROM campaign_people p WHERE p.message = ?2
@@ -189,7 +192,32 @@ mod tests {
     use crate::config::Config;
     use crate::store::laws::{Stage, laws};
 
-    laws! { what_is_told_of_who_was_erased_brings_no_address_back }
+    laws! {
+        what_is_told_of_who_was_erased_brings_no_address_back
+        the_first_message_is_the_first_step_whenever_it_is_told_of
+    }
+
+    async fn the_first_message_is_the_first_step_whenever_it_is_told_of(stage: Stage) {
+        let db = stage.open().await;
+        crate::proactive::open_tables(&*db).await.expect("tables");
+        let person = "INSERT INTO campaign_people (campaign, number, due, variant, state, level, address, message, opted_out)
+            VALUES ('cmp_1', 1, 0, '', 'accepted', 1, 'viber:1', 'msg_1', 0)";
+        let told = |message: &str, state: &str, weight: i64| {
+            let none = None::<String>;
+            let row = values![message, "msg_1", "c", "viber:1", state, 20, weight, none.clone(), none, None::<i64>, 0];
+            Statement::once(STEP, row)
+        };
+        let statements = vec![
+            Statement::once(person, Vec::new()),
+            told("msg_2", "delivered", 4),
+            told("msg_1", "suppressed", 0),
+            told("msg_3", "failed", 0),
+        ];
+        db.write(statements).await.expect("written");
+        let rows = db.read("SELECT message FROM campaign_steps ORDER BY step".into(), Vec::new()).await.expect("read");
+        let order: Vec<_> = rows.iter().map(|row| row.text(0).expect("a message")).collect();
+        assert_eq!(order, ["msg_1", "msg_2", "msg_3"]);
+    }
 
     async fn what_is_told_of_who_was_erased_brings_no_address_back(stage: Stage) {
         let db = stage.open().await;
