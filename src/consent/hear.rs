@@ -135,13 +135,14 @@ pub(super) async fn run(consent: Arc<Consent>) {
         }
     }
     let (mut kept, mut is_new, mut gave_beat, mut heard_at) = (Instant::now(), false, Instant::now(), Instant::now());
-    let (mut look, mut looked) = (None::<Look>, None::<Instant>);
+    let (mut look, mut asking, mut looked) = (None::<Look>, None, None::<Instant>);
     // Ends behind which nothing comes: offsets have gaps, and the last ones may be such.
     let mut empty: HashMap<u32, u64> = HashMap::new();
     loop {
         // Silence proves nothing while the log is away. Who has read up to where it ended has heard all that was said until then.
-        if look.is_none() && looked.is_none_or(|at| at.elapsed() >= BEAT) {
-            look = Look::at(&*log).await;
+        if look.is_none() && asking.is_none() && looked.is_none_or(|at| at.elapsed() >= BEAT) {
+            // Beside the reading: a partition without a leader answers after seconds, and what others hold is heard meanwhile.
+            asking = Some(tokio::spawn(Look::at(Arc::clone(&log))));
             looked = Some(Instant::now());
         }
         if let Some(owing) = &mut look {
@@ -154,7 +155,20 @@ pub(super) async fn run(consent: Arc<Consent>) {
                 look = None;
             }
         }
-        let records = match tokio::time::timeout(BEAT, reader.next(READ)).await.unwrap_or_else(|_| Ok(Vec::new())) {
+        let answer = async {
+            match &mut asking {
+                Some(asking) => asking.await.ok().flatten(),
+                None => std::future::pending().await,
+            }
+        };
+        let read = tokio::select! {
+            found = answer => {
+                (look, asking) = (found, None);
+                Ok(Vec::new())
+            }
+            read = tokio::time::timeout(BEAT, reader.next(READ)) => read.unwrap_or_else(|_| Ok(Vec::new())),
+        };
+        let records = match read {
             Ok(records) => records,
             Err(crate::log::ReadError::Expired(at, oldest)) => {
                 tracing::error!(topic = at.topic.name(), "events were deleted before consent could hear them; it goes on with the oldest");
@@ -196,7 +210,7 @@ struct Look {
 
 impl Look {
     /// Looks now; `None` when the log does not answer.
-    async fn at(log: &dyn EventLog) -> Option<Self> {
+    async fn at(log: Arc<dyn EventLog>) -> Option<Self> {
         let mut look = Self { asked: clock::steady(), owed: HashMap::new() };
         for topic in TOPICS {
             let ends = log.ends(topic).await.ok()?;
