@@ -26,6 +26,7 @@ use tower::Service;
 
 use super::{
     accept::Ingress,
+    patience::Patience,
     respond::{Answer, Refusal},
 };
 use crate::telemetry::{self, names};
@@ -98,11 +99,11 @@ pub async fn serve(
             let _guard = guard;
             let tls = connection.options.tls.as_ref().map(|t| Arc::clone(&t.borrow()));
             match tls {
-                None => drive(&server, TokioIo::new(stream), connection, stop).await,
+                None => drive(&server, stream, connection, stop).await,
                 Some(config) => {
                     let handshake = tokio_rustls::TlsAcceptor::from(config).accept(stream);
                     if let Ok(Ok(stream)) = tokio::time::timeout(connection.options.head_timeout, handshake).await {
-                        drive(&server, TokioIo::new(stream), connection, stop).await;
+                        drive(&server, stream, connection, stop).await;
                     }
                 }
             }
@@ -110,14 +111,15 @@ pub async fn serve(
     }
 }
 
-async fn drive<I>(
+async fn drive<S>(
     server: &hyper_util::server::conn::auto::Builder<TokioExecutor>,
-    io: I,
+    stream: S,
     connection: Connection,
     mut stop: watch::Receiver<bool>,
 ) where
-    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
+    let io = TokioIo::new(Patience::new(stream, connection.options.head_timeout));
     let mut serving = std::pin::pin!(server.serve_connection_with_upgrades(io, connection));
     let stopping = tokio::select! {
         // Errors here are the client's (it hung up, it was slow, it spoke nonsense): nothing to say to anybody.

@@ -8,6 +8,7 @@ pub mod answers;
 pub mod claims;
 pub mod listener;
 mod once;
+mod patience;
 pub mod record;
 pub mod remember;
 mod respond;
