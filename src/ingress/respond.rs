@@ -62,6 +62,9 @@ impl Refusal {
         if matches!(self, Self::Unavailable(_)) {
             answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
         }
+        if matches!(self, Self::Method) {
+            answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST, GET, HEAD"));
+        }
         answer
     }
 }

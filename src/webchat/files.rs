@@ -63,7 +63,7 @@ pub async fn upload(
     body: Body,
 ) -> Result<Json<Value>, No> {
     if method != Method::POST {
-        return Err(No::Method);
+        return Err(No::Method("POST"));
     }
     let site = room.sites.get(&channel)?;
     let session = site.visitor(bearer(&headers).ok_or(No::Session)?, clock::now())?;

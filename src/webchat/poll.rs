@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::body::Bytes;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use bytes::{BufMut, BytesMut};
@@ -42,12 +43,13 @@ struct Sent {
 pub async fn poll(
     State(room): State<Arc<Room>>,
     Path(channel): Path<String>,
-    Query(place): Query<Place>,
+    place: Result<Query<Place>, QueryRejection>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     method: Method,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, No> {
+    let Query(place) = place.map_err(|_| No::Invalid("`cursor` and `wait` are numbers"))?;
     let site = room.sites.get(&channel)?;
     room.limits.check(What::Connection, &room.limits.source(peer, &headers))?;
     let session = site.visitor(bearer(&headers).ok_or(No::Session)?, clock::now())?;
@@ -56,7 +58,7 @@ pub async fn poll(
     match method {
         Method::POST => take(&desk, &body).await,
         Method::GET => Ok(hand_out(&desk, &place).await),
-        _ => Err(No::Method),
+        _ => Err(No::Method("GET, POST")),
     }
 }
 

@@ -30,8 +30,8 @@ pub enum No {
     TooLarge,
     /// Not understood; where.
     Invalid(&'static str),
-    /// The method is of no use here.
-    Method,
+    /// The method is of no use here; these are.
+    Method(&'static str),
     /// Not now.
     Away,
 }
@@ -51,7 +51,7 @@ impl No {
             Self::TooFast(_) => "too_fast",
             Self::TooLarge => "too_large",
             Self::Invalid(_) => "invalid",
-            Self::Method => "method_not_allowed",
+            Self::Method(_) => "method_not_allowed",
             Self::Away => "unavailable",
         }
     }
@@ -70,7 +70,7 @@ impl No {
             Self::TooFast(_) => "too much in too short a time",
             Self::TooLarge => "larger than this channel takes",
             Self::Invalid(what) => what,
-            Self::Method => "this address does not take that method",
+            Self::Method(_) => "this address does not take that method",
             Self::Away => "it cannot be stored now; try again",
         }
     }
@@ -92,7 +92,7 @@ impl No {
             Self::TooFast(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Away => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -105,6 +105,12 @@ impl IntoResponse for No {
             && let Ok(seconds) = HeaderValue::from_str(&after.div_ceil(1000).max(1).to_string())
         {
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        if let Self::Method(methods) = self {
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
+        }
+        if self.status() == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"webchat\""));
         }
         response
     }

@@ -50,7 +50,7 @@ pub async fn open(
     body: Bytes,
 ) -> Result<Json<Value>, No> {
     if method != Method::POST {
-        return Err(No::Method);
+        return Err(No::Method("POST"));
     }
     let site = room.sites.get(&channel)?;
     room.limits.check(What::Session, &room.limits.source(peer, &headers))?;
