@@ -273,6 +273,9 @@ impl fmt::Display for Errors {
 
 impl std::error::Error for Errors {}
 
+/// The file that is read when none is named. It need not be there.
+pub const USUAL: &str = "config/fairway.toml";
+
 /// The keys of a channel that the engine reads.
 const CHANNEL_KEYS: [&str; 12] =
     ["provider", "app", "limits", "shards", "tenant", "throttle", "hook_token", "mailboxes", "consent", "opt_out", "quiet_hours", "egress"];
@@ -282,8 +285,15 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, Errors> {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound && path == Path::new("config/fairway.toml") => DEFAULT.to_owned(),
-            Err(e) => return Err(Errors(vec![format!("{}: cannot be read: {e}; name an existing file with --config", path.display())])),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && path == Path::new(USUAL) => DEFAULT.to_owned(),
+            Err(e) => {
+                let remedy = match e.kind() {
+                    std::io::ErrorKind::InvalidData => "save it as UTF-8",
+                    std::io::ErrorKind::PermissionDenied => "let this user read it",
+                    _ => "name an existing file with --config",
+                };
+                return Err(Errors(vec![format!("{}: cannot be read: {e}; {remedy}", path.display())]));
+            }
         };
         Self::parse(&text, path, &|name| std::env::var(name).ok())
     }
@@ -445,18 +455,32 @@ impl Reading<'_> {
             self.wrong(name, format_args!("expected a table; write [{name}]"));
             return None;
         };
-        match Settings(map).parse() {
-            Ok(section) => Some(section),
-            Err(e) => {
-                self.wrong(&format!("{name}.{}", e.key), format_args!("{}; {}", e.problem, e.remedy));
-                None
+        let mut settings = Settings(map);
+        let mut told: Vec<String> = Vec::new();
+        loop {
+            match settings.parse() {
+                Ok(section) => return Some(section),
+                Err(e) => {
+                    let key = e.key.split('.').next().unwrap_or_default().to_owned();
+                    if told.contains(&key) {
+                        return None;
+                    }
+                    self.wrong(&format!("{name}.{}", e.key), format_args!("{}; {}", e.problem, e.remedy));
+                    // The next mistake shows with what is built in, or nothing, in its place.
+                    let built_in = toml::from_str::<toml::Table>(DEFAULT).ok().and_then(|d| d.get(name)?.get(&key).cloned());
+                    match built_in.and_then(|value| serde_json::to_value(value).ok()) {
+                        Some(value) => drop(settings.0.insert(key.clone(), value)),
+                        None => drop(settings.0.shift_remove(&key)?),
+                    }
+                    told.push(key);
+                }
             }
         }
     }
 
     fn apps(&mut self, value: Value) -> BTreeMap<String, App> {
         let mut apps = BTreeMap::new();
-        for (name, value) in tables(value) {
+        for (name, value) in self.tables("apps", value) {
             let key = format!("apps.{name}");
             self.name(&key, &name);
             let mut settings = value;
@@ -472,7 +496,7 @@ impl Reading<'_> {
 
     fn channels(&mut self, value: Value, apps: &BTreeMap<String, App>) -> BTreeMap<String, Channel> {
         let mut channels = BTreeMap::new();
-        for (name, value) in tables(value) {
+        for (name, value) in self.tables("channels", value) {
             let key = format!("channels.{name}");
             self.name(&key, &name);
             let (own, mut settings): (Map<_, _>, Map<_, _>) = value.into_iter().partition(|(k, _)| CHANNEL_KEYS.contains(&k.as_str()));
@@ -504,12 +528,28 @@ impl Reading<'_> {
 
     fn named<T: DeserializeOwned + JsonSchema>(&mut self, section: &str, value: Value) -> BTreeMap<String, T> {
         let mut named = BTreeMap::new();
-        for (name, value) in tables(value) {
+        for (name, value) in self.tables(section, value) {
             if let Some(one) = self.section(&format!("{section}.{name}"), Value::Object(value)) {
                 named.insert(name, one);
             }
         }
         named
+    }
+
+    /// The tables of a section that is made of tables.
+    fn tables(&mut self, section: &str, value: Value) -> Vec<(String, Map<String, Value>)> {
+        let Value::Object(map) = value else {
+            self.wrong(section, format_args!("expected tables; write [{section}.NAME]"));
+            return Vec::new();
+        };
+        let mut tables = Vec::with_capacity(map.len());
+        for (name, value) in map {
+            match value {
+                Value::Object(table) => tables.push((name, table)),
+                _ => self.wrong(&format!("{section}.{name}"), format_args!("expected a table; write [{section}.{name}]")),
+            }
+        }
+        tables
     }
 
     fn name(&mut self, key: &str, name: &str) {
@@ -563,59 +603,5 @@ impl Reading<'_> {
     }
 }
 
-fn tables(value: Value) -> Vec<(String, Map<String, Value>)> {
-    match value {
-        Value::Object(map) => map
-            .into_iter()
-            .map(|(name, value)| match value {
-                Value::Object(table) => (name, table),
-                other => (name, Map::from_iter([("value".to_owned(), other)])),
-            })
-            .collect(),
-        _ => Vec::new(),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(text: &str) -> Result<Config, Errors> {
-        Config::parse(text, Path::new("test.toml"), &|name| (name == "TOKEN").then(|| "secret".to_owned()))
-    }
-
-    #[test]
-    fn the_default_is_complete() {
-        let config = parse(DEFAULT).expect("valid");
-        assert!(config.sandbox.enabled && config.is_loopback());
-        assert!(!parse("").expect("an empty file is the default without the sandbox").sandbox.enabled);
-    }
-
-    #[test]
-    fn mistakes_name_file_key_and_remedy() {
-        for (text, expected) in [
-            ("[server]\nlisen = 'x'", "test.toml: server.lisen: unknown setting; did you mean `listen`?"),
-            ("[sever]", "test.toml: sever: unknown section; did you mean `server`?"),
-            ("[channels.a]\nprovider='p'\ntoken='${NOPE}'", "test.toml: channels.a.token: the environment variable NOPE is not set"),
-            ("[channels.A_b]\nprovider='p'", "test.toml: channels.A_b: not a name"),
-            ("[channels.a]\nprovider='p'\napp='x'", "test.toml: channels.a: there is no [apps.x]"),
-            ("[channels.a]\nprovider='p'\nlimits=['x']", "test.toml: channels.a.limits: there is no [limits.x]"),
-            ("[log]\nkind='kafka'", "test.toml: log.brokers: missing"),
-            ("[log]\nkind='kafak'", "test.toml: log.kind: "),
-            ("[channels.a.throttle]\nrate='80'\n[channels.a]\nprovider='p'", "test.toml: channels.a.throttle.rate: `80` is not a rate"),
-            ("[apps.a]\nprovider='p'\n[channels.a]\nprovider='p'", "an app has the same name"),
-            ("[channels.a]\nprovider='p'\nmailboxes=['x.example']", "test.toml: channels.a.mailboxes: nothing takes mail"),
-            ("[server.smtp]\nlisten='127.0.0.1:0'\nrequire_tls=true", "test.toml: server.smtp.require_tls: there is no certificate"),
-            ("[server.smtp]\nlisten='127.0.0.1:0'\nhost='x'", "test.toml: server.smtp"),
-        ] {
-            let errors = parse(text).expect_err(text).to_string();
-            assert!(errors.contains(expected), "{text}\n{errors}");
-        }
-    }
-
-    #[test]
-    fn text_takes_environment_and_defaults() {
-        let config = parse("[channels.a]\nprovider='p'\ntoken='x-${TOKEN}-${OTHER:-d}'").expect("valid");
-        assert_eq!(config.channels["a"].settings["token"], "x-secret-d");
-    }
-}
+mod tests;
