@@ -191,14 +191,16 @@ pub async fn batch(Extract(api): Extract<Api>, caller: Caller, headers: HeaderMa
             if end && !rest.is_empty() {
                 lines.push(std::mem::take(&mut rest));
             }
-            if rest.len() > LINE {
-                let problem = Problem::new(&problem::TOO_LARGE, "a line has at most 1 MiB");
-                let line = LineResult { index, id: None, state: None, problem: serde_json::to_value(&problem).ok() };
-                let _ = sender.send(Ok(to_line(&line))).await;
-                return;
-            }
+            // Where such a line ends nobody knows: it is the last that is answered, behind those before it.
+            let too_long = rest.len() > LINE;
+            let end = end || too_long;
             while lines.len() >= CHUNK || end && !lines.is_empty() {
                 let taken: Vec<Vec<u8>> = lines.drain(..lines.len().min(CHUNK)).collect();
+            if too_long {
+                let problem = Problem::new(&problem::TOO_LARGE, "a line has at most 1 MiB; what follows it was not read");
+                let line = LineResult { index, id: None, state: None, problem: serde_json::to_value(&problem).ok() };
+                let _ = sender.send(Ok(to_line(&line))).await;
+            }
                 let results = send_lines(&api, &caller, &taken, &mut index).await;
                 let text: Vec<u8> = results.iter().flat_map(|r| to_line(r).to_vec()).collect();
                 if sender.send(Ok(text.into())).await.is_err() {
