@@ -8,8 +8,8 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use super::auth::Caller;
-use super::messages::{find, order};
-use super::page::{Page, page};
+use super::messages::{find, newest, order, read_place};
+use super::page::Page;
 use super::problem::{self, Problem};
 use super::{Api, Body};
 use crate::ids::MessageId;
@@ -24,12 +24,14 @@ pub struct LettersQuery {
     in_doubt: bool,
     /// Of this channel.
     channel: Option<String>,
-    /// At most.
+    /// Behind this cursor.
+    after: Option<String>,
+    /// At most; 50 when absent, 500 at most.
     limit: Option<usize>,
 }
 
 /// Lists dead letters, newest first.
-#[utoipa::path(get, path = "/v1/dead-letters", operation_id = "listDeadLetters", tag = "dead letters", params(LettersQuery), responses((status = 200, body = Page<Message>)))]
+#[utoipa::path(get, path = "/v1/dead-letters", operation_id = "listDeadLetters", tag = "dead letters", params(LettersQuery), responses((status = 200, body = Page<Message>), (status = 400, body = Problem)))]
 pub async fn list(
     Extract(api): Extract<Api>,
     caller: Caller,
@@ -38,10 +40,9 @@ pub async fn list(
 ) -> Result<Response, Problem> {
     caller.may("messages:read")?;
     let states = if query.in_doubt { vec![State::InDoubt] } else { vec![State::Failed, State::Expired, State::InDoubt] };
-    let filter = Filter { states, channel: query.channel, limit: query.limit.unwrap_or(50).clamp(1, 500), ..Filter::default() };
-    let mut data = api.store.messages(filter).await?;
-    data.retain(|m| caller.may_use(&m.channel).is_ok());
-    Ok(page(&uri, data, None, false))
+    let before = query.after.as_deref().map(read_place).transpose()?;
+    let limit = query.limit.unwrap_or(50).clamp(1, 500) + 1;
+    newest(&api, &caller, &uri, Filter { states, channel: query.channel, before, limit, ..Filter::default() }).await
 }
 
 /// Shows one.

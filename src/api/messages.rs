@@ -449,17 +449,24 @@ pub async fn list(
                     .into_iter()
                     .find(|s| s.word() == word.trim())
                     .ok_or_else(|| Problem::new(&problem::INVALID, format!("there is no state `{word}`")))
+    newest(&api, &caller, &uri, filter).await
+}
+
+/// A page of what a filter finds, newest first; the filter asks for one more than a page has. A key for some channels gets the page
+/// without the others' messages: where the next one begins goes by what was read.
+pub async fn newest(api: &Api, caller: &Caller, uri: &http::Uri, filter: Filter) -> Result<Response, Problem> {
+    let limit = filter.limit - 1;
             })
             .collect::<Result<_, _>>()?,
     };
     let before = query.after.as_deref().map(read_place).transpose()?;
     let filter = Filter { conversation: query.conversation.clone(), states, channel: query.channel.clone(), before, limit: limit + 1 };
     let mut data = api.store.messages(filter).await?;
-    data.retain(|m| caller.may_use(&m.channel).is_ok());
     let has_more = data.len() > limit;
     data.truncate(limit);
     let next = data.last().filter(|_| has_more).map(|m| BASE64_URL_SAFE_NO_PAD.encode(format!("1 {} {}", m.created_at.0, m.id)));
-    Ok(page(&uri, data, next, has_more))
+    data.retain(|m| caller.may_use(&m.channel).is_ok());
+    Ok(page(uri, data, next, has_more))
 }
 
 /// A campaign's messages, in the order of its audience, fallback steps behind the first of their person. Other filters do not combine
@@ -491,7 +498,8 @@ fn place_in_campaign(text: &str) -> Option<MessagePlace> {
     number.parse().ok().zip(step.parse().ok())
 }
 
-fn read_place(text: &str) -> Result<(i64, String), Problem> {
+/// Where a page of messages begins.
+pub fn read_place(text: &str) -> Result<(i64, String), Problem> {
     let wrong = || Problem::new(&problem::CURSOR, "take `next` of an earlier page");
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| wrong())?;
     let text = String::from_utf8(bytes).map_err(|_| wrong())?;
