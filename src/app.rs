@@ -332,9 +332,10 @@ impl App {
             tls,
             max_connections: CONNECTIONS,
         };
+        let router = api::end(router);
         let (main, separate) = (config.server.listen, config.api.listen);
         // Visitors, and people who follow links in messages, come to the public address, wherever the API is.
-        let main_router = if separate.is_some() { chat.merge(links) } else { router.clone() };
+        let main_router = if separate.is_some() { api::end(chat.merge(links)) } else { router.clone() };
         let (mail_address, mail) = serve_mail(&config, &ingress, &options, &stopping).await?.unzip();
         let (address, mut servers) = serve(main, Some(ingress), main_router, &options, &stopping)?;
         let mut api_address = None;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::body::Body as HttpBody;
-use axum::extract::{Path, Query, State as Extract};
+use axum::extract::State as Extract;
 use fairway_adapters::contract::Category;
 use futures_util::StreamExt;
 use http::{HeaderMap, StatusCode, header};
@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use super::Api;
 use super::auth::Caller;
+use super::extract::{Path, Query, parse};
 use super::page::Page;
 use super::problem::{self, Problem};
 use crate::proactive::audiences::{Audience, BadRow, FollowUp, Kept};
@@ -22,6 +23,7 @@ use crate::proactive::saved::Save;
 
 /// What an upload is called.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 pub struct UploadQuery {
     /// Its name.
     name: Option<String>,
@@ -115,7 +117,7 @@ async fn made(api: &Api, caller: &Caller, body: HttpBody) -> Result<(StatusCode,
     let value: serde_json::Value =
         serde_json::from_slice(&bytes).map_err(|e| Problem::new(&problem::MALFORMED, format!("the body is not JSON: {e}")))?;
     // Told apart here, so that what is wrong is named by its place.
-    let new = if value.get("filter").is_some() { New::Filter(super::parse(value)?) } else { New::FollowUp(super::parse(value)?) };
+    let new = if value.get("filter").is_some() { New::Filter(parse(value)?) } else { New::FollowUp(parse(value)?) };
     let audience = match new {
         New::Filter(save) => api.proactive.save_audience(save).await?,
         New::FollowUp(wanted) => {
@@ -136,6 +138,7 @@ pub async fn list(Extract(api): Extract<Api>, caller: Caller) -> Result<Json<Pag
 
 /// Which channels to show the reach of.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 pub struct ShowQuery {
     /// Channels, separated by commas.
     channels: Option<String>,
@@ -143,11 +146,12 @@ pub struct ShowQuery {
 
 /// What to count for.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 pub struct CountQuery {
     /// Channels, separated by commas; all when absent.
     channels: Option<String>,
     /// The category of the message; `marketing` when absent.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, format = "category")]
     category: Option<Category>,
 }
 

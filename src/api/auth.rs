@@ -170,9 +170,9 @@ impl Keys {
     }
 
     fn check(&self, headers: &HeaderMap, peer: Option<SocketAddr>, post: bool) -> Result<Caller, Problem> {
-        let bearer = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
+        let bearer = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(bearer);
         if let Some(secret) = bearer {
-            let hash = crypto::sha256(secret.trim().as_bytes());
+            let hash = crypto::sha256(secret.as_bytes());
             let keys = self.keys.read();
             let found = keys.iter().find(|k| k.revoked_at.is_none() && crypto::equal(&k.hash, &hash));
             return match found {
@@ -220,6 +220,11 @@ impl Keys {
     }
 }
 
+/// The token behind `Bearer`, in whichever case that is written (RFC 9110, 11.1).
+fn bearer(authorization: &str) -> Option<&str> {
+    authorization.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim())
+}
+
 /// Checks every API request: key, then quota.
 pub async fn guard(Extract(api): Extract<Api>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|c| c.0);
@@ -248,5 +253,18 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
             .get::<Self>()
             .cloned()
             .ok_or_else(|| Problem::new(&problem::UNAUTHENTICATED, "send `Authorization: Bearer fw_...`"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bearer;
+
+    #[test]
+    fn the_scheme_is_read_in_any_case() {
+        assert_eq!(bearer("Bearer fw_a"), Some("fw_a"));
+        assert_eq!(bearer("bearer  fw_a "), Some("fw_a"));
+        assert_eq!(bearer("Basic fw_a"), None);
+        assert_eq!(bearer("Bearer"), None);
     }
 }

@@ -2,16 +2,17 @@
 
 use axum::Json;
 use axum::body::Body as HttpBody;
-use axum::extract::{OriginalUri, Path, Query, State as Extract};
+use axum::extract::{OriginalUri, State as Extract};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
+use super::Api;
 use super::auth::Caller;
+use super::extract::{Body, Path, Query};
 use super::page::{Page, page};
 use super::problem::{self, Problem};
-use super::{Api, Body};
 use crate::proactive::campaigns::forecast::Forecast;
 use crate::proactive::campaigns::report::{Recipient, Report};
 use crate::proactive::campaigns::{Campaign, Plan};
@@ -177,6 +178,7 @@ pub async fn report(Extract(api): Extract<Api>, caller: Caller, Path(id): Path<S
 
 /// Which recipients.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 pub struct RecipientsQuery {
     /// In this state, or several, separated by commas.
     state: Option<String>,
@@ -188,7 +190,8 @@ pub struct RecipientsQuery {
 
 /// Lists a campaign's people with what became of each and why; with `Accept: text/csv` all of them as a file.
 #[utoipa::path(get, path = "/v1/campaigns/{id}/recipients", operation_id = "listRecipients", tag = "campaigns",
-    params(("id" = String, Path), RecipientsQuery), responses((status = 200, body = Page<Recipient>), (status = 404, body = Problem)))]
+    params(("id" = String, Path), RecipientsQuery),
+    responses((status = 200, content((Page<Recipient> = "application/json"), (String = "text/csv"))), (status = 404, body = Problem)))]
 pub async fn recipients(
     Extract(api): Extract<Api>,
     caller: Caller,

@@ -3,16 +3,17 @@
 use std::collections::HashMap;
 
 use axum::Json;
-use axum::extract::{Path, State as Extract};
+use axum::extract::State as Extract;
 use fairway_adapters::contract::{Context, Priority, Setup, Signalled, Step, Time};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use super::Api;
 use super::auth::Caller;
+use super::extract::{Body, Path, Raw};
 use super::page::Page;
 use super::problem::{self, Problem};
-use super::{Api, Body};
 use crate::channels::Channel;
 use crate::clock;
 use crate::config::units::Rate;
@@ -125,7 +126,7 @@ pub async fn show(Extract(api): Extract<Api>, caller: Caller, Path(name): Path<S
 #[serde(deny_unknown_fields, default)]
 pub struct Pause {
     /// One lane: `urgent`, `normal` or `bulk`; all of the channel when absent.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, format = "priority")]
     lane: Option<Priority>,
     /// Until then; until resumed when absent.
     #[schema(value_type = Option<String>, format = "date-time")]
@@ -137,7 +138,7 @@ pub struct Pause {
 #[serde(deny_unknown_fields, default)]
 pub struct Resume {
     /// One lane; all of the channel when absent.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, format = "priority")]
     lane: Option<Priority>,
 }
 
@@ -147,18 +148,13 @@ fn optional<T: serde::de::DeserializeOwned + 'static>(body: &[u8]) -> Result<T, 
         true => serde_json::json!({}),
         false => serde_json::from_slice(body).map_err(|e| Problem::new(&problem::MALFORMED, e.to_string()))?,
     };
-    super::parse(value)
+    super::extract::parse(value)
 }
 
 /// Holds outbound.
 #[utoipa::path(post, path = "/v1/channels/{name}/pause", operation_id = "pauseChannel", tag = "channels", params(("name" = String, Path)),
-    request_body = Pause, responses((status = 204), (status = 404, body = Problem)))]
-pub async fn pause(
-    Extract(api): Extract<Api>,
-    caller: Caller,
-    Path(name): Path<String>,
-    body: axum::body::Bytes,
-) -> Result<StatusCode, Problem> {
+    request_body = Option<Pause>, responses((status = 204), (status = 404, body = Problem)))]
+pub async fn pause(Extract(api): Extract<Api>, caller: Caller, Path(name): Path<String>, Raw(body): Raw) -> Result<StatusCode, Problem> {
     caller.may("admin")?;
     let channel = named(&api, &caller, &name)?;
     let Pause { lane, until } = optional(&body)?;
@@ -170,12 +166,7 @@ pub async fn pause(
 /// Lets outbound go again, also after a suspension.
 #[utoipa::path(post, path = "/v1/channels/{name}/resume", operation_id = "resumeChannel", tag = "channels", params(("name" = String, Path)),
     request_body = Option<Resume>, responses((status = 204), (status = 404, body = Problem)))]
-pub async fn resume(
-    Extract(api): Extract<Api>,
-    caller: Caller,
-    Path(name): Path<String>,
-    body: axum::body::Bytes,
-) -> Result<StatusCode, Problem> {
+pub async fn resume(Extract(api): Extract<Api>, caller: Caller, Path(name): Path<String>, Raw(body): Raw) -> Result<StatusCode, Problem> {
     caller.may("admin")?;
     let channel = named(&api, &caller, &name)?;
     let Resume { lane } = optional(&body)?;
@@ -198,7 +189,7 @@ async fn command(api: &Api, command: Command) -> Result<(), Problem> {
 #[serde(deny_unknown_fields)]
 pub struct Throttle {
     /// Such as `80/s`; absent or null gives the configured one back.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, format = "rate")]
     rate: Option<Rate>,
     /// Until then; for good when absent.
     #[schema(value_type = Option<String>, format = "date-time")]

@@ -1,17 +1,18 @@
 //! `/v1/consents` and `/v1/suppressions`: what people said about being written to, with the proof; who is not written to.
 
 use axum::Json;
-use axum::extract::{OriginalUri, Path, Query, State as Extract};
+use axum::extract::{OriginalUri, State as Extract};
 use axum::response::Response;
 use fairway_adapters::contract::Time;
 use fairway_adapters::contract::event::ConsentState;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
+use super::Api;
 use super::auth::Caller;
+use super::extract::{Body, Path, Query, parse};
 use super::page::{Page, page};
 use super::problem::{self, Problem};
-use super::{Api, Body};
 use crate::consent::{Known, Review, Suppression, Word, pattern};
 use crate::people::address;
 use crate::{clock, envelope, ids};
@@ -29,7 +30,7 @@ pub struct NewWord {
     /// `all`, `marketing`, or a program's name; `marketing` when it is left out.
     scope: Option<String>,
     /// `opted_in` or `opted_out`.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, format = "consent-state")]
     state: ConsentState,
     /// When it was said; now when it is left out.
     #[schema(value_type = Option<String>, format = "date-time")]
@@ -48,6 +49,17 @@ pub struct NewWords {
     consents: Vec<NewWord>,
 }
 
+/// One word, or several.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(untagged)]
+#[schema(as = RecordConsent)]
+pub enum Record {
+    /// Several.
+    Several(NewWords),
+    /// One.
+    One(NewWord),
+}
+
 /// What holds for a person, and every word that led to it.
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct Proof {
@@ -61,6 +73,7 @@ pub struct Proof {
 
 /// Query for one person.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct WhoQuery {
     address: Option<String>,
     contact: Option<String>,
@@ -99,7 +112,7 @@ pub async fn show(Extract(api): Extract<Api>, caller: Caller, Query(who): Query<
 }
 
 /// Records what people said, with the evidence: one word, or several as `consents`.
-#[utoipa::path(post, path = "/v1/consents", operation_id = "recordConsent", tag = "consent", request_body = NewWords,
+#[utoipa::path(post, path = "/v1/consents", operation_id = "recordConsent", tag = "consent", request_body = Record,
     responses((status = 201, body = Vec<Word>), (status = 404, body = Problem), (status = 422, body = Problem)))]
 pub async fn record(
     Extract(api): Extract<Api>,
@@ -107,8 +120,12 @@ pub async fn record(
     Body(new): Body<serde_json::Value>,
 ) -> Result<(StatusCode, Json<Vec<Word>>), Problem> {
     caller.may("contacts:write")?;
+    // Told apart here, so that what is wrong is named by its place.
     let several = new.get("consents").is_some();
-    let new = if several { super::parse::<NewWords>(new)?.consents } else { vec![super::parse(new)?] };
+    let new = match if several { Record::Several(parse(new)?) } else { Record::One(parse(new)?) } {
+        Record::Several(new) => new.consents,
+        Record::One(new) => vec![new],
+    };
     if new.is_empty() || new.len() > 1000 {
         return Err(Problem::new(&problem::INVALID, "1 to 1,000 consents at a time").at("#/consents", "too_many"));
     }
@@ -172,6 +189,7 @@ async fn read(api: &Api, caller: &Caller, new: &NewWord, at: &str) -> Result<Vec
 
 /// Query of what is to be looked at.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ReviewQuery {
     after: Option<String>,
     limit: Option<usize>,
@@ -215,6 +233,7 @@ pub struct NewSuppression {
 
 /// Query of a list of suppressions.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ListQuery {
     pattern: Option<String>,
     after: Option<String>,

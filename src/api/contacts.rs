@@ -2,17 +2,18 @@
 
 use axum::Json;
 use axum::body::{Body as HttpBody, Bytes};
-use axum::extract::{OriginalUri, Path, Query, State as Extract};
+use axum::extract::{OriginalUri, State as Extract};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 
+use super::Api;
 use super::auth::Caller;
+use super::extract::{Body, Path, Query};
 use super::page::{Page, page};
 use super::problem::{self, Problem};
-use super::{Api, Body};
 use crate::ids;
 use crate::people::import::Format;
 use crate::people::jobs::Job;
@@ -45,6 +46,7 @@ pub struct FullContact {
 
 /// Query of a list of contacts.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ListQuery {
     address: Option<String>,
     country: Option<String>,
@@ -149,7 +151,7 @@ pub async fn erase(Extract(api): Extract<Api>, caller: Caller, Path(id): Path<St
 
 /// Imports people from CSV or NDJSON. The answer comes when the file is durable; the job tells the rest.
 #[utoipa::path(post, path = "/v1/contacts/import", operation_id = "importContacts", tag = "contacts",
-    request_body(content = String, content_type = "text/csv", description = "CSV with a header, or NDJSON (`application/x-ndjson`)"),
+    request_body(content((String = "text/csv"), (String = "application/x-ndjson")), description = "CSV with a header, or NDJSON"),
     responses((status = 202, body = Job), (status = 413, body = Problem), (status = 415, body = Problem)))]
 pub async fn import(Extract(api): Extract<Api>, caller: Caller, headers: HeaderMap, body: HttpBody) -> Result<Response, Problem> {
     caller.may("contacts:write")?;
@@ -187,6 +189,7 @@ async fn keep(path: &std::path::Path, body: HttpBody) -> Result<(), Problem> {
 
 /// Query of an export.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ExportQuery {
     format: Option<Format>,
 }
@@ -194,7 +197,7 @@ pub struct ExportQuery {
 /// Every contact as NDJSON or CSV, streamed in the order of ids.
 #[utoipa::path(get, path = "/v1/contacts/export", operation_id = "exportContacts", tag = "contacts",
     params(("format" = Option<Format>, Query, description = "`ndjson` unless said otherwise")),
-    responses((status = 200, body = String, content_type = "application/x-ndjson")))]
+    responses((status = 200, content((String = "application/x-ndjson"), (String = "text/csv")))))]
 pub async fn export_all(Extract(api): Extract<Api>, caller: Caller, Query(query): Query<ExportQuery>) -> Result<Response, Problem> {
     caller.may("contacts:read")?;
     let format = query.format.unwrap_or(Format::Ndjson);

@@ -8,8 +8,9 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::auth::Caller;
+use super::extract::Body;
 use super::problem::{self, Problem};
-use super::{Api, Body, channels::named};
+use super::{Api, channels::named};
 use crate::clock;
 use crate::envelope::{self, Attributes};
 use crate::ids;

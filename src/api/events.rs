@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::Body as HttpBody;
-use axum::extract::{OriginalUri, Query, State as Extract};
+use axum::extract::{OriginalUri, State as Extract};
 use axum::response::{IntoResponse, Response};
 use bytes::{BufMut, Bytes, BytesMut};
 use fairway_adapters::contract::Time;
@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 
 use super::Api;
 use super::auth::Caller;
+use super::extract::Query;
 use super::page::Page;
 use super::problem::{self, Problem};
 use crate::delivery::cursor::Vector;
@@ -24,6 +25,7 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Which events.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 pub struct EventsQuery {
     /// Behind this cursor; `beginning` or `now`. Pages begin at the beginning, streams now.
     after: Option<String>,
@@ -82,7 +84,7 @@ pub struct CloudEvent {
 
 /// Reads events.
 #[utoipa::path(get, path = "/v1/events", operation_id = "listEvents", tag = "events", params(EventsQuery),
-    responses((status = 200, body = Page<CloudEvent>, description = "A page; with `Accept: text/event-stream` a stream of the same events"),
+    responses((status = 200, content((Page<CloudEvent> = "application/json"), (String = "text/event-stream")), description = "A page; with `Accept: text/event-stream` a stream of the same events"),
         (status = 400, body = Problem), (status = 410, body = Problem)))]
 pub async fn events(
     Extract(api): Extract<Api>,

@@ -1,12 +1,13 @@
 //! `/v1/jobs/{id}`: long work, its progress, and the rows it refused.
 
 use axum::Json;
-use axum::extract::{OriginalUri, Path, Query, State as Extract};
+use axum::extract::{OriginalUri, State as Extract};
 use axum::response::Response;
 use serde::Deserialize;
 
 use super::Api;
 use super::auth::Caller;
+use super::extract::{Path, Query};
 use super::page::{Page, page};
 use super::problem::{self, Problem};
 use crate::people::import::BadRow;
@@ -26,6 +27,7 @@ pub async fn show(Extract(api): Extract<Api>, caller: Caller, Path(id): Path<Str
 
 /// Query of the bad rows.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RowsQuery {
     after: Option<u64>,
     limit: Option<usize>,

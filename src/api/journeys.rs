@@ -1,15 +1,16 @@
 //! `/v1/journeys`: steps that each person goes through on their own clock.
 
 use axum::Json;
-use axum::extract::{OriginalUri, Path, Query, State as Extract};
+use axum::extract::{OriginalUri, State as Extract};
 use axum::response::Response;
 use http::StatusCode;
 use serde::Deserialize;
 
+use super::Api;
 use super::auth::Caller;
+use super::extract::{Body, Path, Query};
 use super::page::{Page, page};
 use super::problem::Problem;
-use super::{Api, Body};
 use crate::proactive::journeys::{Enter, Entering, Journey, Report, Shown, Traveller};
 
 fn may_use(caller: &Caller, journey: &Journey) -> Result<(), Problem> {

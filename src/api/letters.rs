@@ -1,23 +1,25 @@
 //! `/v1/dead-letters`: what failed, and what is in doubt.
 
 use axum::Json;
-use axum::extract::{OriginalUri, Path, Query, State as Extract};
+use axum::extract::{OriginalUri, State as Extract};
 use axum::response::Response;
 use fairway_adapters::contract::State;
 use http::StatusCode;
 use serde::Deserialize;
 
+use super::Api;
 use super::auth::Caller;
+use super::extract::{Body, Path, Query};
 use super::messages::{find, newest, order, read_place};
 use super::page::Page;
 use super::problem::{self, Problem};
-use super::{Api, Body};
 use crate::ids::MessageId;
 use crate::orders::{Order, Settle};
 use crate::store::{Filter, Message};
 
 /// Which dead letters.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 pub struct LettersQuery {
     /// Only sends whose outcome is unknown.
     #[serde(default)]
@@ -72,7 +74,7 @@ pub async fn drop_letter(Extract(api): Extract<Api>, caller: Caller, Path(id): P
 #[serde(deny_unknown_fields)]
 pub struct Settlement {
     /// `sent`, `retry` or `drop`.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, format = "settlement")]
     outcome: Settle,
 }
 

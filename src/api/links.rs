@@ -2,16 +2,17 @@
 //! same link, and what it brings back stands in the event.
 
 use axum::Json;
-use axum::extract::{Path, Query, State as Extract};
+use axum::extract::State as Extract;
 use axum::response::{IntoResponse, Response};
 use fairway_adapters::contract::entry::{self, Entry, EntryLink};
 use http::{HeaderValue, header};
 use serde::{Deserialize, Serialize};
 
+use super::Api;
 use super::auth::Caller;
+use super::extract::{Body, Path, Query};
 use super::problem::{self, Problem};
 use super::qr::{self, Code};
-use super::{Api, Body};
 use crate::channels::Channel;
 
 /// The longest prepared text, in characters.
@@ -70,12 +71,14 @@ pub struct QrCodes {
 
 /// The link whose QR code it is.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 pub struct QrQuery {
     /// As in the link.
     referral: Option<String>,
     /// As in the link.
     text: Option<String>,
     /// Pixels of a module in a PNG, 1 to 32; 8 when absent.
+    #[param(minimum = 1, maximum = 32)]
     scale: Option<u32>,
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body as HttpBody;
-use axum::extract::{Path, Query, Request, State as Extract};
+use axum::extract::{Request, State as Extract};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use fairway_adapters::contract::Time;
@@ -14,6 +14,7 @@ use tokio::io::AsyncReadExt as _;
 
 use super::Api;
 use super::auth::Caller;
+use super::extract::{Path, Query};
 use super::problem::{self, Problem};
 use crate::media::links::{DAY, Shut};
 use crate::store::Media;
@@ -38,6 +39,7 @@ pub struct Uploaded {
 
 /// About a file to upload.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 pub struct UploadQuery {
     /// The name the receiver sees.
     filename: Option<String>,
@@ -45,6 +47,7 @@ pub struct UploadQuery {
 
 /// For how long.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 pub struct LinkQuery {
     /// Seconds the link is good for; a day when absent, a week at most.
     seconds: Option<i64>,
@@ -68,8 +71,10 @@ pub struct Signed {
 }
 
 /// Reads a media object.
-#[utoipa::path(get, path = "/v1/media/{id}", operation_id = "getMedia", tag = "media", params(("id" = String, Path)),
-    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream", description = "The bytes"), (status = 404, body = Problem),
+#[utoipa::path(get, path = "/v1/media/{id}", operation_id = "getMedia", tag = "media",
+    params(("id" = String, Path), ("If-None-Match" = Option<String>, Header, description = "An `ETag` of an earlier answer")),
+    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream", description = "The bytes"),
+        (status = 304, description = "It is what `If-None-Match` names"), (status = 404, body = Problem),
         (status = 410, body = Problem, description = "It could not be fetched"),
         (status = 503, body = Problem, description = "It is still being fetched")))]
 pub async fn show(Extract(api): Extract<Api>, caller: Caller, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {

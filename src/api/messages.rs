@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::{Body as HttpBody, Bytes};
-use axum::extract::{OriginalUri, Path, Query, State as Extract};
+use axum::extract::{OriginalUri, State as Extract};
 use axum::response::{IntoResponse, Response};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use fairway_adapters::contract::event::Origin;
@@ -14,11 +14,12 @@ use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
+use super::Api;
 use super::auth::Caller;
+use super::extract::{Body, Path, Query, Raw, is_json, parse};
 use super::idempotency::{Begin, Key, replayed};
 use super::page::{Page, page};
 use super::problem::{self, Detail, Problem};
-use super::{Api, Body, parse};
 use crate::clock;
 use crate::ids::{self, MessageId};
 use crate::log::{Durability, Outcome};
@@ -65,12 +66,13 @@ pub type Downgrade2 = serde_json::Value;
 /// Sends one message.
 #[utoipa::path(post, path = "/v1/messages", operation_id = "sendMessage", tag = "messages",
     request_body(content = Object, description = "A send request: see /schemas/send/1"),
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes repeating this request harmless for 24 h")),
     responses((status = 202, body = Accepted), (status = 422, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 409, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
-pub async fn send(Extract(api): Extract<Api>, caller: Caller, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
+pub async fn send(Extract(api): Extract<Api>, caller: Caller, headers: HeaderMap, Raw(body): Raw) -> Result<Response, Problem> {
     caller.may("messages:write")?;
-    check_json(&headers)?;
+    if !is_json(&headers) {
+        return Err(Problem::new(&problem::MEDIA_TYPE, "send `Content-Type: application/json`"));
+    }
     let key = Key::of(&headers, &caller.id, "/v1/messages", &body)?;
     let mut again = false;
     if let Some(key) = &key {
@@ -135,14 +137,6 @@ fn first_state(ready: &Ready) -> State {
     }
 }
 
-fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    if kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
-        return Ok(());
-    }
-    Err(Problem::new(&problem::MEDIA_TYPE, "send `Content-Type: application/json`"))
-}
-
 /// One line of a batch's answer.
 #[skip_serializing_none]
 #[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
@@ -196,16 +190,16 @@ pub async fn batch(Extract(api): Extract<Api>, caller: Caller, headers: HeaderMa
             let end = end || too_long;
             while lines.len() >= CHUNK || end && !lines.is_empty() {
                 let taken: Vec<Vec<u8>> = lines.drain(..lines.len().min(CHUNK)).collect();
-            if too_long {
-                let problem = Problem::new(&problem::TOO_LARGE, "a line has at most 1 MiB; what follows it was not read");
-                let line = LineResult { index, id: None, state: None, problem: serde_json::to_value(&problem).ok() };
-                let _ = sender.send(Ok(to_line(&line))).await;
-            }
                 let results = send_lines(&api, &caller, &taken, &mut index).await;
                 let text: Vec<u8> = results.iter().flat_map(|r| to_line(r).to_vec()).collect();
                 if sender.send(Ok(text.into())).await.is_err() {
                     return;
                 }
+            }
+            if too_long {
+                let problem = Problem::new(&problem::TOO_LARGE, "a line has at most 1 MiB; what follows it was not read");
+                let line = LineResult { index, id: None, state: None, problem: serde_json::to_value(&problem).ok() };
+                let _ = sender.send(Ok(to_line(&line))).await;
             }
             if end {
                 return;
@@ -407,6 +401,7 @@ fn pieces_shown(pieces: &[Piece]) -> String {
 
 /// Which messages to list.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 pub struct ListQuery {
     /// Of this conversation.
     conversation: Option<String>,
@@ -449,6 +444,11 @@ pub async fn list(
                     .into_iter()
                     .find(|s| s.word() == word.trim())
                     .ok_or_else(|| Problem::new(&problem::INVALID, format!("there is no state `{word}`")))
+            })
+            .collect::<Result<_, _>>()?,
+    };
+    let before = query.after.as_deref().map(read_place).transpose()?;
+    let filter = Filter { conversation: query.conversation.clone(), states, channel: query.channel.clone(), before, limit: limit + 1 };
     newest(&api, &caller, &uri, filter).await
 }
 
@@ -456,11 +456,6 @@ pub async fn list(
 /// without the others' messages: where the next one begins goes by what was read.
 pub async fn newest(api: &Api, caller: &Caller, uri: &http::Uri, filter: Filter) -> Result<Response, Problem> {
     let limit = filter.limit - 1;
-            })
-            .collect::<Result<_, _>>()?,
-    };
-    let before = query.after.as_deref().map(read_place).transpose()?;
-    let filter = Filter { conversation: query.conversation.clone(), states, channel: query.channel.clone(), before, limit: limit + 1 };
     let mut data = api.store.messages(filter).await?;
     let has_more = data.len() > limit;
     data.truncate(limit);
@@ -573,8 +568,23 @@ pub async fn order(api: &Api, id: MessageId, order: Order) -> Result<(), Problem
     Err(Problem::new(&problem::UNAVAILABLE, "the log cannot take it now; try again").retry_after(5))
 }
 
-/// A conversation: its last messages.
-pub async fn conversation(Extract(api): Extract<Api>, caller: Caller, Path(id): Path<String>) -> Result<Response, Problem> {
+/// A conversation with a person.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct Conversation {
+    /// `channel/address`.
+    id: String,
+    /// The channel.
+    channel: String,
+    /// The person's address, or the group's.
+    address: String,
+    /// The last fifty messages to it, newest first.
+    messages: Vec<Message>,
+}
+
+/// Shows a conversation with its last messages.
+#[utoipa::path(get, path = "/v1/conversations/{id}", operation_id = "showConversation", tag = "messages",
+    params(("id" = String, Path, description = "`channel/address`")), responses((status = 200, body = Conversation), (status = 404, body = Problem)))]
+pub async fn conversation(Extract(api): Extract<Api>, caller: Caller, Path(id): Path<String>) -> Result<Json<Conversation>, Problem> {
     caller.may("messages:read")?;
     let Some((channel, address)) = id.split_once('/') else {
         return Err(Problem::new(&problem::NOT_FOUND, "a conversation is `channel/address`"));
@@ -582,5 +592,6 @@ pub async fn conversation(Extract(api): Extract<Api>, caller: Caller, Path(id): 
     caller.may_use(channel)?;
     let filter = Filter { conversation: Some(id.clone()), limit: 50, ..Filter::default() };
     let messages = api.store.messages(filter).await?;
-    Ok(Json(serde_json::json!({ "id": id, "channel": channel, "address": address, "messages": messages })).into_response())
+    let (channel, address) = (channel.to_owned(), address.to_owned());
+    Ok(Json(Conversation { id, channel, address, messages }))
 }

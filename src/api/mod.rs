@@ -8,6 +8,7 @@ pub mod consents;
 pub mod contacts;
 pub mod devices;
 pub mod events;
+pub mod extract;
 pub mod idempotency;
 pub mod jobs;
 pub mod journeys;
@@ -31,11 +32,10 @@ pub mod why;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRequest, Request, rejection::JsonRejection};
+use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::response::Response;
 use axum::routing::{delete, get, post, put};
-use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use crate::channels::Live;
@@ -190,6 +190,13 @@ pub fn router(api: Api) -> Router {
         .with_state(api)
 }
 
+/// Answers what no route takes: an address that is not there, and a method that an address does not have (`Allow` names those it has).
+pub fn end<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
+    router
+        .method_not_allowed_fallback(|| async { Problem::new(&problem::METHOD, "`Allow` names the methods of this address") })
+        .fallback(|| async { Problem::new(&problem::NOT_FOUND, "there is nothing at this address; /openapi.json lists the API") })
+}
+
 /// Counts answers of the API by status.
 async fn count(response: Response) -> Response {
     telemetry::counter(&telemetry::names::API_REQUESTS, &[response.status().as_str()]).increment(1);
@@ -208,36 +215,24 @@ fn public() -> Router<Api> {
         .route("/l/{code}", get(campaigns::follow_link))
 }
 
-/// A JSON body whose errors are problems that name the place.
-pub struct Body<T>(pub T);
+#[cfg(test)]
+mod tests {
+    use http::{Request, header};
+    use tower::Service;
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
-    type Rejection = Problem;
+    use super::*;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        match axum::Json::<serde_json::Value>::from_request(request, state).await {
-            Ok(axum::Json(value)) => parse(value).map(Self),
-            Err(JsonRejection::MissingJsonContentType(_)) => {
-                Err(Problem::new(&problem::MEDIA_TYPE, "send `Content-Type: application/json`"))
-            }
-            Err(JsonRejection::BytesRejection(_)) => Err(Problem::new(&problem::TOO_LARGE, "the body is too large or broke off")),
-            Err(e) => Err(Problem::new(&problem::MALFORMED, e.body_text())),
+    #[tokio::test]
+    async fn what_no_route_takes_is_a_problem_too() {
+        let mut router: Router = end(Router::new().route("/here", get(|| async {}).post(|| async {})));
+        for (method, path, status, allow) in
+            [("GET", "/there", 404, None), ("PUT", "/here", 405, Some("GET,HEAD,POST")), ("GET", "/here/", 404, None)]
+        {
+            let request = Request::builder().method(method).uri(path).body(axum::body::Body::empty()).expect("a request");
+            let answer = router.call(request).await.expect("infallible");
+            assert_eq!(answer.status().as_u16(), status, "{method} {path}");
+            assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/problem+json", "{method} {path}");
+            assert_eq!(answer.headers().get(header::ALLOW).and_then(|v| v.to_str().ok()), allow, "{method} {path}");
         }
     }
-}
-
-/// Reads a value; the error names the field as a JSON pointer.
-pub fn parse<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, Problem> {
-    serde_path_to_error::deserialize(value).map_err(|e| {
-        let mut pointer = String::from("#");
-        for segment in e.path().iter() {
-            match segment {
-                serde_path_to_error::Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
-                serde_path_to_error::Segment::Map { key } => pointer.push_str(&format!("/{key}")),
-                _ => {}
-            }
-        }
-        let detail = e.inner().to_string();
-        Problem::new(&problem::INVALID, detail).at(pointer, "field_invalid")
-    })
 }

@@ -3,15 +3,16 @@
 use std::fmt::Write;
 
 use axum::Json;
-use axum::extract::{Path, Query, State as Extract};
+use axum::extract::State as Extract;
 use axum::response::{IntoResponse, Response};
 use fairway_adapters::contract::Time;
 use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
+use super::Api;
 use super::auth::Caller;
+use super::extract::{Body, Path, Query};
 use super::problem::{self, Problem};
-use super::{Api, Body};
 use crate::schemas;
 use crate::telemetry;
 

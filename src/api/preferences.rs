@@ -1,17 +1,17 @@
 //! `/p/{token}`: a person's own page, and the one click of RFC 8058. A GET changes nothing: scanners follow links too.
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{Path, State as Extract};
+use axum::extract::State as Extract;
 use axum::response::{Html, IntoResponse, Response};
 use fairway_adapters::contract::event::ConsentState;
 use fairway_adapters::contract::{Category, Time};
 use http::{HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
+use super::Api;
 use super::auth::Caller;
+use super::extract::{Body, Path, Raw};
 use super::problem::{self, Problem};
-use super::{Api, Body};
 use crate::consent::{Ask, Word, page};
 use crate::people::address;
 use crate::{clock, envelope, ids};
@@ -49,16 +49,20 @@ pub async fn link(Extract(api): Extract<Api>, caller: Caller, Body(new): Body<Ne
 pub async fn show(Extract(api): Extract<Api>, Path(token): Path<String>) -> Response {
     match page::open(&api.seal, &token) {
         Some((channel, address)) => shown(&api, &channel, &address, ""),
-        None => html(
-            StatusCode::NOT_FOUND,
-            &body("<h1>This link does not work</h1><p>It may have been cut. Please open it from the message once more.</p>"),
-        ),
+        None => broken(),
     }
 }
 
+fn broken() -> Response {
+    html(
+        StatusCode::NOT_FOUND,
+        &body("<h1>This link does not work</h1><p>It may have been cut. Please open it from the message once more.</p>"),
+    )
+}
+
 /// What the person chose; or the one click of a mail program, which sends `List-Unsubscribe=One-Click`.
-pub async fn choose(Extract(api): Extract<Api>, Path(token): Path<String>, form: Bytes) -> Response {
-    let Some((channel, address)) = page::open(&api.seal, &token) else { return StatusCode::NOT_FOUND.into_response() };
+pub async fn choose(Extract(api): Extract<Api>, Path(token): Path<String>, Raw(form): Raw) -> Response {
+    let Some((channel, address)) = page::open(&api.seal, &token) else { return broken() };
     // Multipart bodies of mail programs carry the same words.
     let one_click = form.windows(9).any(|w| w == b"One-Click");
     let choice = form_urlencoded::parse(&form).find(|(k, _)| k == "choice").map(|(_, v)| v.into_owned());

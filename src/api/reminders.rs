@@ -1,15 +1,16 @@
 //! `/v1/reminders`: messages on an anchor, moved and cancelled with it.
 
 use axum::Json;
-use axum::extract::{OriginalUri, Path, Query, State as Extract};
+use axum::extract::{OriginalUri, State as Extract};
 use axum::response::Response;
 use http::StatusCode;
 use serde::Deserialize;
 
+use super::Api;
 use super::auth::Caller;
+use super::extract::{Body, Path, Query};
 use super::page::{Page, page};
 use super::problem::Problem;
-use super::{Api, Body};
 use crate::proactive::reminders::{Reminder, Shown};
 
 fn may_use(caller: &Caller, reminder: &Reminder) -> Result<(), Problem> {
@@ -27,6 +28,7 @@ pub async fn put(Extract(api): Extract<Api>, caller: Caller, Body(reminder): Bod
 
 /// Whose reminders.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 pub struct ListQuery {
     /// Of the person with this address.
     address: Option<String>,

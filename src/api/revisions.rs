@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State as Extract};
+use axum::extract::State as Extract;
 use axum::response::{IntoResponse, Response};
 use fairway_adapters::contract::{Part, State, Support};
 use http::StatusCode;
 use serde::Deserialize;
 
+use super::Api;
 use super::auth::Caller;
+use super::extract::{Body, Path};
 use super::messages::{find, order};
 use super::problem::{self, Problem};
-use super::{Api, Body};
 use crate::channels::Channel;
 use crate::clock;
 use crate::ids::MessageId;

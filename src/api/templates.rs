@@ -1,14 +1,15 @@
 //! `/v1/templates`: what is said, per locale and channel; and the lint over a real audience.
 
 use axum::Json;
-use axum::extract::{Path, State as Extract};
+use axum::extract::State as Extract;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
+use super::Api;
 use super::auth::Caller;
+use super::extract::{Body, Path};
 use super::page::Page;
 use super::problem::{self, Problem};
-use super::{Api, Body};
 use crate::proactive::Failed;
 use crate::proactive::lint::Lint;
 use crate::proactive::templates::{Source, Template};

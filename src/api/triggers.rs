@@ -1,7 +1,7 @@
 //! `/v1/triggers`: messages that follow from what people do; `POST /v1/track`: what they do.
 
 use axum::Json;
-use axum::extract::{Path, State as Extract};
+use axum::extract::State as Extract;
 use axum::http::HeaderMap;
 use fairway_adapters::contract::event::{Person, Tracked};
 use fairway_adapters::contract::{Body as Event, Data, Raw};
@@ -9,10 +9,11 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::Api;
 use super::auth::Caller;
+use super::extract::{Body, Path};
 use super::page::Page;
 use super::problem::{self, Problem};
-use super::{Api, Body};
 use crate::clock;
 use crate::envelope::{self, Attributes};
 use crate::ids;

@@ -1,14 +1,15 @@
 //! `/v1/webhooks`: events delivered to a URL.
 
 use axum::Json;
-use axum::extract::{Path, State as Extract};
+use axum::extract::State as Extract;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
+use super::Api;
 use super::auth::Caller;
+use super::extract::{Body, Path};
 use super::page::Page;
 use super::problem::{self, Problem};
-use super::{Api, Body};
 use crate::delivery::webhooks::{Answer, Error};
 use crate::store::Endpoint;
 

@@ -1,12 +1,13 @@
 //! `/v1/why`: why a message went, waits or did not go, in sentences.
 
 use axum::Json;
-use axum::extract::{Query, State as Extract};
+use axum::extract::State as Extract;
 use fairway_adapters::contract::{Scope, State, Time};
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
 use super::auth::Caller;
+use super::extract::Query;
 use super::problem::{self, Problem};
 use super::{Api, campaigns, journeys, messages};
 use crate::clock;

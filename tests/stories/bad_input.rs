@@ -114,3 +114,39 @@ async fn bad_sends_name_the_place_and_the_remedy() {
     let form = Call::form(world.url("/v1/messages"), &[("to", "telegram:1")]);
     assert_eq!(world.call(&form).await.expect("an answer").status.as_u16(), 415);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_is_too_long_is_answered_behind_those_before_it() {
+    let world = World::start("").await;
+    let line = |text: &str| json!({ "to": "telegram:5550001", "parts": [{ "type": "text", "text": text }] }).to_string();
+    let body = format!("{}\n\n{}\n{}\n", line("one"), line("two"), "x".repeat(2 << 20));
+    let call = Call::new(http::Method::POST, world.url("/v1/messages/batch"))
+        .header("content-type", "application/x-ndjson")
+        .bytes(body.into_bytes());
+    let reply = world.call(&call).await.expect("an answer");
+    let results: Vec<serde_json::Value> =
+        String::from_utf8_lossy(&reply.body).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let told: Vec<(u64, bool)> = results.iter().map(|r| (r["index"].as_u64().unwrap_or(99), r["id"].is_string())).collect();
+    assert_eq!(told, [(0, true), (1, true), (2, false)], "{results:?}");
+    assert_eq!(results[2]["problem"]["status"], 413);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_asked_is_told_as_a_problem() {
+    let world = World::start("").await;
+    for (method, path, status) in [
+        ("GET", "/v1/nothing", 404),
+        ("PUT", "/v1/messages", 405),
+        ("GET", "/v1/messages/%ff", 400),
+        ("GET", "/v1/messages?chanel=demo-telegram", 422),
+        ("GET", "/v1/messages?limit=many", 422),
+        ("GET", "/v1/messages?after=forged", 400),
+        ("GET", "/v1/dead-letters?after=forged", 400),
+        ("GET", "/m/med_x", 422),
+    ] {
+        let reply = world.ask(method, path, None).await.expect("an answer");
+        assert_eq!(reply.status.as_u16(), status, "{method} {path}");
+        let kind = reply.headers.get("content-type").and_then(|v| v.to_str().ok());
+        assert_eq!(kind, Some("application/problem+json"), "{method} {path}");
+    }
+}
