@@ -107,16 +107,16 @@ impl Client {
 
     async fn plan_one(&self, campaigns: &[Value], name: &str, plan: &Value) -> Result<(), String> {
         match change(campaigns, name, plan) {
-            Change::Same(known) => println!("= {name}: {} as it is here", text(known, "state")),
-            Change::Over(known) => println!("= {name}: {} already; a file of another name is another campaign", text(known, "state")),
+            Change::Same(known) => say!("= {name}: {} as it is here", text(known, "state")),
+            Change::Over(known) => say!("= {name}: {} already; a file of another name is another campaign", text(known, "state")),
             Change::Edited(known) => {
-                println!("~ {name}: {} would be edited", text(known, "id"));
+                say!("~ {name}: {} would be edited", text(known, "id"));
                 for (key, value) in plan.as_object().into_iter().flatten().filter(|(k, v)| known.get(k.as_str()) != Some(v)) {
-                    println!("    {key}: {} -> {value}", known.get(key).unwrap_or(&Value::Null));
+                    say!("    {key}: {} -> {value}", known.get(key).unwrap_or(&Value::Null));
                 }
             }
             Change::New => {
-                println!("+ {name}: would be launched");
+                say!("+ {name}: would be launched");
                 self.print_forecast(plan).await?;
             }
         }
@@ -131,17 +131,17 @@ impl Client {
         self.raw("DELETE", &path, None, None).await?;
         let forecast = forecast?;
         let n = |key: &str| forecast[key].as_u64().unwrap_or(0);
-        println!("    {} people: {} messages, {} held out, {} not reached", n("people"), n("messages"), n("holdout"), n("unreachable"));
-        println!("    {} do not want it, {} wait for quiet hours, {} for caps", n("suppressed"), n("quiet"), n("capped"));
+        say!("    {} people: {} messages, {} held out, {} not reached", n("people"), n("messages"), n("holdout"), n("unreachable"));
+        say!("    {} do not want it, {} wait for quiet hours, {} for caps", n("suppressed"), n("quiet"), n("capped"));
         if let Some(end) = forecast["ends_at"].as_str() {
-            println!("    from {} to {end}; {} would come too late", text(&forecast, "begins_at"), n("misses"));
+            say!("    from {} to {end}; {} would come too late", text(&forecast, "begins_at"), n("misses"));
         }
         if let Some(cost) = forecast["cost"].as_object() {
             let over = if forecast["over_budget"] == true { ", more than the budget" } else { "" };
-            println!("    costs {} {}{over}", cost["amount"].as_str().unwrap_or_default(), cost["currency"].as_str().unwrap_or_default());
+            say!("    costs {} {}{over}", cost["amount"].as_str().unwrap_or_default(), cost["currency"].as_str().unwrap_or_default());
         }
         for problem in forecast["problems"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-            println!("    problem: {problem}");
+            say!("    problem: {problem}");
         }
         Ok(())
     }
@@ -152,8 +152,8 @@ impl Client {
         for (name, plan) in &mut files {
             self.resolve(name, plan).await?;
             match change(&campaigns, name, plan) {
-                Change::Same(known) if known["state"] != "draft" => println!("= {name}: {}", text(known, "state")),
-                Change::Over(known) => println!("= {name}: {} already", text(known, "state")),
+                Change::Same(known) if known["state"] != "draft" => say!("= {name}: {}", text(known, "state")),
+                Change::Over(known) => say!("= {name}: {} already", text(known, "state")),
                 Change::Same(known) => self.launch(name, known).await?,
                 Change::New => {
                     let made = self.ask("POST", "/v1/campaigns", Some(plan)).await?;
@@ -162,7 +162,7 @@ impl Client {
                 Change::Edited(known) => {
                     let edited = self.ask("PUT", &format!("/v1/campaigns/{}", text(known, "id")), Some(plan)).await;
                     let edited = edited.map_err(|e| format!("{name}: {e}"))?;
-                    println!("~ {name}: edited, {}", text(&edited, "state"));
+                    say!("~ {name}: edited, {}", text(&edited, "state"));
                     if edited["state"] == "draft" {
                         self.launch(name, &edited).await?;
                     }
@@ -175,7 +175,7 @@ impl Client {
     async fn launch(&self, name: &str, campaign: &Value) -> Result<(), String> {
         let launched = self.ask("POST", &format!("/v1/campaigns/{}/launch", text(campaign, "id")), None).await;
         let launched = launched.map_err(|e| format!("{name}: {e}"))?;
-        println!("+ {name}: {} is {}", text(&launched, "id"), text(&launched, "state"));
+        say!("+ {name}: {} is {}", text(&launched, "id"), text(&launched, "state"));
         Ok(())
     }
 }

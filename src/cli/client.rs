@@ -33,11 +33,10 @@ impl Client {
         let title = value["title"].as_str().unwrap_or("the gateway refused");
         let mut text = format!("{title}: {}", value["detail"].as_str().unwrap_or(reply.status.as_str()));
         for error in value["errors"].as_array().into_iter().flatten() {
-            text.push_str(&format!(
-                "\n  at {}: {}",
-                error["pointer"].as_str().unwrap_or("#"),
-                error["detail"].as_str().unwrap_or_default()
-            ));
+            text.push_str(&format!("\n  at {}", error["pointer"].as_str().unwrap_or("#")));
+            if error["detail"] != value["detail"] {
+                text.push_str(&format!(": {}", error["detail"].as_str().unwrap_or_default()));
+            }
         }
         Err(text)
     }

@@ -1,5 +1,15 @@
 //! The command line. `serve`, `check` and `schema` work on files; everything else goes through the HTTP API.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "what a command prints is its result")]
+#![allow(clippy::print_stderr, reason = "what a command prints is its result")]
+
+/// Prints a line.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::cli::put(format_args!("{}\n", format_args!($($text)*))) };
+}
+
+/// Prints a piece of a line.
+macro_rules! put {
+    ($($text:tt)*) => { $crate::cli::put(format_args!($($text)*)) };
+}
 
 mod campaign;
 mod client;
@@ -10,6 +20,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use fairway_adapters::contract::Time;
 
 /// A channel gateway and proactive-outbound engine.
 #[derive(Parser)]
@@ -18,7 +29,7 @@ pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     /// The configuration file.
-    #[arg(long, global = true, default_value = "config/fairway.toml")]
+    #[arg(long, global = true, default_value = crate::config::USUAL)]
     config: PathBuf,
     #[command(flatten)]
     remote: Remote,
@@ -84,11 +95,11 @@ enum Command {
     /// Parse stored raw webhooks again and print what would change.
     Replay {
         /// Received from then on (RFC 3339).
-        #[arg(long)]
-        from: String,
+        #[arg(long, value_parser = time)]
+        from: Time,
         /// And before then (RFC 3339).
-        #[arg(long)]
-        to: String,
+        #[arg(long, value_parser = time)]
+        to: Time,
         /// Only of this channel.
         #[arg(long)]
         channel: Option<String>,
@@ -237,13 +248,13 @@ pub fn main() -> ExitCode {
             remote::run(&cli.remote, move |c| Box::pin(c.tail(kind.clone(), channel.clone(), json, all)))
         }
         Some(Command::Replay { from, to, channel, write }) => {
-            remote::run(&cli.remote, move |c| Box::pin(c.replay(from.clone(), to.clone(), channel.clone(), write)))
+            remote::run(&cli.remote, move |c| Box::pin(c.replay(from, to, channel.clone(), write)))
         }
         Some(Command::DeadLetters(command)) => match command {
             LetterCommand::List { in_doubt } => remote::run(&cli.remote, move |c| Box::pin(c.letters(in_doubt))),
             LetterCommand::Show { id } => remote::run(&cli.remote, move |c| Box::pin(c.letter(id.clone()))),
-            LetterCommand::Retry { id } => remote::run(&cli.remote, move |c| Box::pin(c.letter_act("POST", format!("{id}/retry")))),
-            LetterCommand::Drop { id } => remote::run(&cli.remote, move |c| Box::pin(c.letter_act("DELETE", id.clone()))),
+            LetterCommand::Retry { id } => remote::run(&cli.remote, move |c| Box::pin(c.letter_act("POST", id.clone(), "/retry"))),
+            LetterCommand::Drop { id } => remote::run(&cli.remote, move |c| Box::pin(c.letter_act("DELETE", id.clone(), ""))),
         },
         Some(Command::Key(command)) => match command {
             KeyCommand::Create { name, scope, channel } => {
@@ -262,9 +273,26 @@ pub fn main() -> ExitCode {
     }
 }
 
+fn time(text: &str) -> Result<Time, String> {
+    Time::parse(text).ok_or_else(|| "a time is written like 2026-11-20T10:15:30Z (RFC 3339)".into())
+}
+
+/// Prints, at once. A reader that has seen enough (`| head`) ends the command, and is no error of anybody's.
+fn put(text: std::fmt::Arguments<'_>) {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    if let Err(e) = out.write_fmt(text).and_then(|()| out.flush()) {
+        if e.kind() == std::io::ErrorKind::BrokenPipe {
+            std::process::exit(0);
+        }
+        eprintln!("fairway: the output cannot be written: {e}");
+        std::process::exit(1);
+    }
+}
+
 fn schema(part: SchemaPart, out: Option<PathBuf>) -> Result<(), String> {
     if matches!(part, SchemaPart::Channels) {
-        print!("{}", crate::schemas::channel_table());
+        put!("{}", crate::schemas::channel_table());
         return Ok(());
     }
     let name = match part {
@@ -277,7 +305,7 @@ fn schema(part: SchemaPart, out: Option<PathBuf>) -> Result<(), String> {
     };
     let pretty = |value: &serde_json::Value| serde_json::to_string_pretty(value).unwrap_or_default() + "\n";
     let Some(out) = out else {
-        print!("{}", pretty(&crate::schemas::named(name).unwrap_or_default()));
+        put!("{}", pretty(&crate::schemas::named(name).unwrap_or_default()));
         return Ok(());
     };
     let write =

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
+use fairway_adapters::contract::Time;
 use serde_json::{Value, json};
 
 use super::Remote;
@@ -19,25 +20,29 @@ pub fn run(remote: &Remote, act: impl for<'c> Fn(&'c Client) -> Work<'c>) -> Res
     runtime.block_on(act(&client))
 }
 
+/// A name as a part of a path.
+fn segment(name: &str) -> impl std::fmt::Display {
+    percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC)
+}
+
 fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// Asks for a channel that is not configured yet, where its provider needs one credential alone, and writes it down.
 pub fn prepare_channel(name: &str, config: &Path) -> Result<(), String> {
-    use std::io::{BufRead, IsTerminal, Write};
+    use std::io::{BufRead, IsTerminal};
     let existing = crate::config::Config::load(config).map_err(|e| e.to_string())?;
     if existing.channels.contains_key(name) || name.starts_with("demo-") || !std::io::stdin().is_terminal() {
         return Ok(());
     }
     let answer = |question: &str| -> Result<String, String> {
-        print!("{question}: ");
-        std::io::stdout().flush().map_err(|e| e.to_string())?;
+        put!("{question}: ");
         let mut line = String::new();
         std::io::stdin().lock().read_line(&mut line).map_err(|e| e.to_string())?;
         Ok(line.trim().to_owned())
     };
-    println!("There is no channel {name} in {} yet.", config.display());
+    say!("There is no channel {name} in {} yet.", config.display());
     let known: Vec<&str> = fairway_adapters::PROVIDERS.iter().map(|p| p.facts.id).collect();
     let id = answer(&format!("Provider ({})", known.join(", ")))?;
     let provider = fairway_adapters::provider(&id).ok_or_else(|| format!("this build has no provider `{id}`"))?;
@@ -52,7 +57,7 @@ pub fn prepare_channel(name: &str, config: &Path) -> Result<(), String> {
     text.push_str(&table);
     crate::config::Config::parse(&text, config, &|n| std::env::var(n).ok()).map_err(|e| e.to_string())?;
     std::fs::write(config, text).map_err(|e| format!("{}: {e}", config.display()))?;
-    println!("Written to {}; a running gateway picks it up in two seconds.", config.display());
+    say!("Written to {}; a running gateway picks it up in two seconds.", config.display());
     std::thread::sleep(Duration::from_secs(4));
     Ok(())
 }
@@ -61,20 +66,20 @@ impl Client {
     /// One screen.
     pub async fn status(&self) -> Result<(), String> {
         let status = self.ask("GET", "/v1/status", None).await?;
-        println!("Fairway {}  {}", text(&status, "/version"), if status["ready"] == true { "ready" } else { "NOT READY" });
-        println!("  log {}  {}", text(&status, "/log/kind"), text(&status, "/log/trouble"));
+        say!("Fairway {}  {}", text(&status, "/version"), if status["ready"] == true { "ready" } else { "NOT READY" });
+        say!("  log {}  {}", text(&status, "/log/kind"), text(&status, "/log/trouble"));
         if status["log"]["spooled"].as_u64().unwrap_or(0) > 0 {
-            println!("  {} events wait in the spool for Kafka to come back", status["log"]["spooled"]);
+            say!("  {} events wait in the spool for Kafka to come back", status["log"]["spooled"]);
         }
         let balance: Vec<String> = status["balance"].as_object().into_iter().flatten().map(|(k, v)| format!("{k} {v}")).collect();
-        println!("  messages: {} accepted = {}", status["accepted"], balance.join(" + "));
+        say!("  messages: {} accepted = {}", status["accepted"], balance.join(" + "));
         self.channels().await?;
         let doubt = status["balance"]["in_doubt"].as_u64().unwrap_or(0);
         if doubt > 0 {
-            println!("  {doubt} in doubt: `fairway dead-letters list --in-doubt`");
+            say!("  {doubt} in doubt: `fairway dead-letters list --in-doubt`");
         }
         if status["balance"]["failed"].as_u64().unwrap_or(0) > 0 {
-            println!("  failed ones: `fairway dead-letters list`");
+            say!("  failed ones: `fairway dead-letters list`");
         }
         Ok(())
     }
@@ -84,17 +89,17 @@ impl Client {
         let list = self.ask("GET", "/v1/channels", None).await?;
         for channel in list["data"].as_array().into_iter().flatten() {
             let name = text(channel, "/id");
-            print!("  {name:<24} {:<10} {}", text(channel, "/provider"), text(channel, "/health"));
+            put!("  {name:<24} {:<10} {}", text(channel, "/provider"), text(channel, "/health"));
             let depth: u64 = channel["depth"].as_array().into_iter().flatten().filter_map(Value::as_u64).sum();
             if depth > 0 {
-                print!("  {depth} waiting");
+                put!("  {depth} waiting");
             }
             if let Some(until) = channel["held_until"].as_str() {
-                print!("  held until {until}");
+                put!("  held until {until}");
             }
-            println!();
+            say!("");
             if let Some(why) = channel["suspended"].as_str() {
-                println!("    cannot send: {why}; mend it, then `fairway channel setup {name}` or reload");
+                say!("    cannot send: {why}; mend it, then `fairway channel setup {name}` or reload");
             }
         }
         Ok(())
@@ -102,8 +107,8 @@ impl Client {
 
     /// Registers a webhook.
     pub async fn setup(&self, name: String) -> Result<(), String> {
-        let done = self.ask("POST", &format!("/v1/channels/{name}/setup"), None).await?;
-        println!("{}", text(&done, "/text"));
+        let done = self.ask("POST", &format!("/v1/channels/{}/setup", segment(&name)), None).await?;
+        say!("{}", text(&done, "/text"));
         Ok(())
     }
 
@@ -116,7 +121,7 @@ impl Client {
             let probe = self.ask("POST", &format!("/v1/channels/{name}/probe"), None).await?;
             let ok = probe["registered"] == true;
             failed += u32::from(!ok);
-            println!("{} {name}: {}", if ok { "ok    " } else { "FAILED" }, text(&probe, "/text"));
+            say!("{} {name}: {}", if ok { "ok    " } else { "FAILED" }, text(&probe, "/text"));
         }
         if failed > 0 { Err(format!("{failed} channels do not work")) } else { Ok(()) }
     }
@@ -145,7 +150,7 @@ impl Client {
             }
         }
         let conversation = conversation.ok_or("nobody has written yet")?;
-        println!("to {conversation}");
+        say!("to {conversation}");
         self.send_and_watch(&json!({ "conversation": conversation, "category": "service", "parts": [{ "type": "text", "text": words }] }))
             .await
     }
@@ -153,13 +158,13 @@ impl Client {
     async fn send_and_watch(&self, body: &Value) -> Result<(), String> {
         let accepted = self.ask("POST", "/v1/messages", Some(body)).await?;
         let id = text(&accepted, "/id").to_owned();
-        println!("{id}");
+        say!("{id}");
         let (mut printed, started, mut settled) = (0, Instant::now(), None::<Instant>);
         loop {
             let message = self.ask("GET", &format!("/v1/messages/{id}"), None).await?;
             let lines = message["timeline"].as_array().cloned().unwrap_or_default();
             for line in lines.iter().skip(printed) {
-                println!("  {}  {}", text(line, "/at"), text(line, "/text"));
+                say!("  {}  {}", text(line, "/at"), text(line, "/text"));
             }
             printed = lines.len().max(printed);
             match text(&message, "/state") {
@@ -193,9 +198,9 @@ impl Client {
             let page = self.ask("GET", &format!("/v1/events?{}", query.finish()), None).await?;
             for event in page["data"].as_array().into_iter().flatten() {
                 if as_json {
-                    println!("{event}");
+                    say!("{event}");
                 } else {
-                    println!("{}", pretty(event));
+                    say!("{}", pretty(event));
                 }
             }
             after = text(&page, "/next").to_owned();
@@ -203,13 +208,13 @@ impl Client {
     }
 
     /// Parses kept webhooks again.
-    pub async fn replay(&self, from: String, to: String, channel: Option<String>, write: bool) -> Result<(), String> {
+    pub async fn replay(&self, from: Time, to: Time, channel: Option<String>, write: bool) -> Result<(), String> {
         let mut body = json!({ "from": from, "to": to, "write": write });
         if let Some(channel) = channel {
             body["channel"] = channel.into();
         }
         let found = self.ask("POST", "/v1/replay", Some(&body)).await?;
-        println!(
+        say!(
             "{} webhooks hold {} events: {} known, {} of them read differently now, {} new{}; {} webhooks are still not wholly understood",
             found["webhooks"],
             found["events"],
@@ -226,7 +231,7 @@ impl Client {
     pub async fn letters(&self, in_doubt: bool) -> Result<(), String> {
         let list = self.ask("GET", &format!("/v1/dead-letters?in_doubt={in_doubt}&limit=500"), None).await?;
         for letter in list["data"].as_array().into_iter().flatten() {
-            println!(
+            say!(
                 "{}  {:<9} {:<20} {}",
                 text(letter, "/id"),
                 text(letter, "/state"),
@@ -239,22 +244,22 @@ impl Client {
 
     /// Shows a dead letter.
     pub async fn letter(&self, id: String) -> Result<(), String> {
-        let letter = self.ask("GET", &format!("/v1/dead-letters/{id}"), None).await?;
-        println!("{}", serde_json::to_string_pretty(&letter).map_err(|e| e.to_string())?);
+        let letter = self.ask("GET", &format!("/v1/dead-letters/{}", segment(&id)), None).await?;
+        say!("{}", serde_json::to_string_pretty(&letter).map_err(|e| e.to_string())?);
         Ok(())
     }
 
     /// Retries or drops a dead letter.
-    pub async fn letter_act(&self, method: &'static str, rest: String) -> Result<(), String> {
-        self.ask(method, &format!("/v1/dead-letters/{rest}"), None).await?;
-        println!("done");
+    pub async fn letter_act(&self, method: &'static str, id: String, act: &'static str) -> Result<(), String> {
+        self.ask(method, &format!("/v1/dead-letters/{}{act}", segment(&id)), None).await?;
+        say!("done");
         Ok(())
     }
 
     /// Makes a key.
     pub async fn create_key(&self, name: String, scopes: Vec<String>, channels: Vec<String>) -> Result<(), String> {
         let made = self.ask("POST", "/v1/keys", Some(&json!({ "name": name, "scopes": scopes, "channels": channels }))).await?;
-        println!("{}\n{}", text(&made, "/id"), text(&made, "/secret"));
+        say!("{}\n{}", text(&made, "/id"), text(&made, "/secret"));
         Ok(())
     }
 
@@ -263,7 +268,7 @@ impl Client {
         let list = self.ask("GET", "/v1/keys", None).await?;
         for key in list["data"].as_array().into_iter().flatten() {
             let scopes: Vec<&str> = key["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-            println!(
+            say!(
                 "{}  {:<20} {}{}",
                 text(key, "/id"),
                 text(key, "/name"),
@@ -276,8 +281,8 @@ impl Client {
 
     /// Revokes a key.
     pub async fn revoke_key(&self, id: String) -> Result<(), String> {
-        self.ask("DELETE", &format!("/v1/keys/{id}"), None).await?;
-        println!("revoked");
+        self.ask("DELETE", &format!("/v1/keys/{}", segment(&id)), None).await?;
+        say!("revoked");
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! `serve` and `check`.
 
+use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ pub fn serve(path: &Path) -> Result<(), String> {
     let path = path.to_owned();
     let result = runtime.block_on(async move {
         let mut app = App::start(config, std::env::var("FAIRWAY_API_KEY").ok()).await.map_err(|e| e.to_string())?;
-        print!("{}", app.banner());
+        // Nobody may be reading.
+        let _ = std::io::stdout().write_all(app.banner().as_bytes());
         notify::send("READY=1");
         let watchdog = notify::watchdog();
         wait(&mut app, &path, watchdog).await?;
@@ -73,16 +75,17 @@ fn stamp(path: &Path) -> Option<std::time::SystemTime> {
 pub fn check(path: &Path) -> Result<(), String> {
     let config = Config::load(path).map_err(|e| e.to_string())?;
     let channels = Channels::bind(&config).map_err(|e| e.to_string())?;
-    println!("{} is valid: {} channels.", path.display(), channels.by_id.len());
+    if path.exists() {
+        say!("{} is valid: {} channels.", path.display(), channels.by_id.len());
+    } else {
+        say!("There is no {}: what is built in holds, with a simulated channel of every provider.", path.display());
+    }
     let kafka = config.log.kind == crate::log::config::Kind::Kafka;
     if kafka && config.log.replication_factor < 3 {
-        println!(
-            "warning: log.replication_factor is {}; below 3 a lost broker can lose what was acknowledged",
-            config.log.replication_factor
-        );
+        say!("warning: log.replication_factor is {}; below 3 a lost broker can lose what was acknowledged", config.log.replication_factor);
     }
     if config.server.public_url.starts_with("http:") && !config.is_loopback() {
-        println!("warning: server.public_url is not https; most providers refuse to deliver there");
+        say!("warning: server.public_url is not https; most providers refuse to deliver there");
     }
     Ok(())
 }
