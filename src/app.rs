@@ -7,6 +7,7 @@ mod control;
 mod duties;
 mod erase;
 mod errands;
+mod recall;
 mod replay;
 mod retention;
 mod send_topic;
@@ -30,7 +31,7 @@ use crate::consent::{self, Consent};
 use crate::delivery::{feed::Feed, webhooks::Webhooks};
 use crate::envelope::Writer;
 use crate::ingress::{self, Ingress, claims::Claims, listener, remember::Remembered, smtp};
-use crate::log::{self, EventLog, Position, Positions, Stretch, Topic};
+use crate::log::{self, EventLog, Topic};
 use crate::media::{blobs::Blobs, fetch, links::Links};
 use crate::outbound::{accept::Acceptor, fallback, owner, projector, unit};
 use crate::people::{People, jobs::Jobs};
@@ -38,10 +39,8 @@ use crate::proactive::{self, campaigns};
 use crate::seal::Seal;
 use crate::store::{self, Store, db::Database, tables::Tables};
 use crate::transport::Transport;
-use crate::{clock, console, sandbox, telemetry, webchat};
+use crate::{console, sandbox, telemetry, webchat};
 
-/// Newest ids that are exact in memory.
-const EXACT: usize = 2_000_000;
 /// Connections at a time.
 const CONNECTIONS: usize = 20_000;
 
@@ -110,7 +109,7 @@ impl App {
         transport.lead(ways(&config));
         let links = Links::open(&*store, &config.server.public_url).await.map_err(wrong)?;
         let writer = Writer::new(&*log, config.log.encoding, &config.server.public_url);
-        let (claims, remembered) = recall(&*log, &seen_path(&config)).await.map_err(wrong)?;
+        let (claims, remembered) = recall::recall(&*log, &recall::seen_path(&config)).await.map_err(wrong)?;
         let (stop, stopping) = watch::channel(false);
         let (stop_units, units_stopping) = watch::channel(false);
         let (stop_sessions, sessions_stopping) = watch::channel(false);
@@ -221,7 +220,7 @@ impl App {
             units_stopping: stop_units.subscribe(),
         };
         let sessions = tokio::spawn(sessions::run(session_parts, sessions_stopping));
-        tokio::spawn(flush_claims(Arc::clone(&log), Arc::clone(&remembered)));
+        tokio::spawn(recall::flush_claims(Arc::clone(&log), Arc::clone(&remembered)));
 
         let media = Arc::new(fetch::Parts {
             log: Arc::clone(&log),
@@ -332,15 +331,15 @@ impl App {
             tls,
             max_connections: CONNECTIONS,
         };
-        let router = api::end(router);
         let (main, separate) = (config.server.listen, config.api.listen);
+        let router = api::end(router);
         // Visitors, and people who follow links in messages, come to the public address, wherever the API is.
         let main_router = if separate.is_some() { api::end(chat.merge(links)) } else { router.clone() };
         let (mail_address, mail) = serve_mail(&config, &ingress, &options, &stopping).await?.unzip();
-        let (address, mut servers) = serve(main, Some(ingress), main_router, &options, &stopping)?;
+        let (address, mut servers) = serve("server.listen", main, Some(ingress), main_router, &options, &stopping)?;
         let mut api_address = None;
         if let Some(listen) = separate {
-            let (address, more) = serve(listen, None, router, &options, &stopping)?;
+            let (address, more) = serve("api.listen", listen, None, router, &options, &stopping)?;
             api_address = Some(address);
             servers.extend(more);
         }
@@ -456,8 +455,7 @@ async fn serve_mail(
     stopping: &watch::Receiver<bool>,
 ) -> Result<Option<(SocketAddr, tokio::task::JoinHandle<()>)>, StartError> {
     let Some(wanted) = &config.server.smtp else { return Ok(None) };
-    let named =
-        |e: std::io::Error| wrong(format!("server.smtp.listen {} cannot be used: {e}; is another process listening there?", wanted.listen));
+    let named = |e: std::io::Error| unusable("server.smtp.listen", wanted.listen, &e);
     let listener = tokio::net::TcpListener::bind(wanted.listen).await.map_err(named)?;
     let address = listener.local_addr().map_err(named)?;
     let host = url::Url::parse(&config.server.public_url).ok().and_then(|url| url.host_str().map(str::to_owned));
@@ -477,15 +475,27 @@ async fn serve_mail(
     Ok(Some((address, tokio::spawn(smtp::serve(listener, door, options, stopping.clone())))))
 }
 
+/// An address that cannot be listened on, and what helps.
+fn unusable(key: &str, address: SocketAddr, e: &std::io::Error) -> StartError {
+    let remedy = match e.kind() {
+        std::io::ErrorKind::AddrInUse => "another process, or another `listen` of this file, is there",
+        std::io::ErrorKind::AddrNotAvailable => "it is no address of this machine; 0.0.0.0 means all it has",
+        std::io::ErrorKind::PermissionDenied => "ports below 1024 need the right to bind them (CAP_NET_BIND_SERVICE)",
+        _ => "choose another",
+    };
+    wrong(format!("{key} {address} cannot be used: {e}; {remedy}"))
+}
+
 /// Serves an address with one single-threaded runtime per core.
 fn serve(
+    key: &str,
     address: SocketAddr,
     ingress: Option<Arc<Ingress>>,
     router: axum::Router,
     options: &listener::Options,
     stopping: &watch::Receiver<bool>,
 ) -> Result<(SocketAddr, Vec<std::thread::JoinHandle<()>>), StartError> {
-    let named = |e: std::io::Error| wrong(format!("server.listen {address} cannot be used: {e}; is another process listening there?"));
+    let named = |e: std::io::Error| unusable(key, address, &e);
     // The reuse of the port is for our own threads: another process there is a mistake to be told.
     let probe = std::net::TcpListener::bind(address).map_err(named)?;
     let address = probe.local_addr().map_err(named)?;
@@ -529,82 +539,6 @@ fn proactive_db(config: &Config, shared: &Arc<dyn Database>) -> Result<Arc<dyn D
         Some(path) => Ok(Arc::new(store::sqlite::Sqlite::open(&PathBuf::from(path).with_extension("proactive.db"))?)),
         None => Ok(Arc::clone(shared)),
     }
-}
-
-/// Where ids are remembered: on this node's own disk, beside the store's file or the spool.
-fn seen_path(config: &Config) -> PathBuf {
-    match config.store.url.strip_prefix("sqlite:") {
-        Some(path) => PathBuf::from(path).with_extension("seen.db"),
-        None => config.log.spool.with_file_name("fairway.seen.db"),
-    }
-}
-
-/// Opens what is remembered of ids and learns from the log what was taken since.
-async fn recall(log: &dyn EventLog, path: &Path) -> Result<(Arc<Claims>, Arc<Remembered>), String> {
-    if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(|e| format!("{} cannot be made: {e}", folder.display()))?;
-    }
-    let (remembered, positions) = Remembered::open(path).map_err(|e| format!("{} cannot be opened: {e}", path.display()))?;
-    let remembered = Arc::new(remembered);
-    let claims = Arc::new(Claims::new(EXACT, Some(Arc::clone(&remembered))));
-    for topic in [Topic::Inbound, Topic::Signals, Topic::Notices, Topic::Unparsed, Topic::Orders, Topic::Status] {
-        learn(log, topic, &positions, &claims, &remembered).await?;
-    }
-    Ok((claims, remembered))
-}
-
-/// Positions of several topics under one name: topic and partition in one number.
-fn key(topic: Topic, partition: u32) -> u32 {
-    (topic as u32) << 16 | partition
-}
-
-async fn learn(log: &dyn EventLog, topic: Topic, known: &Positions, claims: &Claims, remembered: &Remembered) -> Result<(), String> {
-    let week = clock::now().plus(-7 * 86_400_000);
-    let since = log.since(topic, week.0).await.map_err(|e| e.to_string())?;
-    let ends = log.ends(topic).await.map_err(|e| e.to_string())?;
-    let parts = ends.into_iter().map(|(partition, end)| {
-        let offset = known.get(&key(topic, partition)).copied().unwrap_or(0).max(since.get(&partition).copied().unwrap_or(0));
-        (Position { topic, partition, offset }, end)
-    });
-    let mut stretch = Stretch::new(log, parts);
-    while let Some(records) = stretch.next(4096).await.map_err(|e| e.to_string())? {
-        for record in records {
-            let id = record.headers.get("ce_id").or_else(|| record.headers.get("id"));
-            if let Some(id) = id.and_then(crate::ids::read_fingerprint) {
-                claims.learn(id);
-                remembered.add(id);
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Writes taken ids to disk once enough have gathered, with the log position they reach back to.
-async fn flush_claims(log: Arc<dyn EventLog>, remembered: Arc<Remembered>) {
-    let mut behind = all_ends(&*log).await;
-    loop {
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        if !remembered.is_due() {
-            continue;
-        }
-        let ends = all_ends(&*log).await;
-        // The position of the last look: every id taken before it is among those written now.
-        let (remembered, positions) = (Arc::clone(&remembered), std::mem::replace(&mut behind, ends));
-        let written = tokio::task::spawn_blocking(move || remembered.flush(&positions)).await;
-        if let Ok(Err(e)) = written {
-            tracing::warn!(error = %e, "taken ids cannot be written now; a restart reads more of the log instead");
-        }
-    }
-}
-
-async fn all_ends(log: &dyn EventLog) -> Positions {
-    let mut all = Positions::new();
-    for topic in [Topic::Inbound, Topic::Signals, Topic::Notices, Topic::Unparsed, Topic::Orders, Topic::Status] {
-        if let Ok(ends) = log.ends(topic).await {
-            all.extend(ends.into_iter().map(|(partition, offset)| (key(topic, partition), offset)));
-        }
-    }
-    all
 }
 
 /// A secret of the gateway's own (what authenticates cursors, what seals); made at the first start.
