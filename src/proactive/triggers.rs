@@ -63,7 +63,7 @@ pub struct Trigger {
     pub parts: Vec<Value>,
     /// What kind of message it is in law.
     #[serde(default)]
-    #[schema(value_type = String)]
+    #[schema(value_type = String, format = "category")]
     pub category: Category,
     /// Comes back in every status.
     #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]

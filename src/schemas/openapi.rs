@@ -4,12 +4,15 @@
 //! by the adapters' own types; a name for every kind of part, because generators ignore what stands beside a `$ref`;
 //! that every operation may answer with a problem; and what we POST to webhooks.
 
-use fairway_adapters::contract::{Downgrade, Reason, SendRequest};
+use std::collections::BTreeSet;
+
+use fairway_adapters::contract::event::ConsentState;
+use fairway_adapters::contract::{Category, Downgrade, Priority, Reason, SendRequest, State};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi as _;
 
-use super::of;
+use super::{hoist, of, walk};
 use crate::api;
 
 #[derive(utoipa::OpenApi)]
@@ -22,6 +25,7 @@ use crate::api;
         api::messages::list,
         api::messages::show,
         api::messages::cancel,
+        api::messages::conversation,
         api::revisions::edit,
         api::revisions::recall,
         api::why::why,
@@ -121,6 +125,26 @@ use crate::api;
 )]
 struct Described;
 
+/// What the operations are sorted by.
+const TAGS: [(&str, &str); 16] = [
+    ("messages", "Sending, and what became of what was sent."),
+    ("events", "What people did and what became of messages, without Kafka."),
+    ("channels", "Configured accounts of providers: how they stand, limits, pauses, links that start a conversation."),
+    ("contacts", "People with their addresses and devices; import, export, erasure."),
+    ("consent", "Who may be written to, with the proof; who is not written to."),
+    ("media", "Files that people sent, and files that are to be sent."),
+    ("templates", "Words by locale and channel."),
+    ("audiences", "Lists of people, uploaded or as a saved filter."),
+    ("campaigns", "One message to many people."),
+    ("reminders", "Messages on an appointment that may move."),
+    ("triggers", "Messages that follow what people do."),
+    ("journeys", "Steps that each person goes through on their own clock."),
+    ("webhooks", "Events delivered to a URL of yours, signed by Standard Webhooks."),
+    ("dead letters", "What failed, and what is in doubt."),
+    ("keys", "API keys."),
+    ("operations", "Replay and status."),
+];
+
 /// The HTTP API as OpenAPI 3.1.
 pub fn openapi() -> Value {
     let mut document = serde_json::to_value(Described::openapi()).unwrap_or_default();
@@ -143,14 +167,22 @@ pub fn openapi() -> Value {
     walk(&mut document, &mut relocate);
     walk(&mut document, &mut open);
     walk(&mut document, &mut enumerate);
+    let words = words();
+    walk(&mut document, &mut |map| spell_out(map, &words));
     for item in document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut) {
-        item.as_object_mut().into_iter().flat_map(Map::values_mut).for_each(complete);
         if let Some(post) = item.get_mut("post") {
             take_key(post);
         }
+        item.as_object_mut().into_iter().flat_map(Map::values_mut).for_each(complete);
     }
     document["components"]["securitySchemes"] = json!({ "key": { "type": "http", "scheme": "bearer",
         "description": format!("An API key (`fw_...`) with scopes: {}", api::auth::SCOPES.join(", ")) } });
+    let text = document["paths"].to_string();
+    let mut problems = problems();
+    problems.retain(|name, _| text.contains(&format!("/responses/{name}\"")));
+    document["components"]["responses"] = problems.into();
+    document["servers"] = json!([{ "url": "/", "description": "The gateway that serves this document" }]);
+    document["tags"] = TAGS.iter().map(|(name, text)| json!({ "name": name, "description": text })).collect();
     document["security"] = json!([{ "key": [] }]);
     document["webhooks"] = json!({ "event": { "post": webhook() } });
     document
@@ -166,21 +198,16 @@ fn take_key(post: &mut Value) {
     if parameters.iter().any(|p| p["name"] == "Idempotency-Key") {
         return;
     }
-    let key = json!({ "name": "Idempotency-Key", "in": "header", "required": false, "schema": { "type": "string" },
+    let key = json!({ "name": "Idempotency-Key", "in": "header", "required": false, "schema": { "type": "string", "minLength": 1, "maxLength": 255 },
         "description": "Makes repeating this request harmless for 24 h" });
     post["parameters"] = parameters.into_iter().chain([key]).collect();
 }
 
 /// Takes in a schema of the adapters with its definitions.
 fn adopt(document: &mut Value, name: &str, mut schema: Value) {
-    let Some(object) = schema.as_object_mut() else { return };
-    object.remove("$schema");
-    let definitions = object.remove("$defs");
-    let schemas = &mut document["components"]["schemas"];
-    for (name, definition) in definitions.as_ref().and_then(Value::as_object).into_iter().flatten() {
-        schemas[name] = definition.clone();
-    }
-    schemas[name] = schema;
+    let Some(schemas) = document["components"]["schemas"].as_object_mut() else { return };
+    hoist(&mut schema, name, "#/components/schemas/", schemas);
+    schemas.insert(name.to_owned(), schema);
 }
 
 /// A preview takes a send request and names channels.
@@ -245,24 +272,10 @@ fn name_pages(schemas: &mut Value) {
         .collect();
 }
 
-/// Applies something to every object.
-fn walk(value: &mut Value, change: &mut impl FnMut(&mut Map<String, Value>)) {
-    match value {
-        Value::Object(map) => {
-            change(map);
-            map.values_mut().for_each(|v| walk(v, change));
-        }
-        Value::Array(items) => items.iter_mut().for_each(|v| walk(v, change)),
-        _ => {}
-    }
-}
-
-/// References of JSON Schema become references of OpenAPI, and those to pages follow their new names.
+/// References to pages follow their new names.
 fn relocate(map: &mut Map<String, Value>) {
     let Some(Value::String(text)) = map.get_mut("$ref") else { return };
-    if let Some(name) = text.strip_prefix("#/$defs/") {
-        *text = format!("#/components/schemas/{name}");
-    } else if let Some(item) = text.strip_prefix("#/components/schemas/Page_") {
+    if let Some(item) = text.strip_prefix("#/components/schemas/Page_") {
         *text = format!("#/components/schemas/{item}Page");
     }
 }
@@ -293,25 +306,97 @@ fn enumerate(map: &mut Map<String, Value>) {
     map.extend([("type".into(), "string".into()), ("enum".into(), words.into()), ("description".into(), text.into())]);
 }
 
-/// Every answer is described, as the specification demands; errors are problems, also those that are not listed.
+/// Every answer is described, as the specification demands. Errors are problems; those that any request may meet stand in one place
+/// and are named by every operation: what a key, a limit or a store that is away says, and what cannot be read.
 fn complete(operation: &mut Value) {
+    let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+    let has = |place: &str| parameters.iter().any(|p| p["in"] == place);
+    let mut common = vec![401, 403, 429, 503];
+    if operation.get("requestBody").is_some() {
+        common.extend([400, 413, 415, 422]);
+    }
+    if has("path") {
+        common.push(400);
+    }
+    if has("query") {
+        common.push(422);
+    }
+    if parameters.iter().any(|p| p["name"] == "Idempotency-Key") {
+        common.extend([400, 409, 422]);
+    }
     let Some(responses) = operation["responses"].as_object_mut() else { return };
-    responses
-        .entry("default")
-        .or_insert_with(|| json!({ "description": "A problem", "content": { "application/json": { "schema": reference("Problem") } } }));
-    for (status, response) in responses {
+    for status in common {
+        responses.entry(status.to_string()).or_insert_with(|| json!({}));
+    }
+    responses.entry("default").or_insert_with(|| json!({}));
+    for (status, response) in responses.iter_mut() {
         let code = status.parse::<u16>().ok().and_then(|s| StatusCode::from_u16(s).ok());
-        let words = code.and_then(|c| c.canonical_reason()).unwrap_or("A problem");
-        if response["description"].as_str().is_none_or(str::is_empty) {
-            response["description"] = words.into();
-        }
-        let failed = code.is_none_or(|c| !c.is_success());
-        if let Some(content) = response.get_mut("content").and_then(Value::as_object_mut).filter(|_| failed)
-            && let Some(problem) = content.remove("application/json")
-        {
-            content.insert("application/problem+json".into(), problem);
+        let described = response["description"].as_str().is_some_and(|d| !d.is_empty());
+        if code.is_none_or(|c| c.is_client_error() || c.is_server_error()) {
+            let shared = answer_name(code);
+            *response = match described {
+                false => json!({ "$ref": format!("#/components/responses/{shared}") }),
+                true => problem(code, response["description"].clone()),
+            };
+        } else if !described {
+            response["description"] = code.and_then(|c| c.canonical_reason()).unwrap_or_default().into();
         }
     }
+    responses.sort_keys();
+}
+
+/// The problems by status, as operations name them.
+fn problems() -> Map<String, Value> {
+    let statuses: BTreeSet<u16> = api::problem::KINDS.iter().map(|k| k.status).collect();
+    let shared = statuses.into_iter().map(|status| {
+        let titles: Vec<&str> = api::problem::KINDS.iter().filter(|k| k.status == status).map(|k| k.title).collect();
+        let code = StatusCode::from_u16(status).ok();
+        (answer_name(code), problem(code, titles.join("; ").into()))
+    });
+    shared.chain([(answer_name(None), problem(None, "Any other problem".into()))]).collect()
+}
+
+/// `NotFound` for 404.
+fn answer_name(code: Option<StatusCode>) -> String {
+    code.and_then(|c| c.canonical_reason()).unwrap_or("Problem").replace(' ', "")
+}
+
+/// A problem as an answer, with the headers that its status has.
+fn problem(code: Option<StatusCode>, description: Value) -> Value {
+    let mut answer = json!({ "description": description, "content": { "application/problem+json": { "schema": reference("Problem") } } });
+    let header = match code {
+        Some(StatusCode::UNAUTHORIZED) => Some(("WWW-Authenticate", "Which credentials are taken", "string")),
+        Some(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) => Some(("Retry-After", "Seconds to wait", "integer")),
+        _ => None,
+    };
+    if let Some((name, text, kind)) = header {
+        answer["headers"] = json!({ name: { "description": text, "required": true, "schema": { "type": kind } } });
+    }
+    answer
+}
+
+/// The words that requests choose from, by what the annotations call them as a `format`: the adapters' types know no OpenAPI.
+fn words() -> [(&'static str, Vec<Value>); 5] {
+    let of_schema = |mut schema: Value| {
+        walk(&mut schema, &mut enumerate);
+        schema["enum"].as_array().cloned().unwrap_or_default()
+    };
+    [
+        ("category", of_schema(of::<Category>())),
+        ("priority", of_schema(of::<Priority>())),
+        ("state", of_schema(of::<State>())),
+        ("consent-state", of_schema(of::<ConsentState>())),
+        ("settlement", vec!["sent".into(), "retry".into(), "drop".into()]),
+    ]
+}
+
+/// Lists the words where an annotation names their kind. What we answer with stays open: new words are no breaking change.
+fn spell_out(map: &mut Map<String, Value>, words: &[(&str, Vec<Value>)]) {
+    let Some((_, list)) = map.get("format").and_then(Value::as_str).and_then(|f| words.iter().find(|(name, _)| *name == f)) else { return };
+    let nullable = map.get("type").is_some_and(Value::is_array);
+    let list = list.iter().cloned().chain(nullable.then_some(Value::Null));
+    map.insert("enum".into(), list.collect());
+    map.shift_remove("format");
 }
 
 /// What we POST to the endpoints of `/v1/webhooks` (Standard Webhooks).
@@ -330,4 +415,37 @@ fn webhook() -> Value {
             "410": { "description": "The endpoint is gone and is switched off." },
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_names_its_tag_and_what_any_request_may_meet() {
+        let document = openapi();
+        let known: Vec<&str> = TAGS.iter().map(|(name, _)| *name).collect();
+        for (path, item) in document["paths"].as_object().expect("paths") {
+            for (method, operation) in item.as_object().expect("operations") {
+                let tag = operation["tags"][0].as_str().unwrap_or_default();
+                assert!(known.contains(&tag), "{method} {path}: the tag `{tag}` is not described");
+                for status in ["401", "403", "429", "503", "default"] {
+                    assert!(operation["responses"].get(status).is_some(), "{method} {path} does not name {status}");
+                }
+                for status in operation.get("requestBody").map_or(&[][..], |_| &["400", "413", "415", "422"]) {
+                    assert!(operation["responses"].get(*status).is_some(), "{method} {path} does not name {status}");
+                }
+            }
+        }
+        let header = |name: &str, header: &str| document["components"]["responses"][name]["headers"].get(header).is_some();
+        assert!(header("Unauthorized", "WWW-Authenticate") && header("TooManyRequests", "Retry-After"));
+        assert!(header("ServiceUnavailable", "Retry-After"));
+    }
+
+    #[test]
+    fn what_a_request_chooses_from_is_listed() {
+        let schemas = &openapi()["components"]["schemas"];
+        assert_eq!(schemas["Settlement"]["properties"]["outcome"]["enum"], json!(["sent", "retry", "drop"]));
+        assert_eq!(schemas["Pause"]["properties"]["lane"]["enum"], json!(["urgent", "normal", "bulk", null]));
+    }
 }

@@ -67,7 +67,7 @@ pub struct Plan {
     pub parts: Vec<Value>,
     /// What kind of message it is in law.
     #[serde(default = "marketing")]
-    #[schema(value_type = String)]
+    #[schema(value_type = String, format = "category")]
     pub category: Category,
     /// Before whom it goes where `[caps]` leave a person room for one more: higher first, at most 100. From its launch on it keeps
     /// that room free for its people; what has less waits. 0, as of all that is sent by the API, keeps nothing free.
@@ -130,7 +130,7 @@ pub struct Onward {
     /// How long a channel has, from the time its provider took the message; ISO 8601. Only a failure counts when absent.
     pub after: Option<String>,
     /// What it has to reach by then, as far as the channel reports it: `delivered` (when absent) or `read`.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, format = "state")]
     pub unless: Option<MessageState>,
 }
 

@@ -56,7 +56,7 @@ pub struct Journey {
     pub channels: Vec<String>,
     /// What kind of messages these are in law.
     #[serde(default)]
-    #[schema(value_type = String)]
+    #[schema(value_type = String, format = "category")]
     pub category: Category,
     /// Comes back in every status.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

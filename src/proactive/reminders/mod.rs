@@ -61,7 +61,7 @@ pub struct Reminder {
     pub recurrence: Option<Recurrence>,
     /// What kind of message it is in law.
     #[serde(default)]
-    #[schema(value_type = String)]
+    #[schema(value_type = String, format = "category")]
     pub category: Category,
     /// Comes back in every status.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
