@@ -6,7 +6,7 @@
 //!
 //! Checked against node-smpp 0.5.1 (github.com/farhadi/node-smpp) as the message centre: `tests/stories/smpp.rs`.
 //! Units recorded in the tests of python-smpplib, cloudhopper-smpp and php-smpp, and receipt texts from the issues of jsmpp,
-//! Jasmin and Restcomm's message centre, were read on 2026-11-29.
+//! Jasmin and Restcomm's message centre, were read on 2026-11-29, more of those, and of receipts without a flag, on 2026-11-30.
 
 #[cfg(test)]
 mod checks;

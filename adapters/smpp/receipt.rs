@@ -31,14 +31,30 @@ pub(super) struct Told {
     pub network: Option<(u8, u16)>,
 }
 
-/// Whether a delivery is a receipt. Some providers forget to say so.
+/// Whether a delivery is a receipt. Some providers forget to say so, and then its tags tell, or its words.
 pub(super) fn is_receipt(sm: &Sm<'_>) -> bool {
-    matches!(sm.esm_class & KIND, RECEIPT | INTERMEDIATE) || sm.tlv(RECEIPTED_ID).is_some() && sm.tlv(STATE).is_some()
+    matches!(sm.esm_class & KIND, RECEIPT | INTERMEDIATE) || sm.tlv(RECEIPTED_ID).is_some() && sm.tlv(STATE).is_some() || reads_as_one(sm)
+}
+
+/// Whether the words are those of appendix B, from an id to a state with both dates between them: nobody writes that to anybody.
+fn reads_as_one(sm: &Sm<'_>) -> bool {
+    let begins = sm.content().trim_ascii_start().get(..3).is_some_and(|key| key.eq_ignore_ascii_case(b"id:"));
+    let words = || Some(written(sm)).filter(|words| ["submit date", "done date"].iter().all(|key| rest(words, key).is_some()));
+    begins && words().and_then(|words| state_named(&field(&words, "stat")?)).is_some()
+}
+
+/// The words of a receipt. They are ASCII also where their alphabet is said to be that of our message, two octets a letter.
+fn written(sm: &Sm<'_>) -> String {
+    let content = sm.content();
+    match std::str::from_utf8(content) {
+        Ok(words) if content.is_ascii() && !content.contains(&0) => words.to_owned(),
+        _ => words::decode(sm, Alphabet::Latin1, false).unwrap_or_default(),
+    }
 }
 
 /// Reads a receipt.
 pub(super) fn read(sm: &Sm<'_>) -> Told {
-    let words = words::decode(sm, Alphabet::Latin1, false).unwrap_or_default();
+    let words = written(sm);
     let by_tag = sm.number(STATE).and_then(|state| state_of(u8::try_from(state).ok()?));
     let known = by_tag.or_else(|| state_named(&field(&words, "stat")?));
     Told {
@@ -81,12 +97,15 @@ fn state_of(state: u8) -> Option<(State, Option<&'static str>)> {
 
 /// A state by its word, whole, longer than it should be, or cut off.
 fn state_named(word: &str) -> Option<(State, Option<&'static str>)> {
-    const WORDS: [(&str, u8); 19] = [
+    const WORDS: [(&str, u8); 24] = [
         ("SCHEDULED", 0),
         ("SCHEDLD", 0),
         ("ENROUTE", 1),
         ("BUFFERED", 1),
         ("BUFFRED", 1),
+        ("ENQUEUD", 1),
+        ("QUEUED", 1),
+        ("PENDING", 1),
         ("DELIVRD", 2),
         ("DELIVERED", 2),
         ("EXPIRED", 3),
@@ -97,6 +116,8 @@ fn state_named(word: &str) -> Option<(State, Option<&'static str>)> {
         ("NOROUTE", 5),
         ("ACCEPTED", 6),
         ("ACCEPTD", 6),
+        ("ACKED", 6),
+        ("SENT", 6),
         ("UNKNOWN", 7),
         ("REJECTED", 8),
         ("REJECTD", 8),
@@ -177,11 +198,17 @@ mod tests {
             ("id:77 stat:SKIPPED err:000", "77", State::Failed),
             ("id:77 stat:UNDELIV err:075 text:-PROFILE", "77", State::Failed),
             ("mid:5 id:77 stat:ENROUTE", "77", State::Sent),
+            ("id:77 sub:001 dlvrd:001 submit date:2611020915 done date:2611020915 stat:ACKED   err:003 text: ", "77", State::Sent),
+            ("id:77 submit date:2611020915 done date: stat:ENQUEUD", "77", State::Sent),
         ];
         for (words, id, state) in spellings {
             let told = of(words);
             assert_eq!((told.written.as_deref(), told.state), (Some(id), Some(state)), "{words}");
         }
+        let said_wide = Sm { esm_class: RECEIPT, coding: 8, short: b"id:77 stat:DELIVRD err:000".as_slice().into(), ..Sm::default() };
+        assert_eq!((read(&said_wide).written.as_deref(), read(&said_wide).state), (Some("77"), Some(State::Delivered)));
+        let wide: Vec<u8> = "id:77 stat:DELIVRD".encode_utf16().flat_map(u16::to_be_bytes).collect();
+        assert_eq!(read(&Sm { short: wide.into(), ..said_wide }).written.as_deref(), Some("77"));
         let cut = of("id:77 sub:001 dlvrd:001 submit date:2611020915 done date:26110");
         assert_eq!((cut.written.as_deref(), cut.state), (Some("77"), None));
         assert_eq!(of("id:77 stat:DEL").state, None, "three letters are two states");
@@ -191,6 +218,16 @@ mod tests {
         let told = read(&tagged);
         assert_eq!((told.tagged.as_deref(), told.state, told.network), (Some("1f3a"), Some(State::Failed), Some((3, 6))));
         assert_eq!(told.reason().map(|r| r.class), Some(crate::contract::ErrorClass::Transient));
+    }
+
+    #[test]
+    fn a_receipt_without_its_flag_is_told_by_its_words() {
+        let unflagged = |words: &str| is_receipt(&Sm { short: words.as_bytes().into(), ..Sm::default() });
+        assert!(unflagged("id:0077 sub:001 dlvrd:000 submit date:2611020915 done date:2611020915 stat:UNDELIV err:255 text:Hi"));
+        assert!(unflagged("ID:77 SUBMIT DATE:2611020915 DONE DATE:2611020916 STAT:DELIVRD"));
+        for said in ["id:77 stat:DELIVRD", "Id: 77, my order, done date: today", "My id:77 submit date:1 done date:2 stat:DELIVRD", "id:7 submit date:1 done date:2 stat:fine", ""] {
+            assert!(!unflagged(said), "{said}");
+        }
     }
 
     #[test]

@@ -115,8 +115,14 @@ fn latin1(octets: &[u8]) -> String {
     octets.iter().map(|octet| char::from(*octet)).collect()
 }
 
+/// High octets first, unless a mark says otherwise; the mark is no letter.
 fn utf16(octets: &[u8]) -> String {
-    let units: Vec<u16> = octets.chunks_exact(2).map(|two| u16::from_be_bytes([two[0], two[1]])).collect();
+    let (octets, unit): (&[u8], fn([u8; 2]) -> u16) = match octets {
+        [0xff, 0xfe, rest @ ..] => (rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => (rest, u16::from_be_bytes),
+        _ => (octets, u16::from_be_bytes),
+    };
+    let units: Vec<u16> = octets.chunks_exact(2).map(|two| unit([two[0], two[1]])).collect();
     String::from_utf16_lossy(&units)
 }
 
