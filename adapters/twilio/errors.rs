@@ -19,6 +19,10 @@ const DAY: u64 = 86_400_000;
 /// The day of the carriers ends at midnight in California, which may be near: until then a try now and again.
 const HOUR: u64 = 3_600_000;
 
+/// Not one of ours failed: Twilio took a message to us for a machine's and called no webhook with it, so that no loop begins
+/// (twilio.com/docs/api/errors/30039, read 2026-11-30).
+pub(super) const KEPT_BACK: i64 = 30039;
+
 /// What is known of a code: what it leads to, our word for it, and a sentence.
 fn meaning(code: i64) -> Option<(Act, &'static str, &'static str)> {
     use Act::{Class, Narrow, Slow};
@@ -40,6 +44,7 @@ fn meaning(code: i64) -> Option<(Act, &'static str, &'static str)> {
         63036 => (Class(C::Recipient), "not_rcs_capable", "The phone cannot take RCS."),
         21408 => (Narrow, "country_not_enabled", "Sending to this country is not enabled in the account."),
         21607 | 21608 => (Narrow, "trial_account", "A trial account sends from and to verified numbers alone."),
+        30044 => (Narrow, "trial_account", "A trial account sends no texts of several segments."),
         63015 => (Narrow, "not_in_sandbox", "The person has not joined the WhatsApp sandbox."),
         30018 | 30024 => (Narrow, "sender_not_registered", "The sender is not registered in the recipient's country."),
         30010 => (Narrow, "price_too_high", "The message costs more than its highest price."),
@@ -64,6 +69,7 @@ fn meaning(code: i64) -> Option<(Act, &'static str, &'static str)> {
         30009 => (Class(C::Content), "segment_missing", "A part of a long message is missing."),
         30011 => (Class(C::Content), "mms_not_supported", "The recipient cannot get MMS."),
         30012..=30014 | 30028..=30031 => (Class(C::Content), "parameter_invalid", "A parameter of the message is wrong."),
+        30110 => (Class(C::Content), "link_blocked", "Twilio blocks the domain that a link leads to."),
         30019 => (Class(C::Content), "media_too_large", "The file is larger than the carrier takes."),
         63005 | 63006 | 63021 | 63030 | 63031 | 63013 | 63026 => (Class(C::Content), "content_refused", "The channel refuses the content or its policy forbids it."),
         63019 | 63034 | 63037 => (Class(C::Content), "media_invalid", "A file could not be fetched, or is too large."),
@@ -152,11 +158,11 @@ mod tests {
             (C::Auth, &[20003, 20005, 20006, 30002, 63001]),
             (C::Config, &[20404, 21408, 21212, 21606, 21603, 21616, 21601, 21621, 21622, 21607, 21608, 21609, 21626, 21666, 21667]),
             (C::Config, &[21701, 21702, 21703, 21704, 21705, 21709, 21710, 21711, 21712, 21713, 21714, 21715, 30010]),
-            (C::Config, &[30015, 30016, 30018, 30024, 30032, 30034, 63002, 63007, 63008, 63020, 63022, 63015, 63035, 63041]),
+            (C::Config, &[30015, 30016, 30018, 30024, 30032, 30034, 63002, 63007, 63008, 63020, 63022, 63015, 63035, 63041, 30044]),
             (C::Recipient, &[21211, 21214, 21217, 21614, 21635, 21612, 30003, 30005, 30006, 63003, 63024, 63032, 63036]),
             (C::Content, &[21604, 21602, 21617, 21618, 21619, 21620, 21623, 21624, 21654, 21655, 21656, 30007, 30009, 30011]),
             (C::Content, &[30012, 30013, 30014, 30028, 30029, 30030, 30031, 30019, 63005, 63006, 63021, 63030, 63031, 63013, 63026]),
-            (C::Content, &[63019, 63034, 63037, 63027, 63028, 63029, 63040]),
+            (C::Content, &[63019, 63034, 63037, 63027, 63028, 63029, 63040, 30110]),
             (C::OptedOut, &[21610, 30004, 63014, 63033, 63050]),
             (C::Window, &[63016]),
             (C::Transient, &[30008, 30017, 30410, 30020, 30021, 30036, 63009, 63010, 63011, 63012, 63023]),

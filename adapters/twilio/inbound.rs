@@ -300,6 +300,9 @@ impl<'a> Delivery<'_, 'a> {
         let account = self.account(from);
         let peer: Text<'a> = if to.is_empty() { Text::default() } else { person_at(to, medium).into() };
         let code = self.get("ErrorCode").and_then(|code| code.trim().parse::<i64>().ok()).filter(|code| *code != 0);
+        if code == Some(errors::KEPT_BACK) {
+            return self.kept_back(sid, parsed);
+        }
         let known = code.and_then(errors::reason);
         let failed = state == State::Failed;
         let unknown = || {
@@ -321,6 +324,16 @@ impl<'a> Delivery<'_, 'a> {
             let notice = Notice { kind: "limits_near".into(), severity: Severity::Warning, text, raw };
             parsed.events.push(event(format!("{sid}:{status}:warning"), Text::default(), Body::Notice(notice)));
         }
+    }
+
+    /// A receipt of a message that came to us, and that Twilio did not hand on because a machine wrote it.
+    fn kept_back(&self, sid: Text<'a>, parsed: &mut Parsed<'a>) {
+        let (from, to) = (self.get("From").unwrap_or_default(), self.get("To").unwrap_or_default());
+        let medium = self.medium();
+        let told: serde_json::Map<_, _> = self.fields.iter().map(|(name, value)| (name.to_string(), json!(value))).collect();
+        let body = Body::Provider(ProviderEvent { provider_type: "inbound_filtered".into(), raw: Raw::of(&told) });
+        let (account, key, peer) = (self.account(to), Some(format!("{sid}:filtered").into()), person_at(from, medium).into());
+        parsed.events.push(Event { account, key, medium: medium.into(), peer, time: self.time, body });
     }
 
     fn says(&self, name: &str) -> bool {
