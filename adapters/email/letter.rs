@@ -1,10 +1,10 @@
 //! A mail that came in, whichever way: one reading of it for all feeds.
 
 use mail_parser::decoders::charsets::map::charset_decoder;
-use mail_parser::{HeaderName, Message as Mail, MessageParser, MimeHeaders, PartType};
+use mail_parser::{HeaderName, Message as Mail, MessageParser, MessagePart, MimeHeaders, PartType};
 use serde_json::{Map, Value, json};
 
-use super::{Channel, compose, html as pages, quote, report};
+use super::{Channel, compose, filename, html as pages, quote, report};
 use crate::contract::event::*;
 use crate::contract::part::*;
 use crate::contract::*;
@@ -79,12 +79,15 @@ pub(super) fn decoded(octets: &[u8], charset: Option<&str>) -> String {
 }
 
 /// A mail whose header is UTF-8: programs that know no encoded words write theirs in the charset of their text.
-fn legible(mail: Vec<u8>) -> Vec<u8> {
+fn legible(mut mail: Vec<u8>) -> Vec<u8> {
     let blank = mail.windows(2).position(|pair| pair == b"\n\n").into_iter().chain(mail.windows(3).position(|ends| ends == b"\n\r\n"));
     let (header, body) = mail.split_at(blank.min().unwrap_or(mail.len()));
     let stated = MessageParser::default().parse_headers(header).filter(|m| m.content_type().is_some());
     let unstated = stated.is_none() && std::str::from_utf8(&mail).is_err();
     if !unstated && std::str::from_utf8(header).is_ok() {
+        let open = stated.as_ref().and_then(|m| m.content_type()?.attribute("boundary")).is_some_and(|boundary| !ends(body, boundary));
+        let missing = if open { endings(&mail) } else { String::new() };
+        mail.extend_from_slice(missing.as_bytes());
         return mail;
     }
     let charset = stated.as_ref().and_then(|m| m.content_type()?.attribute("charset"));
@@ -93,6 +96,28 @@ fn legible(mail: Vec<u8>) -> Vec<u8> {
     let encoded = |line: &[u8]| line.windows(2).any(|pair| pair == b"=?");
     let line = |line: &[u8]| if encoded(line) { line.to_vec() } else { decoded(line, charset).into_bytes() };
     header.split_inclusive(|&byte| byte == b'\n').map(line).chain([body]).flatten().collect()
+}
+
+/// Whether the line is there that ends the parts.
+fn ends(body: &[u8], boundary: &str) -> bool {
+    let end = format!("--{boundary}--");
+    body.windows(end.len()).rev().any(|octets| octets == end.as_bytes())
+}
+
+/// The ends of the parts of a mail that was cut off, or whose program forgot them: what the last part says would be taken for a file.
+fn endings(mail: &[u8]) -> String {
+    let text = String::from_utf8_lossy(mail);
+    let folded = text.to_ascii_lowercase();
+    let named = |(at, key): (usize, &str)| {
+        let value = &text[at + key.len()..];
+        match value.strip_prefix('"') {
+            Some(quoted) => quoted.split('"').next(),
+            None => value.split(|c: char| c.is_whitespace() || c == ';').next(),
+        }
+    };
+    let boundaries: Vec<&str> = folded.match_indices("boundary=").filter_map(named).filter(|boundary| !boundary.is_empty()).collect();
+    // What was begun last ends first.
+    boundaries.into_iter().rev().filter(|boundary| !ends(mail, boundary)).map(|boundary| format!("\r\n--{boundary}--\r\n")).collect()
 }
 
 /// An address as ours are written.
@@ -184,7 +209,7 @@ fn received(channel: &Channel, mail: &Mail<'_>, incoming: &Incoming) -> Option<E
         }),
         // An answer has its subject from the first mail, mark and all.
         referral: mail.subject().filter(|_| answered.is_none()).and_then(entry::said),
-        subject: mail.subject().map(|s| s.to_owned().into()),
+        subject: mail.subject().map(|s| s.trim().to_owned().into()),
         cc: mail.cc().map(|cc| cc.iter().filter_map(|a| Some(mailto(a.address.as_deref()?).into())).collect()).unwrap_or_default(),
         headers: Some(Raw::of(&kept(mail))),
         automatic: automatic(channel, mail, incoming).then_some(true),
@@ -245,7 +270,7 @@ fn automatic(channel: &Channel, mail: &Mail<'_>, incoming: &Incoming) -> bool {
     let hops = mail.headers().iter().filter(|h| h.name() == "Received").count();
     let lists = mail.headers().iter().any(|h| h.name().get(..5).is_some_and(|name| name.eq_ignore_ascii_case("List-")));
     let nobody = incoming.envelope_from.as_deref().is_some_and(|from| matches!(from.trim(), "" | "<>"));
-    let subject = mail.subject().unwrap_or_default().trim().to_lowercase();
+    let subject = mail.subject().unwrap_or_default().trim().trim_start_matches(['[', '(']).to_lowercase();
     header(mail, "Auto-Submitted").is_some_and(|v| !v.to_lowercase().starts_with("no"))
         || ["Precedence", "X-Precedence", "Preference"].into_iter().any(|name| says(name, &["bulk", "junk", "list", "auto_reply"]))
         || says("Return-Path", &["<>"])
@@ -272,7 +297,7 @@ fn robot(from: &str) -> bool {
 
 /// How the subjects begin that mail programs give to automatic replies, in lower case.
 const AWAY: &[&str] = &[
-    "auto:", "auto-reply", "auto reply", "autoreply", "automatic reply", "automated reply", "auto response", "autoresponse",
+    "auto:", "auto generated", "auto-generated", "auto-reply", "auto reply", "autoreply", "automatic reply", "automated reply", "auto response", "autoresponse",
     "auto-response", "automatic response", "out of office", "out of the office", "out-of-office", "ooo:", "vacation",
     "away from my mail",
     "automatische antwort", "automatische antworten", "abwesenheit", "abwesend", "abwesenheitsnotiz", "réponse automatique",
@@ -299,27 +324,30 @@ const PASSED_ON: &[&str] = &[
 /// The content, and whether it is that of a mail passed on.
 fn parts(mail: &Mail<'_>, incoming: &Incoming) -> (Vec<Part<'static>>, bool) {
     let apart = incoming.text.is_some() || incoming.html.is_some() || !incoming.files.is_empty() || !incoming.elsewhere.is_empty();
-    let own = |part: Option<&mail_parser::MessagePart<'_>>| match part.map(|p| &p.body) {
-        Some(PartType::Html(html)) => Some(html.to_string()),
-        _ => None,
-    };
-    let (text, html) = match apart {
-        true => (incoming.text.clone(), incoming.html.clone()),
-        false => (mail.body_text(0).filter(|_| own(mail.text_part(0)).is_none()).map(|t| t.into_owned()), own(mail.html_part(0))),
+    let bare = if apart { None } else { bare(mail) };
+    let (texts, html) = match (apart, bare.clone()) {
+        (true, _) => (incoming.text.clone().into_iter().collect(), incoming.html.clone()),
+        (false, Some(words)) => (vec![words], None),
+        (false, None) => shown(mail),
     };
     let html = html.filter(|h| !h.trim().is_empty());
-    let full = text.filter(|t| !t.trim().is_empty()).or_else(|| Some(pages::plain(html.as_deref()?)));
+    let mut texts: Vec<String> = texts.into_iter().filter(|text| !text.trim().is_empty()).map(|text| text.replace("\r\n", "\n")).collect();
+    if texts.is_empty() {
+        texts.extend(html.as_deref().map(|page| pages::plain(page).replace("\r\n", "\n")));
+    }
     let (mut parts, mut forwarded) = (Vec::new(), false);
     // Words of any length are kept, but an event is no place for a book.
     let mut books = Vec::new();
     let html = html.and_then(|html| book(html, "message.html", "text/html", &mut books));
-    if let Some(full) = full.filter(|f| !f.trim().is_empty()) {
-        let full = full.replace("\r\n", "\n");
+    let full = texts.join("\n");
+    if !full.trim().is_empty() {
         // What stands under a few words that pass it on is what it is about.
         let subject = mail.subject().unwrap_or_default().trim().to_lowercase();
         forwarded = quote::passes_on(&full) || PASSED_ON.iter().any(|words| subject.starts_with(words));
         let stripped = incoming.stripped.as_deref().map(str::trim_end).filter(|s| !s.trim().is_empty() && !forwarded);
-        let new = stripped.unwrap_or_else(|| if forwarded { full.trim_end() } else { quote::fresh(&full) }).to_owned();
+        // What stands between files is several texts; each may have something quoted under it.
+        let fresh = || texts.iter().map(|text| quote::fresh(text)).collect::<Vec<_>>().join("\n\n");
+        let new = stripped.map(str::to_owned).unwrap_or_else(|| if forwarded { full.trim_end().to_owned() } else { fresh() });
         let more = new.trim() != full.trim();
         let new = text::shorten(new.trim_start_matches('\n'), WORDS, Unit::Bytes);
         let full = book(full, "message.txt", "text/plain", &mut books);
@@ -336,13 +364,40 @@ fn parts(mail: &Mail<'_>, incoming: &Incoming) -> (Vec<Part<'static>>, bool) {
         parts.extend(incoming.files.iter().take(FILES).map(|f| file(f.filename.clone(), f.mime_type.clone(), f.bytes.clone())));
         return (parts, forwarded);
     }
-    for part in mail.attachments().take(FILES) {
+    for part in mail.attachments().take(FILES).filter(|_| bare.is_none()) {
         let kind = part.content_type().map(|t| format!("{}/{}", t.ctype(), t.subtype().unwrap_or("octet-stream")).to_lowercase());
         let fallback = if part.is_message() { "message/rfc822" } else { "application/octet-stream" };
-        let name = part.attachment_name().map(str::to_owned);
-        parts.push(file(name, kind.unwrap_or_else(|| fallback.to_owned()), part.contents().to_vec()));
+        parts.push(file(filename::of(mail, part), kind.unwrap_or_else(|| fallback.to_owned()), part.contents().to_vec()));
     }
     (parts, forwarded)
+}
+
+/// All that is shown of a mail's words, in order, some as text and some as HTML: programs that put files between words send several
+/// texts, and lists of mail write theirs under what people write.
+fn shown(mail: &Mail<'_>) -> (Vec<String>, Option<String>) {
+    let text = |part: &MessagePart<'_>| match &part.body {
+        PartType::Text(text) => Some(text.to_string()),
+        PartType::Html(page) => Some(pages::plain(page)),
+        _ => None,
+    };
+    let is_page = |part: &MessagePart<'_>| matches!(part.body, PartType::Html(_));
+    let plain = mail.text_bodies().any(|part| matches!(part.body, PartType::Text(_)));
+    let texts = if plain { mail.text_bodies().filter_map(text).collect() } else { Vec::new() };
+    let pages = mail.html_bodies().any(is_page).then(|| (0..mail.html_body_count()).filter_map(|at| mail.body_html(at)).collect::<Vec<_>>().join("\n"));
+    (texts, pages)
+}
+
+/// The words of a mail that calls them no more than text, as old programs do, or misspells their kind, or that is said to have parts
+/// and does not say where they begin.
+fn bare(mail: &Mail<'_>) -> Option<String> {
+    let [part] = &mail.parts[..] else { return None };
+    let kind = part.content_type().filter(|_| mail.text_body_count() == 0 && part.content_disposition().is_none())?;
+    let known = |sub: &str| ["plain", "enriched", "richtext", "markdown"].iter().any(|known| sub.to_ascii_lowercase().starts_with(known));
+    let words = kind.ctype().eq_ignore_ascii_case("text") && kind.subtype().is_none_or(known) || kind.ctype().eq_ignore_ascii_case("multipart");
+    words.then(|| match &part.body {
+        PartType::Text(text) => text.to_string(),
+        _ => decoded(part.contents(), kind.attribute("charset")),
+    })
 }
 
 /// Words that fit into an event; longer ones go into a file beside it.

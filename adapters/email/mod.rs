@@ -10,13 +10,15 @@
 //! What comes in was checked on 2026-11-29 against mails and deliveries recorded elsewhere: 117 bounces of `flufl.bounce`, the
 //! replies of `talon`, `email_reply_parser`, `mail-parser-reply` and Crisp's parser, the mails of `mail-parser`, bounces and
 //! complaints of Sisimai, and the webhooks in `django-anymail`'s tests of Amazon SES, SendGrid, Mailgun and Postmark; on 2026-11-30 against those of
-//! `griddler`, `mailgun-go` and Mailgun's page of payloads.
+//! `griddler`, `mailgun-go` and Mailgun's page of payloads, and the mails in the tests of `Mail::DeliveryStatus::BounceParser`, MIME-tools,
+//! mime4j, enmime, Redmine, Request Tracker, Sympa, Horde, KMime, notmuch and Python's `email`.
 
 mod bounce;
 mod compose;
 mod dkim;
 mod errors;
 mod facts;
+mod filename;
 mod html;
 mod inbound;
 mod letter;
