@@ -83,7 +83,7 @@ pub(super) fn bounced(status: &str, words: &str) -> Reason {
         "4.7" => reason(C::Transient, "delivery_expired", "the receiver did not take the mail in time", code),
         "1.1" | "1.2" | "1.3" | "1.10" | "2.1" | "4.4" if !late => reason(C::Recipient, "mailbox_unknown", "the receiver knows no such mailbox", code),
         _ if late => reason(C::Transient, "delivery_delayed", "the receiver could not take the mail for the time being", code),
-        "3.4" => reason(C::Content, "mail_too_large", "the mail is too large for the receiver", code),
+        "2.3" | "3.4" => reason(C::Content, "mail_too_large", "the mail is too large for the receiver", code),
         "7.1" => reason(C::Content, "content_rejected", "the receiver's policy refused the mail", code),
         "7.0" | "7.8" | "7.9" | "7.11" if ["530", "534", "535", "538"].iter().any(|c| words.starts_with(c)) => auth(code),
         _ if rest.starts_with("6.") || rest.starts_with("7.") => reason(C::Content, "content_rejected", "the receiver's policy refused the mail", code),
@@ -96,7 +96,7 @@ pub(super) fn bounced(status: &str, words: &str) -> Reason {
 fn told(words: &str) -> Option<Reason> {
     const FULL: &[&str] = &[
         "quota", "mailbox full", "mailbox is full", "box is full", "space not enough", "exceeded storage", "insufficient disk",
-        "full mailbox", "storage full", "over its limit",
+        "full mailbox", "storage full", "over its limit", "mailbox size limit", "mailbox exceeds", "disk space limit", "too many messages on",
     ];
     const UNKNOWN: &[&str] = &[
         "user unknown", "unknown user", "no such user", "unknown recipient", "recipient unknown", "no such recipient", "no such address",
@@ -107,7 +107,8 @@ fn told(words: &str) -> Option<Reason> {
         "unrouteable", "unroutable", "host unknown",
         "host not found", "domain not found", "name or service not known", "couldn't find any host", "bad destination", "user not known",
         "not our customer", "no longer valid", "name is not recognized", "invalid final delivery userid", "address not found",
-        "user is not found", "has been disabled", "invalid user", "ディレクトリのリストにありません",
+        "user is not found", "has been disabled", "not a known user", "not a valid user", "not an active", "deactivated", "no such domain",
+        "no mail box", "address does not", "bad_recipient", "not a registered", "invalid user", "ディレクトリのリストにありません",
     ];
     const LARGE: &[&str] = &["too large", "too big", "message size", "size limit", "maximum size", "exceeds size"];
     const SPAM: &[&str] = &[
@@ -292,6 +293,9 @@ mod tests {
             ("5.7.1", "550 5.7.1 <a@b.example>: Recipient address rejected: user does not exist", C::Recipient),
             ("5.7.1", "554 5.7.1 over the quota of this sender", C::Content),
             ("", "550 Sender address rejected: Domain not found", C::Content),
+            ("5.0.0", "smtp; 550 551 <a@b.example> is a deactivated mailbox", C::Recipient),
+            ("5.0.0", "smtp; 550 No such domain at this location", C::Recipient),
+            ("5.7.0", "x-unix; The recipient mailbox has exceeded its disk space limit.", C::Transient),
             ("5.3.4", "", C::Content),
             ("5.6.0", "", C::Content),
             ("550", "no", C::Recipient),

@@ -73,7 +73,7 @@ fn blocks(text: &str) -> Vec<Block> {
         let Some(block) = blocks.last_mut() else { break };
         match (line.starts_with([' ', '\t']), line.split_once(':'), block.last_mut()) {
             _ if line.trim().is_empty() => blocks.push(Vec::new()),
-            (true, _, Some((_, value))) => value.push_str(line),
+            (true, _, Some((_, value))) => value.extend([" ", line.trim()]),
             (false, Some((name, value)), _) => block.push((name.trim().to_ascii_lowercase(), value.trim().to_owned())),
             _ => {}
         }
