@@ -344,7 +344,9 @@ fn parts(mail: &Mail<'_>, incoming: &Incoming) -> (Vec<Part<'static>>, bool) {
         // What stands under a few words that pass it on is what it is about.
         let subject = mail.subject().unwrap_or_default().trim().to_lowercase();
         forwarded = quote::passes_on(&full) || PASSED_ON.iter().any(|words| subject.starts_with(words));
-        let stripped = incoming.stripped.as_deref().map(str::trim_end).filter(|s| !s.trim().is_empty() && !forwarded);
+        // A feed that found nothing to strip may not have known the language.
+        let found = |stripped: &&str| !forwarded && !stripped.trim().is_empty() && stripped.trim() != full.trim();
+        let stripped = incoming.stripped.as_deref().map(str::trim_end).filter(found);
         // What stands between files is several texts; each may have something quoted under it.
         let fresh = || texts.iter().map(|text| quote::fresh(text)).collect::<Vec<_>>().join("\n\n");
         let new = stripped.map(str::to_owned).unwrap_or_else(|| if forwarded { full.trim_end().to_owned() } else { fresh() });

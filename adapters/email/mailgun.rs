@@ -80,6 +80,12 @@ pub(super) fn route(pieces: Vec<Piece>) -> Incoming {
         let word = |name: &str| file[name].as_str().map(str::to_owned);
         elsewhere(word("name"), word("content-type"), file["size"].as_u64(), "the file lies at Mailgun: let the route forward instead of store")
     });
+    // What Mailgun takes for a signature may be what somebody wrote: a list of addresses, say.
+    let stripped = text("stripped-text").filter(|words| !words.trim().is_empty());
+    let stripped = stripped.map(|words| match text("stripped-signature").filter(|more| !more.trim().is_empty()) {
+        Some(more) => format!("{}\n{more}", words.trim_end()),
+        None => words,
+    });
     Incoming {
         elsewhere: stored.collect(),
         mail: Incoming::header(headers.into_iter().chain(missing)),
@@ -87,7 +93,7 @@ pub(super) fn route(pieces: Vec<Piece>) -> Incoming {
         envelope_to: to,
         text: Some(text("body-plain").unwrap_or_default()),
         html: text("body-html"),
-        stripped: text("stripped-text"),
+        stripped,
         files,
         authentication,
     }

@@ -162,7 +162,7 @@ fn greets(head: &str) -> bool {
 
 /// What stands at the end of an introduction, before the colon.
 const SAID: &[&str] = &[
-    "wrote", "writes", "sent", "schrieb", "geschrieben", "a écrit", "écrit", "escribió", "ha scritto", "scritto", "escreveu", "schreef",
+    "wrote", "writes", "sent", "said", "schrieb", "geschrieben", "a écrit", "écrit", "escribió", "ha scritto", "scritto", "escreveu", "schreef",
     "geschreven", "napisał(a)",
     "napisał", "napisała", "pisze", "пишет", "написал", "написала", "написал(а)", "написав", "написала(-в)", "пише", "написа", "skrev",
     "skrifaði", "kirjoitti", "yazdı", "şunu yazdı", "írta",
