@@ -95,6 +95,14 @@ impl<'a> About<'a> {
         Person { kind: Some(Cow::Borrowed("person")), ..Person::at(self.peer.clone()) }
     }
 
+    /// Who acts: the person, or the page itself.
+    fn actor(&self, own: bool) -> Person<'a> {
+        match own {
+            true => Person { kind: Some(Cow::Borrowed("business")), ..Person::at(address(self.kind.scheme, &self.page)) },
+            false => self.person(),
+        }
+    }
+
     /// A key for what the platform does not number.
     fn key(&self, kind: &str, more: &[&str]) -> String {
         let time = self.time.map(|t| t.0.to_string()).unwrap_or_default();
@@ -225,9 +233,11 @@ fn one<'a>(out: &mut Parsed<'a>, reader: Reader<'_>, page: &Word<'a>, raw: &'a R
         return out.leave("an event that is not an object");
     };
     let message = event.object("message");
-    let echo = message.as_ref().is_some_and(|m| m.flag("is_echo"));
     let sender = event.object("sender").unwrap_or_default();
     let recipient = event.object("recipient").unwrap_or_default();
+    // What the page itself does bears no mark but in messages: it is known by its sender.
+    let own = || page.some().is_some_and(|page| sender.text("id").as_deref() == Some(page)) && recipient.words("id") != sender.words("id");
+    let echo = message.as_ref().is_some_and(|m| m.flag("is_echo")) || own();
     let page = page.take().or_else(|| if echo { sender.words("id") } else { recipient.words("id") }).unwrap_or_default();
     let theirs = if echo { &recipient } else { &sender };
     // Who ticks a box of a plugin is named inside alone.
@@ -248,11 +258,15 @@ fn one<'a>(out: &mut Parsed<'a>, reader: Reader<'_>, page: &Word<'a>, raw: &'a R
             written(out, &about, &event, &message);
         };
     }
-    if let Some(edit) = named("message_edit") {
-        return edited(out, &about, &edit);
+    // Without its words an edit says nothing: Instagram sends one for messages that nobody has changed.
+    if let Some(edit) = named("message_edit").filter(|edit| edit.has("text")) {
+        return edited(out, &about, echo, &edit);
     }
     if let Some(reaction) = named("reaction") {
-        return reacted(out, &about, &reaction);
+        return reacted(out, &about, echo, &reaction);
+    }
+    if echo {
+        return other(out, &about, &event, raw); // It has read what a person wrote, say.
     }
     if let Some(postback) = named("postback") {
         return pressed(out, &about, &event, &postback);
@@ -366,25 +380,25 @@ fn echoed<'a>(out: &mut Parsed<'a>, about: &About<'a>, app: Option<&str>, messag
     out.events.push(about.event(key, body));
 }
 
-fn edited<'a>(out: &mut Parsed<'a>, about: &About<'a>, edit: &Object<'a>) {
+fn edited<'a>(out: &mut Parsed<'a>, about: &About<'a>, own: bool, edit: &Object<'a>) {
     let Some(id) = edit.words("mid") else {
         return out.leave("an edit without an id");
     };
     let key = format!("{id}:edit:{}", edit.text("num_edit").unwrap_or_default());
     let parts = vec![Part::text(edit.text("text").unwrap_or_default())];
     let message = Message { id: id.clone(), sent_at: about.time, parts, ..Message::default() };
-    let body = Body::Edited(Edited { from: about.person(), message, message_id: id, extra: Extra::default() });
+    let body = Body::Edited(Edited { from: about.actor(own), message, message_id: id, extra: Extra::default() });
     out.events.push(about.event(key, body));
 }
 
-fn reacted<'a>(out: &mut Parsed<'a>, about: &About<'a>, reaction: &Object<'a>) {
+fn reacted<'a>(out: &mut Parsed<'a>, about: &About<'a>, own: bool, reaction: &Object<'a>) {
     let Some(id) = reaction.words("mid") else {
         return out.leave("a reaction without a message");
     };
     let action = reaction.text("action").unwrap_or_default();
-    let key = about.key("reaction", &[&id, &action]);
+    let key = about.key(if own { "own_reaction" } else { "reaction" }, &[&id, &action]);
     let body = Body::Reaction(Reaction {
-        from: about.person(),
+        from: about.actor(own),
         message_id: id,
         reaction: reaction.words("emoji").or_else(|| reaction.words("reaction")),
         action: if action == "unreact" { ReactionAction::Removed } else { ReactionAction::Added },
