@@ -82,26 +82,34 @@ fn parts<'a>(activity: &Activity<'_, 'a>) -> Vec<Part<'a>> {
         }
     }
     parts.extend(place(fields));
-    if parts.is_empty() {
-        // A picture or words that stand in the HTML alone.
-        if let Some(html) = html {
-            let words = markup::from_html(&html, Dialect::Plain);
-            let source = html.split_once("<img").and_then(|(_, rest)| rest.split_once("src=\"")).and_then(|(_, rest)| rest.split('"').next());
-            match source {
-                Some(url) => {
-                    let source = Some(MediaRef { url: Some(url.replace("&amp;", "&")), ..MediaRef::default() });
-                    let media = Media { status: Some(MediaStatus::Pending), source, ..Media::default() };
-                    parts.push(Part::Image(MediaPart { media, caption: Some(words.into()).filter(|w: &Text<'_>| !w.is_empty()) }));
-                }
-                None if !words.is_empty() => parts.push(Part::text(words)),
-                None => {}
-            }
+    if let Some(html) = html {
+        let mut words = Some(markup::from_html(&html, Dialect::Plain)).filter(|words| parts.is_empty() && !words.is_empty());
+        // In channels a picture stands in the HTML alone; elsewhere it is attached as well.
+        let attached = parts.iter().any(|part| matches!(part, Part::Image(_)));
+        for url in tags(&html, "<img", "src").filter(|_| !attached) {
+            let source = Some(MediaRef { url: Some(url), ..MediaRef::default() });
+            let media = Media { status: Some(MediaStatus::Pending), source, ..Media::default() };
+            parts.push(Part::Image(MediaPart { media, caption: words.take().map(Into::into) }));
         }
+        parts.extend(words.map(Part::text));
     }
     if parts.is_empty() {
         parts.push(Part::unsupported("message", Some(Raw(Cow::Borrowed(activity.raw)))).without_secrets(fields));
     }
     parts
+}
+
+/// What the tags of a kind lead to, without those of a quotation. An emoji is a picture too, and stands in the words.
+fn tags(html: &str, tag: &'static str, attribute: &'static str) -> impl Iterator<Item = String> {
+    let own = match html.split_once("schema.skype.com/Reply\"") {
+        Some((_, quoted)) => quoted.split_once("</blockquote>").map_or("", |(_, own)| own),
+        None => html,
+    };
+    own.split(tag).skip(1).filter_map(move |rest| {
+        let inside = rest.split('>').next().filter(|inside| inside.starts_with([' ', '\n']) && !inside.contains("schema.skype.com/Emoji"))?;
+        let value = inside.split_once(&format!(" {attribute}=\""))?.1.split('"').next()?;
+        value.starts_with("http").then(|| value.replace("&amp;", "&"))
+    })
 }
 
 /// A place, which the Bot Framework's activities tell as an entity.
@@ -277,6 +285,13 @@ fn extra<'a>(activity: &Activity<'_, 'a>) -> Extra<'a> {
     let client = fields.list("entities").into_iter().find(|raw| Object::parse(raw.get()).is_some_and(|e| e.text("type").as_deref() == Some("clientInfo")));
     if let Some(client) = client {
         extra.push("clientInfo", Raw::borrowed(client));
+    }
+    // The words show what a link is called; where it leads stands in the HTML.
+    let said = fields.text("text").unwrap_or_default().replace("&amp;", "&");
+    let html = html(fields).unwrap_or_default();
+    let links: Vec<String> = tags(&html, "<a", "href").filter(|url| !said.contains(url.trim_end_matches('/'))).collect();
+    if !links.is_empty() {
+        extra.push("links", Raw::of(&links));
     }
     // The first is what is answered; there may be more.
     let quotes = fields.list("entities").into_iter().filter(|raw| Object::parse(raw.get()).is_some_and(|e| e.text("type").as_deref() == Some("quotedReply")));

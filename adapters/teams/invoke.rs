@@ -29,13 +29,14 @@ pub(super) fn read<'a>(activity: &Activity<'_, 'a>, parsed: &mut Parsed<'a>) -> 
         }
         "adaptiveCard/action" => {
             let action = inside.object("action").unwrap_or_default();
-            let verb = action.words("verb");
+            let (verb, title) = (action.words("verb"), action.words("title"));
             match action.raw("data").filter(|raw| raw.get() != "{}") {
-                Some(data) => match (value(data, action.words("title"), ChoiceKind::Button), verb) {
-                    (Part::Form(form), verb) => Part::Form(part::Form { name: verb, ..form }),
-                    (part, _) => part,
+                Some(data) => match value(data, None, ChoiceKind::Button) {
+                    Part::Form(form) => Part::Form(part::Form { name: verb.or(title), ..form }),
+                    Part::Choice(choice) => Part::Choice(Choice { title: choice.title.or(title), ..choice }),
+                    part => part,
                 },
-                None => Part::Choice(Choice { kind: ChoiceKind::Button, id: verb, title: action.words("title"), values: Vec::new() }),
+                None => Part::Choice(Choice { kind: ChoiceKind::Button, id: verb.or_else(|| action.words("id")), title, values: Vec::new() }),
             }
         }
         "suggestedActions/submit" => match activity.fields.raw("value") {
@@ -61,6 +62,12 @@ pub(super) fn read<'a>(activity: &Activity<'_, 'a>, parsed: &mut Parsed<'a>) -> 
     let mut extra = Extra::default();
     extra.push("name", Raw::of(&*name));
     adapter::keep(&mut extra, "context", inside.kept("context"));
+    // A button's words beside the fields that it sent.
+    if let (Part::Form(form), Some(title)) = (&part, inside.object("action").and_then(|action| action.words("title")))
+        && form.name.as_ref() != Some(&title)
+    {
+        extra.push("title", Raw::of(&*title));
+    }
     let conversation = activity.conversation();
     let reply_to = activity.fields.words("replyToId").map(|id| ReplyTo { id: Some(place::message(&conversation, &id).into()), ..ReplyTo::default() });
     let id = activity.id().ok_or("an invoke without `id`")?;
