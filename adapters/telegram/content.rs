@@ -23,7 +23,6 @@ pub(super) const TOLD: &[&str] = &[
     "direct_messages_topic",
     "business_connection_id",
     "reply_to_message",
-    "reply_to_story",
     "guest_query_id",
     "ephemeral_message_id",
 ];
@@ -228,6 +227,7 @@ impl<'m, 'a> Message<'m, 'a> {
 
     fn message(&self) -> event::Message<'a> {
         let bot = self.fields.object("from").is_some_and(|from| from.flag("is_bot")) && !self.fields.has("sender_chat");
+        let forwarded = FORWARDED.iter().any(|name| self.fields.has(name));
         event::Message {
             id: self.id().into(),
             sent_at: self.date.map(Time::from_secs),
@@ -236,8 +236,9 @@ impl<'m, 'a> Message<'m, 'a> {
             referral: self.referral(),
             group: group(self.chat),
             album: self.fields.words("media_group_id").map(|id| Album { id, ..Album::default() }),
-            automatic: (bot || self.fields.flag("is_from_offline")).then_some(true),
-            forwarded: FORWARDED.iter().any(|name| self.fields.has(name)).then_some(true),
+            // A channel's posts come into its discussion group by themselves.
+            automatic: (bot || self.fields.flag("is_from_offline") || forwarded && self.fields.flag("is_automatic_forward")).then_some(true),
+            forwarded: forwarded.then_some(true),
             ..event::Message::default()
         }
     }
@@ -250,9 +251,10 @@ impl<'m, 'a> Message<'m, 'a> {
         if original.has("forum_topic_created") {
             return None; // In a topic every message that answers nothing answers the topic's beginning.
         }
+        let written = || ["rich_message", "checklist"].into_iter().find_map(|name| super::rich::words(name, original.raw(name)?)).map(Text::from);
         Some(ReplyTo {
             id: original.int("message_id").map(|number| format!("{}:{number}", self.place).into()),
-            text: quote.or_else(|| original.words("text")).or_else(|| original.words("caption")),
+            text: quote.or_else(|| original.words("text")).or_else(|| original.words("caption")).or_else(written),
             ..ReplyTo::default()
         })
     }

@@ -181,6 +181,8 @@ impl<'a> Update<'_, 'a> {
         let status = |name: &str| self.fields.object(name).and_then(|m| m.text("status")).unwrap_or_default();
         let (old, new) = (status("old_chat_member"), status("new_chat_member"));
         let gone = |status: &str| matches!(status, "kicked" | "left");
+        // Who is restricted may have left.
+        let outside = |name: &str| self.fields.object(name).is_some_and(|m| m.raw("is_member").is_some_and(|raw| raw.get() == "false"));
         let from = self.fields.object("from").and_then(|from| content::person(&from));
         let mut extra = Extra::default();
         extra.push("old_status", Raw::of(&*old));
@@ -197,7 +199,7 @@ impl<'a> Update<'_, 'a> {
                 }
             }
         } else {
-            let change = match (gone(&old) || old.is_empty(), gone(&new)) {
+            let change = match (gone(&old) || old.is_empty() || outside("old_chat_member"), gone(&new) || outside("new_chat_member")) {
                 (_, true) => "bot_removed",
                 (true, false) => "bot_added",
                 (false, false) => "bot_rights",
@@ -263,7 +265,9 @@ impl<'a> Update<'_, 'a> {
             return Ok(());
         }
         let mut extra = Extra::default();
-        adapter::keep(&mut extra, "poll_id", self.fields.kept("poll_id"));
+        for name in ["poll_id", "option_persistent_ids"] {
+            adapter::keep(&mut extra, name, self.fields.kept(name));
+        }
         let part = Part::Choice(Choice { kind: ChoiceKind::Poll, id: values.first().cloned(), title: None, values });
         let id = format!("poll-{}:{}", self.fields.text("poll_id").unwrap_or_default(), self.key.unwrap_or_default());
         let peer = from.address.clone().into_owned();

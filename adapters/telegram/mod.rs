@@ -21,6 +21,7 @@ mod media;
 mod outbound;
 mod parts;
 mod revise;
+mod rich;
 mod twin;
 
 use schemars::JsonSchema;

@@ -1,6 +1,7 @@
 //! What a message says, as parts: words, files, and things that are neither.
 
 use super::content::{Message, TOLD, full_name, is_told};
+use super::rich;
 use crate::contract::part::*;
 use crate::contract::*;
 use crate::kit::object::Object;
@@ -19,6 +20,7 @@ const ATTRIBUTES: &[&str] = &[
     "paid_star_count",
     "sender_boost_count", "sender_business_bot", "show_caption_above_media", "has_media_spoiler", "is_paid_post", "sender_tag",
     "forward_date", "forward_from", "forward_from_chat", "forward_from_message_id", "forward_signature", "forward_sender_name",
+    "reply_to_story",
 ];
 
 impl<'a> Message<'_, 'a> {
@@ -34,7 +36,12 @@ impl<'a> Message<'_, 'a> {
         // What was paid for comes without words.
         let paid = if parts.is_empty() { self.paid() } else { Vec::new() };
         match self.media().or_else(|| if paid.is_empty() { self.thing() } else { None }) {
-            Some(part) => parts.push(part),
+            Some(part) => {
+                // Who makes a present may write to it.
+                let words = matches!(part, Part::Unsupported(_)).then(|| self.fields.object("gift")?.words("text")).flatten();
+                parts.push(part);
+                parts.extend(words.map(Part::text));
+            }
             None if !paid.is_empty() => parts.extend(paid),
             None if parts.is_empty() => parts.extend(self.unknown()),
             None => {}
@@ -162,7 +169,10 @@ impl<'a> Message<'_, 'a> {
             }
         }
         let (name, raw) = fields.0.iter().find(|(name, raw)| OTHER.contains(&&**name) && is_told(raw))?;
-        Some(Part::unsupported(name.clone(), Some(Raw::borrowed(raw))))
+        Some(match rich::words(name, raw) {
+            Some(words) => Part::text(words),
+            None => Part::unsupported(name.clone(), Some(Raw::borrowed(raw))),
+        })
     }
 
     fn contact(&self, contact: &Object<'a>) -> ContactCard<'a> {
