@@ -14,6 +14,9 @@ const TOLD: &[&str] = &[
     "upload", "display_as_bot", "parent_user_id", "hidden", "root", "user_profile", "edited", "username",
 ];
 
+/// Slack itself: reminders, notices, and answers that a workspace has set up.
+const SLACKBOT: &str = "USLACKBOT";
+
 /// Subtypes that say nothing a person wrote.
 const QUIET: &[&str] = &[
     "message_replied", "reply_broadcast", "assistant_app_thread", "reminder_add", "ekm_access_denied", "huddle_thread", "sh_room_created",
@@ -137,7 +140,11 @@ impl<'a> Post<'_, 'a> {
     fn sender(&self, user: &str) -> Person<'a> {
         let profile = self.fields.object("user_profile").unwrap_or_default();
         let name = profile.words("real_name").or_else(|| profile.words("display_name"));
-        Person { name, username: profile.words("name"), ..self.cx.who(user) }
+        let mut sender = Person { name, username: profile.words("name"), ..self.cx.who(user) };
+        if user == SLACKBOT {
+            sender.kind = Some("bot".into());
+        }
+        sender
     }
 
     fn message(&self, raw: &'a RawValue) -> Message<'a> {
@@ -155,6 +162,7 @@ impl<'a> Post<'_, 'a> {
             reply_to,
             group: group(self.fields, self.channel),
             forwarded: forwarded.then_some(true),
+            automatic: self.fields.text("user").is_some_and(|user| user == SLACKBOT).then_some(true),
             ..Message::default()
         }
     }
@@ -180,10 +188,10 @@ impl<'a> Post<'_, 'a> {
             (None, _) => {}
         }
         parts.extend(files);
-        if parts.is_empty() {
-            let words = shared.iter().filter_map(|a| a.words("text").or_else(|| a.words("fallback")));
-            parts.extend(words.map(|words| Part::Text(markup::read(words, &self.cx.team, self.cx.bot.as_deref()))));
-        }
+        // What is handed on has its own words, below those that come with it; a link that is shown has them where nothing else is.
+        let alone = parts.is_empty();
+        let words = shared.iter().filter(|a| alone || a.flag("is_share")).filter_map(|a| a.words("text").or_else(|| a.words("fallback")));
+        parts.extend(words.map(|words| Part::Text(markup::read(words, &self.cx.team, self.cx.bot.as_deref()))));
         if parts.is_empty() {
             parts.push(Part::unsupported("message", Some(Raw::borrowed(raw))));
         }
@@ -199,6 +207,12 @@ impl<'a> Post<'_, 'a> {
                     extra.push(name.clone(), kept);
                 }
             }
+        }
+        // What Slack has understood of a recording.
+        let heard = |file: Object<'a>| file.raw("transcription").filter(|_| file.object("transcription").is_some_and(|t| t.text("status").as_deref() == Some("complete")));
+        let heard: Vec<&RawValue> = self.fields.objects("files").into_iter().filter_map(heard).collect();
+        if !heard.is_empty() {
+            extra.push("transcriptions", Raw::of(&heard));
         }
         extra
     }
