@@ -76,7 +76,12 @@ fn activity<'a>(out: &mut Parsed<'a>, app: Option<&str>, data: &Object<'a>, body
     let name = kind.to_ascii_lowercase().replace(['.', '_'], "");
     let before = out.events.len();
     match &*name {
-        "dmreceived" | "dmsent" => lists(out, &delivery, &payload),
+        "dmreceived" | "dmsent" => {
+            lists(out, &delivery, &payload);
+            if out.events.len() == before && out.unparsed.is_none() {
+                out.events.extend(data.raw("payload").and_then(|raw| alone(&delivery, &payload, raw)));
+            }
+        }
         "dmread" | "dmindicatetyping" => {
             lists(out, &delivery, &payload);
             // The payload of these is not published: perhaps it is the one thing itself.
@@ -202,7 +207,7 @@ fn written<'a>(delivery: &Delivery<'_, 'a>, event: &Object<'a>, raw: &'a RawValu
     let sender = create.words("sender_id")?;
     let recipient = create.object("target").and_then(|target| target.words("recipient_id"));
     let ours = sender == delivery.account;
-    let (mut message, extra) = message::read(&create);
+    let (mut message, extra) = message::read(event, &create);
     message.id = id.clone();
     message.sent_at = time;
     if !ours {
@@ -219,6 +224,41 @@ fn written<'a>(delivery: &Delivery<'_, 'a>, event: &Object<'a>, raw: &'a RawValu
         let to = Some(Cow::Owned(address("x", &other)));
         Body::Created(Created { message_id: id.clone(), origin: Origin::Echo, to, message, ..Created::default() })
     };
+    Some(delivery.event(format!("{id}:sent"), Some(&other), time, body))
+}
+
+/// A message that is the payload itself: as in the lists, or as a `dm_event` of the second API (its object is published, the
+/// activity's payload is not; deliveries of both kinds have been recorded, 2026-11-30).
+fn alone<'a>(delivery: &Delivery<'_, 'a>, event: &Object<'a>, raw: &'a RawValue) -> Option<Event<'a>> {
+    if event.has("message_create") {
+        return written(delivery, event, raw);
+    }
+    let (id, sender) = (event.words("id")?, event.words("sender_id")?);
+    let kind = event.text("event_type").unwrap_or_default();
+    if !(kind.is_empty() || kind == "MessageCreate") {
+        return None;
+    }
+    let time = Time::parse(&event.text("created_at").unwrap_or_default());
+    let text = event.text("text").and_then(|text| message::spelled_out(text, &[], &[]));
+    let mut parts: Vec<Part<'a>> = text.map(Part::text).into_iter().collect();
+    if event.has("attachments") || parts.is_empty() {
+        parts.push(Part::unsupported("attachments", event.kept("attachments").or_else(|| Some(Raw::borrowed(raw)))));
+    }
+    let message = Message { id: id.clone(), sent_at: time, parts, ..Message::default() };
+    let mut extra = Extra::default();
+    for name in ["dm_conversation_id", "participant_ids", "referenced_tweets", "entities"] {
+        adapter::keep(&mut extra, name, event.kept(name));
+    }
+    if sender != delivery.account {
+        let to = Some(Cow::Owned(address("x", &delivery.account)));
+        let body = Body::Received(Received { from: delivery.person(&sender), to, message, extra, ..Received::default() });
+        return Some(delivery.event(id, Some(&sender), time, body));
+    }
+    // The conversation of two is named after both.
+    let pair = event.words("dm_conversation_id")?;
+    let other: Text<'a> = pair.split('-').find(|id| *id != &*sender).map(|id| Cow::Owned(id.to_owned()))?;
+    let to = Some(Cow::Owned(address("x", &other)));
+    let body = Body::Created(Created { message_id: id.clone(), origin: Origin::Echo, to, message, ..Created::default() });
     Some(delivery.event(format!("{id}:sent"), Some(&other), time, body))
 }
 

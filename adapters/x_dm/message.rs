@@ -8,8 +8,9 @@ use crate::contract::*;
 use crate::kit::entry;
 use crate::kit::object::Object;
 
-/// Content and origin of a `message_create`; its id and time are the caller's.
-pub(super) fn read<'a>(create: &Object<'a>) -> (Message<'a>, Extra<'a>) {
+/// Content and origin of a `message_create`; its id and time are the caller's. Where it came from stands in the event around it
+/// ("Message create object", docs.x.com, read 2026-11-30).
+pub(super) fn read<'a>(event: &Object<'a>, create: &Object<'a>) -> (Message<'a>, Extra<'a>) {
     let data = create.object("message_data").unwrap_or_default();
     let attachment = data.object("attachment").unwrap_or_default();
     let mut parts = Vec::new();
@@ -31,7 +32,8 @@ pub(super) fn read<'a>(create: &Object<'a>) -> (Message<'a>, Extra<'a>) {
     if parts.is_empty() {
         parts.push(Part::unsupported("direct_message", create.kept("message_data")));
     }
-    let referral = create.object("initiated_via").and_then(|via| came(&via)).or_else(|| entry::written(&parts));
+    let via = event.object("initiated_via").or_else(|| create.object("initiated_via"));
+    let referral = via.and_then(|via| came(&via)).or_else(|| entry::written(&parts));
     let mut extra = Extra::default();
     adapter::keep(&mut extra, "source_app_id", create.kept("source_app_id"));
     (Message { parts, referral, ..Message::default() }, extra)

@@ -72,7 +72,7 @@ pub(super) fn read<'a>(post: &Object<'a>, account: &str, users: &[Object<'a>]) -
         ..Message::default()
     };
     let mut extra = Extra::default();
-    for name in ["entities", "extended_entities", "attachments", "conversation_id", "quoted_status_id_str", "referenced_tweets", "lang"] {
+    for name in ["entities", "extended_entities", "attachments", "conversation_id", "quoted_status_id_str", "quoted_status", "referenced_tweets", "lang"] {
         adapter::keep(&mut extra, name, post.kept(name));
     }
     let about = answered.or_else(|| post.words("conversation_id")).or_else(|| Some(id.clone()));
