@@ -72,7 +72,9 @@ pub(super) fn parse<'a>(message: &Object<'a>, parsed: &mut Parsed<'a>) -> Result
                 let sender = fields.object("sender").and_then(|sender| person(&sender));
                 let bot = sender.as_ref().is_some_and(|sender| sender.kind.as_deref() == Some("bot"));
                 let Some(from) = sender.as_ref().filter(|_| !bot).and_then(owned::<_, Person<'static>>) else {
-                    let body = ProviderEvent { provider_type: "bot_message".into(), raw: fields.without(&[]) };
+                    // A subscription without the resource's data names the message alone.
+                    let kind = if bot { "bot_message".to_owned() } else { batch.clone() };
+                    let body = ProviderEvent { provider_type: kind.into(), raw: fields.without(&[]) };
                     parsed.events.push(made(numbered(index), peer, Body::Provider(body)));
                     continue;
                 };

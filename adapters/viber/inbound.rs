@@ -164,7 +164,11 @@ fn parts<'a>(message: &Object<'a>, silent: bool, time: Option<Time>) -> Vec<Part
         "video" => file(text).map(Part::Video),
         "file" => file(None).map(Part::File),
         "sticker" => file(None).or_else(|| Some(MediaPart { media: no_file(), caption: None })).map(Part::Sticker),
-        "url" => message.words("media").map(Part::text),
+        // A link may come with words beside it.
+        "url" => message.words("media").map(|url| match text.filter(|text| !text.contains(&*url)) {
+            Some(text) => Part::text(format!("{text}\n{url}")),
+            None => Part::text(url),
+        }),
         "contact" => message.object("contact").map(|card| {
             let card = ContactCard {
                 name: card.words("name"),
