@@ -121,7 +121,7 @@ fn parts<'a>(channel: &Channel, fields: &Object<'a>, raw: &'a RawValue) -> Vec<P
     let mut files: Vec<Part<'a>> = fields.objects("attachments").iter().filter_map(|file| attachment(file, voice)).collect();
     let mut parts = Vec::with_capacity(1);
     match (text, files.first_mut()) {
-        (Some(text), Some(Part::Image(m) | Part::Video(m) | Part::Audio(m) | Part::Voice(m) | Part::File(m))) if text.mentions.is_empty() => {
+        (Some(text), Some(Part::Image(m) | Part::Video(m) | Part::Audio(m) | Part::Voice(m) | Part::File(m))) if text.mentions.is_empty() && m.caption.is_none() => {
             m.caption = Some(text.text);
         }
         (Some(text), _) => parts.push(Part::Text(text)),
@@ -154,7 +154,7 @@ pub(super) fn attachment<'a>(file: &Object<'a>, voice: bool) -> Option<Part<'a>>
     let media = Media {
         mime_type: mime.clone(),
         size: file.int("size").and_then(|n| u64::try_from(n).ok()),
-        filename: file.words("filename"),
+        filename: named(file),
         width: pixels("width"),
         height: pixels("height"),
         duration_ms: file.float("duration_secs").filter(|s| *s >= 0.0).map(|s| (s * 1000.0) as u64),
@@ -169,6 +169,15 @@ pub(super) fn attachment<'a>(file: &Object<'a>, voice: bool) -> Option<Part<'a>>
         Some("video") => Part::Video(part),
         Some("audio") => Part::Audio(part),
         _ => Part::File(part),
+    })
+}
+
+/// The file's name as its sender wrote it. Discord keeps few letters in the name itself, and the rest in a title without ending.
+fn named<'a>(file: &Object<'a>) -> Option<Text<'a>> {
+    let name = file.words("filename")?;
+    Some(match (file.words("title"), name.rsplit_once('.')) {
+        (Some(title), Some((_, ending))) => format!("{title}.{ending}").into(),
+        _ => name,
     })
 }
 
