@@ -17,9 +17,29 @@ const REPLY: i64 = 19;
 
 /// What is told elsewhere in the event, repeats another field, or says nothing.
 const TOLD: &[&str] = &[
-    "id", "channel_id", "lobby_id", "author", "member", "content", "timestamp", "edited_timestamp", "type", "mentions", "attachments",
-    "sticker_items", "message_reference", "referenced_message", "message_snapshots", "poll", "nonce", "tts", "pinned", "mention_everyone",
-    "mention_roles", "application_id", "channel_type",
+    "id",
+    "channel_id",
+    "lobby_id",
+    "author",
+    "member",
+    "content",
+    "timestamp",
+    "edited_timestamp",
+    "type",
+    "mentions",
+    "attachments",
+    "sticker_items",
+    "message_reference",
+    "referenced_message",
+    "message_snapshots",
+    "poll",
+    "nonce",
+    "tts",
+    "pinned",
+    "mention_everyone",
+    "mention_roles",
+    "application_id",
+    "channel_type",
 ];
 
 /// A user as a person.
@@ -73,7 +93,13 @@ pub(super) fn received<'a>(channel: &Channel, account: Text<'a>, fields: &Object
 }
 
 /// The event of a changed message; unfurled links come the same way and are none.
-pub(super) fn edited<'a>(channel: &Channel, account: Text<'a>, fields: &Object<'a>, raw: &'a RawValue, time: Option<Time>) -> Result<Event<'a>, String> {
+pub(super) fn edited<'a>(
+    channel: &Channel,
+    account: Text<'a>,
+    fields: &Object<'a>,
+    raw: &'a RawValue,
+    time: Option<Time>,
+) -> Result<Event<'a>, String> {
     let id = fields.words("id").ok_or("a message without `id`")?;
     let peer = peer(fields).ok_or("a message without `channel_id`")?;
     let at = stamp(fields.text("edited_timestamp"));
@@ -102,13 +128,21 @@ pub(super) fn message<'a>(channel: &Channel, fields: &Object<'a>, raw: &'a RawVa
     let snapshot = fields.objects("message_snapshots").into_iter().next().and_then(|s| s.object("message"));
     let quoted = fields.object("referenced_message").unwrap_or_default();
     let is_reply = fields.int("type") == Some(REPLY) || !forwarded && reference.has("message_id");
-    let reply_to = reference.words("message_id").filter(|_| is_reply).map(|id| ReplyTo { id: Some(id), text: quoted.words("content"), ..ReplyTo::default() });
+    let reply_to = reference.words("message_id").filter(|_| is_reply).map(|id| ReplyTo {
+        id: Some(id),
+        text: quoted.words("content"),
+        ..ReplyTo::default()
+    });
     let guild = fields.has("guild_id");
     Message {
         sent_at: stamp(fields.text("timestamp")).or_else(|| place::time(&id)),
         parts: parts(channel, snapshot.as_ref().filter(|_| forwarded).unwrap_or(fields), raw),
         reply_to,
-        group: fields.words("channel_id").or_else(|| fields.words("lobby_id")).filter(|_| guild || fields.has("lobby_id")).map(|id| Group { id, name: None }),
+        group: fields
+            .words("channel_id")
+            .or_else(|| fields.words("lobby_id"))
+            .filter(|_| guild || fields.has("lobby_id"))
+            .map(|id| Group { id, name: None }),
         forwarded: forwarded.then_some(true),
         id,
         ..Message::default()
@@ -121,7 +155,9 @@ fn parts<'a>(channel: &Channel, fields: &Object<'a>, raw: &'a RawValue) -> Vec<P
     let mut files: Vec<Part<'a>> = fields.objects("attachments").iter().filter_map(|file| attachment(file, voice)).collect();
     let mut parts = Vec::with_capacity(1);
     match (text, files.first_mut()) {
-        (Some(text), Some(Part::Image(m) | Part::Video(m) | Part::Audio(m) | Part::Voice(m) | Part::File(m))) if text.mentions.is_empty() && m.caption.is_none() => {
+        (Some(text), Some(Part::Image(m) | Part::Video(m) | Part::Audio(m) | Part::Voice(m) | Part::File(m)))
+            if text.mentions.is_empty() && m.caption.is_none() =>
+        {
             m.caption = Some(text.text);
         }
         (Some(text), _) => parts.push(Part::Text(text)),
@@ -210,7 +246,8 @@ fn sticker<'a>(sticker: &Object<'a>) -> Option<Part<'a>> {
     };
     let host = if ending == "gif" { "media.discordapp.net" } else { "cdn.discordapp.com" };
     let source = MediaRef { url: Some(format!("https://{host}/stickers/{id}.{ending}")), id: id.into_owned(), expires_at: None };
-    let media = Media { mime_type: Some(Cow::Borrowed(mime)), status: Some(MediaStatus::Pending), source: Some(source), ..Media::default() };
+    let media =
+        Media { mime_type: Some(Cow::Borrowed(mime)), status: Some(MediaStatus::Pending), source: Some(source), ..Media::default() };
     Some(Part::Sticker(MediaPart { media, caption: sticker.words("name") }))
 }
 

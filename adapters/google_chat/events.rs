@@ -56,7 +56,11 @@ pub(super) fn parse<'a>(message: &Object<'a>, parsed: &mut Parsed<'a>) -> Result
     let word = kind.strip_prefix(PREFIX).ok_or_else(|| format!("a pushed event of the unknown type `{}`", short(&kind)))?;
     let place = space.as_deref().map(address).unwrap_or_default();
     // Several of a kind may come in one event.
-    let one = |name: &str| data.object(name).map(|o| vec![o]).unwrap_or_else(|| data.objects(&format!("{name}s")).iter().filter_map(|o| o.object(name)).collect());
+    let one = |name: &str| {
+        data.object(name)
+            .map(|o| vec![o])
+            .unwrap_or_else(|| data.objects(&format!("{name}s")).iter().filter_map(|o| o.object(name)).collect())
+    };
     let numbered = |index: usize| id.as_ref().map(|id| if index == 0 { id.clone() } else { format!("{id}:{index}") });
     let batch = word.replace(".v1.batch", ".v1.").to_ascii_lowercase();
     match &*batch {
@@ -99,9 +103,11 @@ pub(super) fn parse<'a>(message: &Object<'a>, parsed: &mut Parsed<'a>) -> Result
                 let emoji = fields.object("emoji").unwrap_or_default();
                 let custom = emoji.object("customEmoji").and_then(|custom| custom.words("emojiName").or_else(|| custom.words("uid")));
                 let reaction = emoji.words("unicode").or(custom).map(|emoji| emoji.into_owned().into());
-                let from = fields.object("user").and_then(|user| person(&user)).as_ref().and_then(owned::<_, Person<'static>>).unwrap_or_default();
+                let from =
+                    fields.object("user").and_then(|user| person(&user)).as_ref().and_then(owned::<_, Person<'static>>).unwrap_or_default();
                 let action = if batch.ends_with("created") { ReactionAction::Added } else { ReactionAction::Removed };
-                let peer = message.split("/messages/").next().filter(|space| space.starts_with("spaces/")).map_or_else(|| place.clone(), address);
+                let peer =
+                    message.split("/messages/").next().filter(|space| space.starts_with("spaces/")).map_or_else(|| place.clone(), address);
                 let body = Reaction { from, message_id: message.into(), reaction, action };
                 parsed.events.push(made(numbered(index), peer, Body::Reaction(body)));
             }
@@ -123,7 +129,9 @@ pub(super) fn parse<'a>(message: &Object<'a>, parsed: &mut Parsed<'a>) -> Result
                 parsed.events.push(made(numbered(index), place.clone(), Body::GroupUpdated(body)));
             }
         }
-        "space.v1.updated" | "space.v1.deleted" if one("space").iter().any(|space| batch.ends_with("deleted") || space.has("displayName")) => {
+        "space.v1.updated" | "space.v1.deleted"
+            if one("space").iter().any(|space| batch.ends_with("deleted") || space.has("displayName")) =>
+        {
             for (index, fields) in one("space").iter().enumerate() {
                 let change = match (batch.ends_with("deleted"), fields.has("displayName")) {
                     (true, _) => "deleted",
@@ -152,9 +160,15 @@ pub(super) fn parse<'a>(message: &Object<'a>, parsed: &mut Parsed<'a>) -> Result
 /// News of the subscription that brings these events.
 fn subscription(change: &str, data: &Object<'_>) -> Notice<'static> {
     let (kind, severity, text) = match change {
-        "suspended" => ("subscription_suspended", Severity::Error, "The subscription to Workspace events is suspended: nothing comes until it is reactivated."),
+        "suspended" => (
+            "subscription_suspended",
+            Severity::Error,
+            "The subscription to Workspace events is suspended: nothing comes until it is reactivated.",
+        ),
         "expired" => ("subscription_expired", Severity::Error, "The subscription to Workspace events has expired: make a new one."),
-        "expirationReminder" => ("subscription_expiring", Severity::Warning, "The subscription to Workspace events expires soon: renew it."),
+        "expirationReminder" => {
+            ("subscription_expiring", Severity::Warning, "The subscription to Workspace events expires soon: renew it.")
+        }
         _ => ("subscription_changed", Severity::Info, "The subscription to Workspace events has changed."),
     };
     Notice { kind: kind.into(), severity, text: text.into(), raw: Some(data.without(&[])) }

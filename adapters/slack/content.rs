@@ -10,8 +10,28 @@ use crate::kit::object::{self, Object};
 
 /// Fields that are told elsewhere in the event, or repeat another.
 const TOLD: &[&str] = &[
-    "type", "subtype", "channel", "channel_type", "user", "text", "ts", "event_ts", "thread_ts", "team", "user_team", "source_team", "files", "file",
-    "upload", "display_as_bot", "parent_user_id", "hidden", "root", "user_profile", "edited", "username",
+    "type",
+    "subtype",
+    "channel",
+    "channel_type",
+    "user",
+    "text",
+    "ts",
+    "event_ts",
+    "thread_ts",
+    "team",
+    "user_team",
+    "source_team",
+    "files",
+    "file",
+    "upload",
+    "display_as_bot",
+    "parent_user_id",
+    "hidden",
+    "root",
+    "user_profile",
+    "edited",
+    "username",
 ];
 
 /// Slack itself: reminders, notices, and answers that a workspace has set up.
@@ -19,10 +39,32 @@ const SLACKBOT: &str = "USLACKBOT";
 
 /// Subtypes that say nothing a person wrote.
 const QUIET: &[&str] = &[
-    "message_replied", "reply_broadcast", "assistant_app_thread", "reminder_add", "ekm_access_denied", "huddle_thread", "sh_room_created",
-    "sh_room_shared", "tombstone", "document_mention", "bot_add", "bot_remove", "bot_enable", "bot_disable", "app_conversation_join",
-    "channel_canvas_updated", "channel_sync_updated", "file_comment", "file_mention", "pinned_item", "unpinned_item", "joiner_notification",
-    "joiner_notification_for_inviter", "reminder_delete", "slackbot_response", "shared_file",
+    "message_replied",
+    "reply_broadcast",
+    "assistant_app_thread",
+    "reminder_add",
+    "ekm_access_denied",
+    "huddle_thread",
+    "sh_room_created",
+    "sh_room_shared",
+    "tombstone",
+    "document_mention",
+    "bot_add",
+    "bot_remove",
+    "bot_enable",
+    "bot_disable",
+    "app_conversation_join",
+    "channel_canvas_updated",
+    "channel_sync_updated",
+    "file_comment",
+    "file_mention",
+    "pinned_item",
+    "unpinned_item",
+    "joiner_notification",
+    "joiner_notification_for_inviter",
+    "reminder_delete",
+    "slackbot_response",
+    "shared_file",
 ];
 
 /// The event of a message.
@@ -176,7 +218,8 @@ impl<'a> Post<'_, 'a> {
         };
         let text = text.map(|text| markup::read(text, &self.cx.team, self.cx.bot.as_deref()));
         let mut files: Vec<Part<'a>> = self.fields.objects("files").iter().chain(&single).filter_map(file).collect();
-        let shared: Vec<Object<'a>> = self.fields.objects("attachments").into_iter().filter(|a| a.flag("is_share") || a.flag("is_msg_unfurl")).collect();
+        let shared: Vec<Object<'a>> =
+            self.fields.objects("attachments").into_iter().filter(|a| a.flag("is_share") || a.flag("is_msg_unfurl")).collect();
         let mut parts = Vec::with_capacity(1);
         match (text, files.first_mut()) {
             (Some(text), Some(first)) if text.mentions.is_empty() => {
@@ -209,7 +252,10 @@ impl<'a> Post<'_, 'a> {
             }
         }
         // What Slack has understood of a recording.
-        let heard = |file: Object<'a>| file.raw("transcription").filter(|_| file.object("transcription").is_some_and(|t| t.text("status").as_deref() == Some("complete")));
+        let heard = |file: Object<'a>| {
+            file.raw("transcription")
+                .filter(|_| file.object("transcription").is_some_and(|t| t.text("status").as_deref() == Some("complete")))
+        };
         let heard: Vec<&RawValue> = self.fields.objects("files").into_iter().filter_map(heard).collect();
         if !heard.is_empty() {
             extra.push("transcriptions", Raw::of(&heard));

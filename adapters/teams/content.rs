@@ -65,7 +65,9 @@ fn parts<'a>(activity: &Activity<'_, 'a>) -> Vec<Part<'a>> {
     let words = text(activity);
     let mut parts = Vec::with_capacity(1);
     match (fields.raw("value"), words) {
-        (Some(raw), words) if !matches!(raw.get(), "{}" | "\"\"" | "[]") => parts.push(value(raw, words.map(|w| w.text), ChoiceKind::Button)),
+        (Some(raw), words) if !matches!(raw.get(), "{}" | "\"\"" | "[]") => {
+            parts.push(value(raw, words.map(|w| w.text), ChoiceKind::Button))
+        }
         (_, Some(words)) => parts.push(Part::Text(words)),
         _ => {}
     }
@@ -106,7 +108,8 @@ fn tags(html: &str, tag: &'static str, attribute: &'static str) -> impl Iterator
         None => html,
     };
     own.split(tag).skip(1).filter_map(move |rest| {
-        let inside = rest.split('>').next().filter(|inside| inside.starts_with([' ', '\n']) && !inside.contains("schema.skype.com/Emoji"))?;
+        let inside =
+            rest.split('>').next().filter(|inside| inside.starts_with([' ', '\n']) && !inside.contains("schema.skype.com/Emoji"))?;
         let value = inside.split_once(&format!(" {attribute}=\""))?.1.split('"').next()?;
         value.starts_with("http").then(|| value.replace("&amp;", "&"))
     })
@@ -181,7 +184,8 @@ fn text<'a>(activity: &Activity<'_, 'a>) -> Option<TextPart<'a>> {
         };
         return Some(TextPart { text, ..TextPart::default() }).filter(|part| !part.text.is_empty());
     }
-    let entities: Vec<Object<'a>> = activity.fields.objects("entities").into_iter().filter(|e| e.text("type").as_deref() == Some("mention")).collect();
+    let entities: Vec<Object<'a>> =
+        activity.fields.objects("entities").into_iter().filter(|e| e.text("type").as_deref() == Some("mention")).collect();
     let named = |e: &Object<'a>| e.object("mentioned").and_then(|mentioned| mentioned.text("name"));
     let (mut out, mut mentions) = (String::with_capacity(text.len()), Vec::new());
     let mut rest = &*text;
@@ -223,7 +227,8 @@ fn linked<'a>(attachment: &Object<'a>) -> Option<Part<'a>> {
     // A link to a file in SharePoint has `reference` there.
     let mime = Some(kind).filter(|mime| mime.contains('/') && !mime.ends_with("/*"));
     let source = Some(MediaRef { url: Some(url), ..MediaRef::default() });
-    let media = Media { mime_type: mime, filename: attachment.words("name"), status: Some(MediaStatus::Pending), source, ..Media::default() };
+    let media =
+        Media { mime_type: mime, filename: attachment.words("name"), status: Some(MediaStatus::Pending), source, ..Media::default() };
     let part = MediaPart { media, caption: None };
     Some(match &*general {
         "image" => Part::Image(part),
@@ -237,7 +242,8 @@ fn linked<'a>(attachment: &Object<'a>) -> Option<Part<'a>> {
 fn file<'a>(attachment: &Object<'a>) -> Option<Part<'a>> {
     let content = attachment.object("content")?;
     let url = content.words("downloadUrl")?.into_owned();
-    let source = Some(MediaRef { id: content.words("uniqueId").map(Text::into_owned).unwrap_or_default(), url: Some(url), expires_at: None });
+    let source =
+        Some(MediaRef { id: content.words("uniqueId").map(Text::into_owned).unwrap_or_default(), url: Some(url), expires_at: None });
     let media = Media { filename: attachment.words("name"), status: Some(MediaStatus::Pending), source, ..Media::default() };
     let named = Media { filename: attachment.words("name"), ..Media::default() };
     let part = MediaPart { media, caption: None };
@@ -253,7 +259,8 @@ fn file<'a>(attachment: &Object<'a>) -> Option<Part<'a>> {
 fn quoted<'a>(activity: &Activity<'_, 'a>) -> Option<ReplyTo<'a>> {
     let conversation = activity.conversation();
     let fields = &activity.fields;
-    let reply = |id: &str, text: Option<Text<'a>>| Some(ReplyTo { id: Some(place::message(&conversation, id).into()), text, ..ReplyTo::default() });
+    let reply =
+        |id: &str, text: Option<Text<'a>>| Some(ReplyTo { id: Some(place::message(&conversation, id).into()), text, ..ReplyTo::default() });
     let entity = fields.objects("entities").into_iter().find(|e| e.text("type").as_deref() == Some("quotedReply"));
     if let Some(quoted) = entity.and_then(|entity| entity.object("quotedReply")) {
         return reply(&quoted.words("messageId")?, quoted.words("preview"));
@@ -282,7 +289,10 @@ fn extra<'a>(activity: &Activity<'_, 'a>) -> Extra<'a> {
     for name in ["value", "textFormat", "importance", "localTimestamp", "channelData"] {
         adapter::keep(&mut extra, name, fields.kept(name));
     }
-    let client = fields.list("entities").into_iter().find(|raw| Object::parse(raw.get()).is_some_and(|e| e.text("type").as_deref() == Some("clientInfo")));
+    let client = fields
+        .list("entities")
+        .into_iter()
+        .find(|raw| Object::parse(raw.get()).is_some_and(|e| e.text("type").as_deref() == Some("clientInfo")));
     if let Some(client) = client {
         extra.push("clientInfo", Raw::borrowed(client));
     }
@@ -294,7 +304,10 @@ fn extra<'a>(activity: &Activity<'_, 'a>) -> Extra<'a> {
         extra.push("links", Raw::of(&links));
     }
     // The first is what is answered; there may be more.
-    let quotes = fields.list("entities").into_iter().filter(|raw| Object::parse(raw.get()).is_some_and(|e| e.text("type").as_deref() == Some("quotedReply")));
+    let quotes = fields
+        .list("entities")
+        .into_iter()
+        .filter(|raw| Object::parse(raw.get()).is_some_and(|e| e.text("type").as_deref() == Some("quotedReply")));
     let others: Vec<_> = quotes.skip(1).collect();
     if !others.is_empty() {
         extra.push("quotedReplies", Raw::of(&others));

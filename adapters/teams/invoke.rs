@@ -36,7 +36,9 @@ pub(super) fn read<'a>(activity: &Activity<'_, 'a>, parsed: &mut Parsed<'a>) -> 
                     Part::Choice(choice) => Part::Choice(Choice { title: choice.title.or(title), ..choice }),
                     part => part,
                 },
-                None => Part::Choice(Choice { kind: ChoiceKind::Button, id: verb.or_else(|| action.words("id")), title, values: Vec::new() }),
+                None => {
+                    Part::Choice(Choice { kind: ChoiceKind::Button, id: verb.or_else(|| action.words("id")), title, values: Vec::new() })
+                }
             }
         }
         "suggestedActions/submit" => match activity.fields.raw("value") {
@@ -69,9 +71,11 @@ pub(super) fn read<'a>(activity: &Activity<'_, 'a>, parsed: &mut Parsed<'a>) -> 
         extra.push("title", Raw::of(&*title));
     }
     let conversation = activity.conversation();
-    let reply_to = activity.fields.words("replyToId").map(|id| ReplyTo { id: Some(place::message(&conversation, &id).into()), ..ReplyTo::default() });
+    let reply_to =
+        activity.fields.words("replyToId").map(|id| ReplyTo { id: Some(place::message(&conversation, &id).into()), ..ReplyTo::default() });
     let id = activity.id().ok_or("an invoke without `id`")?;
-    let message = Message { id: id.into(), sent_at: activity.time(), parts: vec![part], reply_to, group: activity.group(), ..Message::default() };
+    let message =
+        Message { id: id.into(), sent_at: activity.time(), parts: vec![part], reply_to, group: activity.group(), ..Message::default() };
     let body = Received { from: activity.who()?, to: ours(activity), message, extra, ..Received::default() };
     parsed.events.push(activity.made("", Body::Received(body)));
     Ok(())

@@ -57,14 +57,33 @@ const DETAILS: &[(&str, &[&str])] = &[
     ("venue", &["foursquare_id", "foursquare_type", "google_place_id", "google_place_type"]),
     ("contact", &["user_id"]),
     ("live_photo", &["photo"]),
-    ("poll", &[
-        "id", "type", "is_anonymous", "is_closed", "explanation", "correct_option_id", "correct_option_ids", "open_period", "close_date",
-        "media",
-    ]),
-    ("successful_payment", &[
-        "telegram_payment_charge_id", "provider_payment_charge_id", "shipping_option_id", "order_info", "subscription_expiration_date",
-        "is_recurring", "is_first_recurring",
-    ]),
+    (
+        "poll",
+        &[
+            "id",
+            "type",
+            "is_anonymous",
+            "is_closed",
+            "explanation",
+            "correct_option_id",
+            "correct_option_ids",
+            "open_period",
+            "close_date",
+            "media",
+        ],
+    ),
+    (
+        "successful_payment",
+        &[
+            "telegram_payment_charge_id",
+            "provider_payment_charge_id",
+            "shipping_option_id",
+            "order_info",
+            "subscription_expiration_date",
+            "is_recurring",
+            "is_first_recurring",
+        ],
+    ),
     ("refunded_payment", &["telegram_payment_charge_id", "provider_payment_charge_id"]),
 ];
 
@@ -87,10 +106,29 @@ const SERVICE: &[(&str, &str)] = &[
 
 /// The beginnings and names of all other service messages.
 const SERVICE_NAMES: &[&str] = &[
-    "message_auto_delete_timer_changed", "forum_topic_", "general_forum_topic_", "video_chat_", "voice_chat_", "boost_added", "chat_background_set",
-    "checklist_tasks_", "direct_message_price_changed", "paid_message_price_changed", "proximity_alert_triggered", "community_chat_",
-    "suggested_post_approved", "suggested_post_approval_failed", "suggested_post_declined", "suggested_post_paid", "suggested_post_refunded",
-    "connected_website", "giveaway_created", "giveaway_completed", "chat_owner_", "managed_bot_created", "poll_option_",
+    "message_auto_delete_timer_changed",
+    "forum_topic_",
+    "general_forum_topic_",
+    "video_chat_",
+    "voice_chat_",
+    "boost_added",
+    "chat_background_set",
+    "checklist_tasks_",
+    "direct_message_price_changed",
+    "paid_message_price_changed",
+    "proximity_alert_triggered",
+    "community_chat_",
+    "suggested_post_approved",
+    "suggested_post_approval_failed",
+    "suggested_post_declined",
+    "suggested_post_paid",
+    "suggested_post_refunded",
+    "connected_website",
+    "giveaway_created",
+    "giveaway_completed",
+    "chat_owner_",
+    "managed_bot_created",
+    "poll_option_",
 ];
 
 /// What marks a forwarded message: today's field, and the ones of earlier API versions.
@@ -159,9 +197,13 @@ impl<'m, 'a> Message<'m, 'a> {
         } else if self.fields.has("text") {
             return None; // What somebody wrote is no service message, and most messages are written.
         } else {
-            let named = SERVICE.iter().find(|(name, _)| self.fields.raw(name).is_some_and(is_told)).map(|&(name, word)| (Text::from(name), Text::from(word)));
+            let named = SERVICE
+                .iter()
+                .find(|(name, _)| self.fields.raw(name).is_some_and(is_told))
+                .map(|&(name, word)| (Text::from(name), Text::from(word)));
             let other = |name: &str| SERVICE_NAMES.iter().any(|n| name == *n || n.ends_with('_') && name.starts_with(n));
-            let unnamed = || self.fields.0.iter().find(|(name, raw)| other(name) && is_told(raw)).map(|(name, _)| (name.clone(), name.clone()));
+            let unnamed =
+                || self.fields.0.iter().find(|(name, raw)| other(name) && is_told(raw)).map(|(name, _)| (name.clone(), name.clone()));
             let (name, change) = named.or_else(unnamed)?;
             let Some(group) = group(self.chat) else { return Some(vec![update.provider()]) };
             let mut extra = Extra::default();
@@ -237,7 +279,8 @@ impl<'m, 'a> Message<'m, 'a> {
             group: group(self.chat),
             album: self.fields.words("media_group_id").map(|id| Album { id, ..Album::default() }),
             // A channel's posts come into its discussion group by themselves.
-            automatic: (bot || self.fields.flag("is_from_offline") || forwarded && self.fields.flag("is_automatic_forward")).then_some(true),
+            automatic: (bot || self.fields.flag("is_from_offline") || forwarded && self.fields.flag("is_automatic_forward"))
+                .then_some(true),
             forwarded: forwarded.then_some(true),
             ..event::Message::default()
         }
@@ -251,7 +294,8 @@ impl<'m, 'a> Message<'m, 'a> {
         if original.has("forum_topic_created") {
             return None; // In a topic every message that answers nothing answers the topic's beginning.
         }
-        let written = || ["rich_message", "checklist"].into_iter().find_map(|name| super::rich::words(name, original.raw(name)?)).map(Text::from);
+        let written =
+            || ["rich_message", "checklist"].into_iter().find_map(|name| super::rich::words(name, original.raw(name)?)).map(Text::from);
         Some(ReplyTo {
             id: original.int("message_id").map(|number| format!("{}:{number}", self.place).into()),
             text: quote.or_else(|| original.words("text")).or_else(|| original.words("caption")).or_else(written),
@@ -280,11 +324,7 @@ impl<'m, 'a> Message<'m, 'a> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
         let is_start = command == "/start" || command.starts_with("/start@");
         let good = (1..=64).contains(&payload.len()) && payload.bytes().all(allowed);
-        (is_start && good).then(|| Referral {
-            kind: Some("link".into()),
-            payload: Some(payload.to_owned().into()),
-            ..Referral::default()
-        })
+        (is_start && good).then(|| Referral { kind: Some("link".into()), payload: Some(payload.to_owned().into()), ..Referral::default() })
     }
 
     /// What the message carries besides: attributes, and fields that came with content we understood.
@@ -316,7 +356,13 @@ pub(super) fn is_told(raw: &RawValue) -> bool {
 pub(super) fn person<'a>(user: &Object<'a>) -> Option<Person<'a>> {
     let id = user.int("id")?;
     let group = user.has("type") && user.text("type").as_deref() != Some("private");
-    let kind = if group { "group" } else if user.flag("is_bot") { "bot" } else { "person" };
+    let kind = if group {
+        "group"
+    } else if user.flag("is_bot") {
+        "bot"
+    } else {
+        "person"
+    };
     Some(Person {
         address: format!("telegram:{id}").into(),
         name: full_name(user).or_else(|| user.words("title")),

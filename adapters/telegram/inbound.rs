@@ -46,7 +46,12 @@ pub(super) struct Update<'u, 'a> {
 impl<'a> Update<'_, 'a> {
     fn read(&self, parsed: &mut Parsed<'a>) -> Result<(), String> {
         match self.kind {
-            "message" | "edited_message" | "channel_post" | "edited_channel_post" | "business_message" | "edited_business_message"
+            "message"
+            | "edited_message"
+            | "channel_post"
+            | "edited_channel_post"
+            | "business_message"
+            | "edited_business_message"
             | "guest_message" => self.message(parsed),
             "callback_query" => self.pressed(parsed),
             "message_reaction" => self.reacted(parsed),
@@ -55,8 +60,17 @@ impl<'a> Update<'_, 'a> {
             "deleted_business_messages" => self.deleted(parsed),
             "business_connection" => self.connection(parsed),
             "poll_answer" => self.voted(parsed),
-            "message_reaction_count" | "inline_query" | "chosen_inline_result" | "shipping_query" | "pre_checkout_query"
-            | "purchased_paid_media" | "poll" | "chat_boost" | "removed_chat_boost" | "managed_bot" | "subscription"
+            "message_reaction_count"
+            | "inline_query"
+            | "chosen_inline_result"
+            | "shipping_query"
+            | "pre_checkout_query"
+            | "purchased_paid_media"
+            | "poll"
+            | "chat_boost"
+            | "removed_chat_boost"
+            | "managed_bot"
+            | "subscription"
             | "stopped_message_generation" => {
                 parsed.events.push(self.provider());
                 Ok(())
@@ -163,7 +177,8 @@ impl<'a> Update<'_, 'a> {
         let single = changes.len() == 1;
         for (index, (reaction, action)) in changes.into_iter().enumerate() {
             let suffix = if single { String::new() } else { format!(":{index}") };
-            let body = Reaction { from: from.clone(), message_id: format!("{chat_id}:{number}").into(), reaction: Some(reaction.clone()), action };
+            let body =
+                Reaction { from: from.clone(), message_id: format!("{chat_id}:{number}").into(), reaction: Some(reaction.clone()), action };
             parsed.events.push(self.event(&suffix, format!("telegram:{chat_id}"), self.fields.int("date"), Body::Reaction(body)));
         }
         Ok(())

@@ -8,18 +8,57 @@ use crate::kit::object::Object;
 
 /// Content that exists and has no place among our parts.
 const OTHER: &[&str] = &[
-    "dice", "story", "checklist", "game", "rich_message", "paid_media", "invoice", "users_shared", "user_shared", "chat_shared", "giveaway",
-    "giveaway_winners", "gift", "unique_gift", "passport_data",
+    "dice",
+    "story",
+    "checklist",
+    "game",
+    "rich_message",
+    "paid_media",
+    "invoice",
+    "users_shared",
+    "user_shared",
+    "chat_shared",
+    "giveaway",
+    "giveaway_winners",
+    "gift",
+    "unique_gift",
+    "passport_data",
 ];
 
 /// Attributes of a message that are not content; everything else a message without content carries is.
 const ATTRIBUTES: &[&str] = &[
-    "entities", "caption_entities", "forward_origin", "external_reply", "quote", "via_bot", "author_signature", "effect_id",
-    "receiver_user", "guest_bot_caller_user", "guest_bot_caller_chat", "suggested_post_info", "reply_to_checklist_task_id",
-    "reply_to_poll_option_id", "reply_markup", "link_preview_options", "has_protected_content", "is_automatic_forward", "is_from_offline",
+    "entities",
+    "caption_entities",
+    "forward_origin",
+    "external_reply",
+    "quote",
+    "via_bot",
+    "author_signature",
+    "effect_id",
+    "receiver_user",
+    "guest_bot_caller_user",
+    "guest_bot_caller_chat",
+    "suggested_post_info",
+    "reply_to_checklist_task_id",
+    "reply_to_poll_option_id",
+    "reply_markup",
+    "link_preview_options",
+    "has_protected_content",
+    "is_automatic_forward",
+    "is_from_offline",
     "paid_star_count",
-    "sender_boost_count", "sender_business_bot", "show_caption_above_media", "has_media_spoiler", "is_paid_post", "sender_tag",
-    "forward_date", "forward_from", "forward_from_chat", "forward_from_message_id", "forward_signature", "forward_sender_name",
+    "sender_boost_count",
+    "sender_business_bot",
+    "show_caption_above_media",
+    "has_media_spoiler",
+    "is_paid_post",
+    "sender_tag",
+    "forward_date",
+    "forward_from",
+    "forward_from_chat",
+    "forward_from_message_id",
+    "forward_signature",
+    "forward_sender_name",
     "reply_to_story",
 ];
 
@@ -193,7 +232,13 @@ impl<'a> Message<'_, 'a> {
         }
         let points = |units: i64| {
             let mut left = units;
-            text.chars().take_while(|c| { let more = left > 0; left -= c.len_utf16() as i64; more }).count() as u32
+            text.chars()
+                .take_while(|c| {
+                    let more = left > 0;
+                    left -= c.len_utf16() as i64;
+                    more
+                })
+                .count() as u32
         };
         let mention = |entity: Object<'a>| {
             let kind = entity.text("type")?;

@@ -37,7 +37,9 @@ fn block(of: &Value, lines: &mut Vec<String>) {
             ("blocks", Some(Value::Array(blocks))) => blocks.iter().for_each(|inner| block(inner, lines)),
             ("items", Some(Value::Array(items))) => items.iter().for_each(|inner| item(inner, lines)),
             ("cells", Some(Value::Array(rows))) => {
-                let row = |row: &Value| row.as_array().into_iter().flatten().map(|cell| cell.get("text").map(run).unwrap_or_default()).collect::<Vec<_>>();
+                let row = |row: &Value| {
+                    row.as_array().into_iter().flatten().map(|cell| cell.get("text").map(run).unwrap_or_default()).collect::<Vec<_>>()
+                };
                 lines.extend(rows.iter().map(|cells| row(cells).join(" | ")));
             }
             ("caption", Some(caption @ Value::Object(_))) if caption.get("type").is_none() => block(caption, lines),
@@ -62,7 +64,9 @@ fn run(text: &Value) -> String {
     match text {
         Value::String(words) => words.clone(),
         Value::Array(runs) => runs.iter().map(run).collect(),
-        Value::Object(styled) => ["text", "alternative_text", "expression"].iter().find_map(|name| styled.get(*name)).map(run).unwrap_or_default(),
+        Value::Object(styled) => {
+            ["text", "alternative_text", "expression"].iter().find_map(|name| styled.get(*name)).map(run).unwrap_or_default()
+        }
         _ => String::new(),
     }
 }

@@ -112,9 +112,10 @@ fn body<'a>(
             raw: None,
         }),
         "message" | "subscribed" | "conversation_started" | "unsubscribed" => return None,
-        other => {
-            Body::Provider(ProviderEvent { provider_type: Cow::Owned(other.to_owned()), raw: Raw::borrowed(serde_json::from_str(whole).ok()?) })
-        }
+        other => Body::Provider(ProviderEvent {
+            provider_type: Cow::Owned(other.to_owned()),
+            raw: Raw::borrowed(serde_json::from_str(whole).ok()?),
+        }),
     })
 }
 

@@ -154,7 +154,10 @@ fn posts<'a>(out: &mut Parsed<'a>, delivery: &Delivery<'_, 'a>, list: &'a RawVal
         let post = Object::parse(raw.get()).and_then(|post| post::read(&post, &delivery.account, &[]));
         out.events.push(post.map_or_else(
             || {
-                let body = Body::Provider(ProviderEvent { provider_type: Cow::Borrowed("tweet_create_events"), raw: object::without(raw, TOKENS) });
+                let body = Body::Provider(ProviderEvent {
+                    provider_type: Cow::Borrowed("tweet_create_events"),
+                    raw: object::without(raw, TOKENS),
+                });
                 delivery.event(delivery.key(raw), None, None, body)
             },
             |post| commented(delivery, post),

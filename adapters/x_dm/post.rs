@@ -43,7 +43,9 @@ pub(super) fn read<'a>(post: &Object<'a>, account: &str, users: &[Object<'a>]) -
     // What was cut has its links and pictures where its whole text is.
     let whole = post.object("extended_tweet").or_else(|| post.object("note_tweet")).unwrap_or_default();
     // Of several pictures the plain entities tell the first alone.
-    let inside = |name: &str, list: &str| [&whole, post].into_iter().find_map(|of| Some(of.object(name)?.objects(list)).filter(|list| !list.is_empty()));
+    let inside = |name: &str, list: &str| {
+        [&whole, post].into_iter().find_map(|of| Some(of.object(name)?.objects(list)).filter(|list| !list.is_empty()))
+    };
     let files = inside("extended_entities", "media").or_else(|| inside("entities", "media")).unwrap_or_default();
     let shown: Vec<Text<'a>> = files.iter().filter_map(|file| file.words("url")).collect();
     let text = super::message::spelled_out(text, &inside("entities", "urls").unwrap_or_default(), &shown);
@@ -72,7 +74,16 @@ pub(super) fn read<'a>(post: &Object<'a>, account: &str, users: &[Object<'a>]) -
         ..Message::default()
     };
     let mut extra = Extra::default();
-    for name in ["entities", "extended_entities", "attachments", "conversation_id", "quoted_status_id_str", "quoted_status", "referenced_tweets", "lang"] {
+    for name in [
+        "entities",
+        "extended_entities",
+        "attachments",
+        "conversation_id",
+        "quoted_status_id_str",
+        "quoted_status",
+        "referenced_tweets",
+        "lang",
+    ] {
         adapter::keep(&mut extra, name, post.kept(name));
     }
     let about = answered.or_else(|| post.words("conversation_id")).or_else(|| Some(id.clone()));
