@@ -62,6 +62,8 @@ pub enum Act<'a> {
     Once,
     /// These parts do.
     Named(&'a [&'a [u8]]),
+    /// It is one of many of these parts, and this is its number.
+    Numbered(&'a [&'a [u8]], u64),
 }
 
 /// A message ready to be appended.
@@ -108,8 +110,8 @@ impl Acceptor {
     }
 
     /// Checks once more what a crash may have kept from its lane: the quota of its tenant has counted it.
-    pub async fn prepare_again(&self, request: SendRequest, origin: Origin, act: &[&[u8]]) -> Result<Ready, Refused> {
-        self.checked(request, origin, Act::Named(act), None).await
+    pub async fn prepare_again(&self, request: SendRequest, origin: Origin, act: Act<'_>) -> Result<Ready, Refused> {
+        self.checked(request, origin, act, None).await
     }
 
     async fn checked(&self, mut request: SendRequest, origin: Origin, act: Act<'_>, traceparent: Option<&str>) -> Result<Ready, Refused> {
@@ -128,6 +130,7 @@ impl Acceptor {
         let id = match act {
             Act::Once => MessageId::random(channel.unit),
             Act::Named(parts) => MessageId::derived(channel.unit, parts),
+            Act::Numbered(parts, number) => MessageId::numbered(channel.unit, parts, number),
         };
         let start = request.send_at.unwrap_or(now).max(now);
         let deadline = request.expires_at.unwrap_or(start.plus(TRY_FOR));

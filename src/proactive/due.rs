@@ -276,11 +276,11 @@ impl Room {
             Kind::Trigger => (Origin::Trigger, 0_i64.to_le_bytes()),
             Kind::Journey => (Origin::Journey, 0_i64.to_le_bytes()),
         };
-        let act: [&[u8]; 4] = [due.kind.word().as_bytes(), due.maker.as_bytes(), &version, due.step.as_bytes()];
+        let act = Act::Named(&[due.kind.word().as_bytes(), due.maker.as_bytes(), &version, due.step.as_bytes()]);
         // What was planned before a crash was counted before it.
         let prepared = match due.planned {
-            Some(_) => self.parts.acceptor.prepare_again(request, origin, &act).await,
-            None => self.parts.acceptor.prepare(request, origin, Act::Named(&act), None).await,
+            Some(_) => self.parts.acceptor.prepare_again(request, origin, act).await,
+            None => self.parts.acceptor.prepare(request, origin, act, None).await,
         };
         Ok(prepared.map_err(|refused| ("unreachable", format!("{}: {}", refused.pointer, refused.detail))))
     }
