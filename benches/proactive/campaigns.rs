@@ -68,6 +68,7 @@ pub async fn run(table: &mut Table, home: &Path, size: u64) {
     while campaign.state != State::Running || left(&*stage.proactive, &campaign).await {
         campaign = step(&stage, &campaign, &mut pacing).await;
     }
+    pacing.settle().await.expect("durable");
     let seconds = began.elapsed().as_secs_f64();
     let cpu = (process::cpu() - cpu).as_secs_f64();
     let note = format!("{:.0}/s, memory + {} MiB, CPU {cpu:.1} s", size as f64 / seconds, process::peak_mib() - resting);

@@ -58,6 +58,8 @@ fn body<'a, T: Deserialize<'a>>(event: &envelope::Event<'a>) -> Option<T> {
 /// What a batch changes.
 #[derive(Default)]
 struct Changes {
+    /// Whether anything waits or waited for its time: else a state without a campaign is nobody's of ours.
+    any_due: bool,
     told: Vec<Told>,
     due_states: Vec<Vec<Value>>,
     opted_out: Vec<Vec<Value>>,
@@ -93,15 +95,12 @@ impl Room {
             if !records.is_empty() && looked.is_none_or(|at| at.elapsed() > BELIEVED) {
                 (goals, looked) = (self.goals().await?, Some(tokio::time::Instant::now()));
             }
-            let mut changes = Changes::default();
-            records.iter().for_each(|record| learn(&mut changes, &mut minded, record, &goals));
-            if !changes.due_states.is_empty() && !any_due {
+            if !any_due && records.iter().any(|r| r.at.topic == Topic::Status) {
                 // A row is there before its message is, so a state that finds none is nobody's of ours.
                 any_due = !self.parts.db.read("SELECT 1 FROM dues LIMIT 1".into(), Vec::new()).await?.is_empty();
-                if !any_due {
-                    changes.due_states.clear();
-                }
             }
+            let mut changes = Changes { any_due, ..Changes::default() };
+            records.iter().for_each(|record| learn(&mut changes, &mut minded, record, &goals));
             let mut statements = self.states(std::mem::take(&mut changes.told), &mut chained).await?;
             statements.extend(changes.statements());
             statements.retain(|s| !s.runs.is_empty());
@@ -153,7 +152,7 @@ fn learn(changes: &mut Changes, minded: &mut Minded, record: &Stored, goals: &Go
     let Some(event) = envelope::read(record) else { return };
     mind(minded, &event, record.time);
     match &*event.kind {
-        "fairway.message.status" => learn_state(changes, &event),
+        "fairway.message.status" if changes.any_due || event.data.contains("\"campaign\":") => learn_state(changes, &event),
         "fairway.contact.consent" => {
             let consent: Option<Consent<'_>> = body(&event);
             if let Some(Consent { from: Some(from), state: ConsentState::OptedOut, .. }) = consent {

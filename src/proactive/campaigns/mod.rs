@@ -13,6 +13,7 @@
 //! same id and marked `again`.
 
 pub mod acts;
+mod batch;
 pub mod board;
 mod chain;
 pub mod expand;
