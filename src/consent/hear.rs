@@ -273,7 +273,7 @@ impl Consent {
     }
 
     async fn take(&self, record: &Stored, out: &mut Outcome) -> Result<(), Error> {
-        if record.at.topic == Topic::Status && !contains(&record.value, b"\"opted_out\"") {
+        if record.at.topic == Topic::Status && memchr::memmem::find(&record.value, b"\"opted_out\"").is_none() {
             return Ok(()); // Of states only a refusal matters, and most are none.
         }
         let Some(event) = envelope::read(record) else { return Ok(()) };
@@ -449,10 +449,6 @@ impl Consent {
         self.tell(records).await;
         self.say(words).await
     }
-}
-
-fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
-    bytes.windows(wanted.len()).any(|w| w == wanted)
 }
 
 fn suppress(person: &str, seen: &Seen<'_>, reason: &str, out: &mut Outcome) {

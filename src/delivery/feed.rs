@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::cursor::{self, Vector};
 use crate::envelope;
+use crate::ids::{self, Fingerprint};
 use crate::log::{EventLog, Position, ReadError, Stored, Stretch, Topic};
 
 /// The topics events live on.
@@ -42,15 +43,18 @@ pub struct Event {
 
 impl Event {
     fn of(record: &Stored) -> Option<Self> {
-        let event = envelope::read(record)?;
-        Some(Self {
+        Some(Self::new(record, &envelope::read(record)?))
+    }
+
+    fn new(record: &Stored, event: &envelope::Event<'_>) -> Self {
+        Self {
             at: record.at,
             id: (&*event.id).into(),
             kind: (&*event.kind).into(),
             channel: event.channel().into(),
             conversation: (&*event.subject).into(),
             record: record.clone(),
-        })
+        }
     }
 
     /// The whole of it as structured JSON. Written when somebody wants it: most events pass while nobody looks.
@@ -71,15 +75,21 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether it wants this event.
-    pub fn wants(&self, event: &Event) -> bool {
-        let kind = |pattern: &String| match pattern.strip_suffix('*') {
-            Some(prefix) => event.kind.starts_with(prefix),
-            None => *pattern == *event.kind,
+    /// The event of a record, if it is one and wanted.
+    fn take(&self, record: &Stored) -> Option<Event> {
+        let event = envelope::read(record)?;
+        self.wants(&event.kind, event.channel(), &event.subject).then(|| Event::new(record, &event))
+    }
+
+    /// Whether it wants events of this type, channel and conversation.
+    fn wants(&self, kind: &str, channel: &str, conversation: &str) -> bool {
+        let of_kind = |pattern: &String| match pattern.strip_suffix('*') {
+            Some(prefix) => kind.starts_with(prefix),
+            None => *pattern == kind,
         };
-        (self.types.is_empty() || self.types.iter().any(kind))
-            && (self.channels.is_empty() || self.channels.iter().any(|c| **c == *event.channel))
-            && self.conversation.as_ref().is_none_or(|c| **c == *event.conversation)
+        (self.types.is_empty() || self.types.iter().any(of_kind))
+            && (self.channels.is_empty() || self.channels.iter().any(|c| c == channel))
+            && self.conversation.as_ref().is_none_or(|c| c == conversation)
     }
 }
 
@@ -94,14 +104,15 @@ pub enum Error {
     Away(String),
 }
 
+/// Most events pass while nobody looks: they lie here as they came, and are read by whoever wants them.
 struct Ring {
-    events: VecDeque<Event>,
+    records: VecDeque<Stored>,
     /// From here on the ring has everything.
     floor: Vector,
     /// Up to here.
     end: Vector,
-    seen: HashSet<Arc<str>>,
-    seen_order: VecDeque<Arc<str>>,
+    seen: HashSet<Fingerprint>,
+    seen_order: VecDeque<Fingerprint>,
 }
 
 /// The events of this node's log.
@@ -122,7 +133,7 @@ impl Feed {
                 end.insert((topic, partition), ends.get(&partition).copied().unwrap_or(0));
             }
         }
-        let ring = Ring { events: VecDeque::new(), floor: end.clone(), end, seen: HashSet::new(), seen_order: VecDeque::new() };
+        let ring = Ring { records: VecDeque::new(), floor: end.clone(), end, seen: HashSet::new(), seen_order: VecDeque::new() };
         Ok(Arc::new(Self { log, ring: RwLock::new(ring), moved: watch::channel(0).0, key }))
     }
 
@@ -135,12 +146,12 @@ impl Feed {
         loop {
             match reader.next(1024).await {
                 Ok(records) => {
-                    let events: Vec<(Position, Option<Event>)> = records.iter().map(|r| (r.at, Event::of(r))).collect();
+                    let named: Vec<(Option<Fingerprint>, Stored)> = records.into_iter().map(|r| (name(&r), r)).collect();
                     let mut ring = self.ring.write();
-                    for (at, event) in events {
-                        ring.end.insert((at.topic, at.partition), at.offset + 1);
-                        if let Some(event) = event {
-                            ring.push(event);
+                    for (name, record) in named {
+                        ring.end.insert((record.at.topic, record.at.partition), record.at.offset + 1);
+                        if let Some(name) = name {
+                            ring.push(name, record);
                         }
                     }
                     drop(ring);
@@ -262,7 +273,7 @@ impl Feed {
                 }
                 budget -= 1;
                 place.insert(key, record.at.offset + 1);
-                if let Some(event) = Event::of(&record).filter(|e| filter.wants(e))
+                if let Some(event) = filter.take(&record)
                     && seen.insert(Arc::clone(&event.id))
                 {
                     events.push(event);
@@ -281,20 +292,26 @@ fn forward(place: &mut Vector, end: &Vector) {
     }
 }
 
+/// What an event is told apart by: its id as a number.
+fn name(record: &Stored) -> Option<Fingerprint> {
+    let id = envelope::read(record)?.id;
+    Some(ids::read_fingerprint(&id).unwrap_or_else(|| ids::fingerprint(&[id.as_bytes()])))
+}
+
 impl Ring {
-    fn push(&mut self, event: Event) {
-        if !self.seen.insert(Arc::clone(&event.id)) {
+    fn push(&mut self, name: Fingerprint, record: Stored) {
+        if !self.seen.insert(name) {
             return;
         }
-        self.seen_order.push_back(Arc::clone(&event.id));
+        self.seen_order.push_back(name);
         if self.seen_order.len() > SEEN
             && let Some(oldest) = self.seen_order.pop_front()
         {
             self.seen.remove(&oldest);
         }
-        self.events.push_back(event);
-        while self.events.len() > RING {
-            let Some(gone) = self.events.pop_front() else { break };
+        self.records.push_back(record);
+        while self.records.len() > RING {
+            let Some(gone) = self.records.pop_front() else { break };
             self.floor.insert((gone.at.topic, gone.at.partition), gone.at.offset + 1);
         }
     }
@@ -306,18 +323,16 @@ impl Ring {
         }
         let mut place = from.clone();
         let mut events = Vec::new();
-        for event in &self.events {
-            let key = (event.at.topic, event.at.partition);
-            if event.at.offset < place.get(&key).copied().unwrap_or(0) {
+        for record in &self.records {
+            let key = (record.at.topic, record.at.partition);
+            if record.at.offset < place.get(&key).copied().unwrap_or(0) {
                 continue;
             }
             if events.len() >= limit {
                 return Some((events, place, true));
             }
-            place.insert(key, event.at.offset + 1);
-            if filter.wants(event) {
-                events.push(event.clone());
-            }
+            place.insert(key, record.at.offset + 1);
+            events.extend(filter.take(record));
         }
         forward(&mut place, &self.end);
         Some((events, place, false))

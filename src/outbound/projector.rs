@@ -4,7 +4,6 @@
 //! stand for exactly what was read.
 
 use std::{
-    borrow::Cow,
     collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
@@ -23,7 +22,7 @@ use crate::telemetry::{self, names};
 
 const TOPICS: [Topic; 5] = [Topic::OutUrgent, Topic::OutNormal, Topic::OutBulk, Topic::Ledger, Topic::Status];
 /// A batch is written when it is this large or this old.
-const BATCH: usize = 4000;
+const BATCH: usize = 12_000;
 const PATIENCE: Duration = Duration::from_millis(150);
 
 /// Topic and partition in one number, as the position's keys.
@@ -95,15 +94,6 @@ pub async fn run(log: Arc<dyn EventLog>, store: Arc<dyn Store>) {
     }
 }
 
-/// The part of a published state that the views need.
-#[derive(Deserialize)]
-struct Published<'a> {
-    #[serde(borrow)]
-    channel: Cow<'a, str>,
-    #[serde(flatten, borrow)]
-    status: Status<'a>,
-}
-
 fn learn(changes: &mut HashMap<MessageId, Change>, record: &Stored) {
     match record.at.topic {
         Topic::OutUrgent | Topic::OutNormal | Topic::OutBulk => {
@@ -131,9 +121,9 @@ fn learn(changes: &mut HashMap<MessageId, Change>, record: &Stored) {
             if event.kind != "fairway.message.status" {
                 return;
             }
-            let Ok(Published { channel, status }) = serde_json::from_str(event.data) else { return };
+            let Ok(status) = serde_json::from_str::<Status<'_>>(event.data) else { return };
             if status.state == State::Accepted {
-                return learn_step(changes, &channel, &status);
+                return learn_step(changes, event.channel(), &status);
             }
             if let Ok(id) = status.message_id.parse() {
                 learn_status(changes.entry(id).or_default(), &status, Time(record.time));
