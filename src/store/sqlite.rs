@@ -21,11 +21,8 @@ const TOGETHER: usize = 256;
 /// Reads that run at the same time at most.
 const READERS: usize = 3;
 
-/// What each of them keeps of the file in memory, in KiB.
-const READ: i64 = 4096;
-
-/// What the writer keeps of the file in memory, in KiB, and after how many pages of the write-ahead log they go into the file.
-const USUAL: (i64, i64) = (16_384, 4000);
+/// What a connection keeps of the file in memory, in KiB, and after how many pages of the write-ahead log they go into the file.
+const USUAL: (i64, i64) = (4096, 1000);
 
 /// The same while an import or the books of a campaign are written. Their keys come in no order, so that every commit touches pages
 /// all over the file: with few in memory each is read anew for it, and with a short log written twice for it.
@@ -75,7 +72,7 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
     connection.busy_timeout(Duration::from_secs(10))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "cache_size", -READ)?;
+    connection.pragma_update(None, "cache_size", -USUAL.0)?;
     connection.set_prepared_statement_cache_capacity(128);
     keep_plans(&connection)?;
     Ok(connection)
@@ -94,7 +91,6 @@ impl Sqlite {
         }
         let wrong = |e: rusqlite::Error| Error(format!("{} cannot be opened: {e}; is store.url right?", path.display()));
         let mut writer = open(path).map_err(wrong)?;
-        size(&writer, USUAL);
         let free: Vec<Connection> = (0..READERS).map(|_| open(path)).collect::<Result<_, _>>().map_err(wrong)?;
         let readers = Readers { free: Mutex::new(free), turns: Arc::new(Semaphore::new(READERS)) };
         let (jobs, queue) = mpsc::channel::<Job>();
