@@ -8,9 +8,9 @@ use fairway_adapters::contract::event::Origin;
 use fairway_adapters::contract::{Mark, Priority, SendRequest, Time};
 
 use super::acts::Turn;
-use super::expand::Pacing;
+use super::expand::{BATCH, Pacing, UnderWay};
 use super::reach::choose;
-use super::{Campaign, Checked, State, chain, why};
+use super::{Campaign, Checked, Phase, State, chain, why};
 use crate::channels::Channel;
 use crate::clock;
 use crate::outbound::accept::{Act, Ready};
@@ -43,12 +43,19 @@ enum Made {
 }
 
 impl Room {
-    /// People in this state whose time has come, in the order of their times.
-    pub(super) async fn turned(&self, campaign: &Campaign, state: &'static str, limit: usize) -> Result<Vec<Turned>, Failed> {
+    /// People in this state whose time has come, in the order of their times, behind those of whom the books do not say yet what they get.
+    pub(super) async fn turned(
+        &self,
+        campaign: &Campaign,
+        state: &'static str,
+        limit: usize,
+        pacing: &Pacing,
+    ) -> Result<Vec<Turned>, Failed> {
         let sql = "SELECT p.number, a.addresses, a.name, a.locale, a.zone, a.attributes, p.due, p.variant, p.channel, p.address
             FROM campaign_people p JOIN audience_people a ON a.audience = ?2 AND a.number = p.number
-            WHERE p.campaign = ?1 AND p.state = ?3 AND p.due <= ?4 ORDER BY p.due, p.number LIMIT ?5";
-        let row = values![campaign.id.as_str(), campaign.list(), state, clock::now().0, limit as i64];
+            WHERE p.campaign = ?1 AND p.state = ?3 AND p.due <= ?4 AND (p.due, p.number) > (?6, ?7) ORDER BY p.due, p.number LIMIT ?5";
+        let (due, number) = pacing.under_way.as_ref().map_or((i64::MIN, -1), |u| (u.last.0.0, u.last.1 as i64));
+        let row = values![campaign.id.as_str(), campaign.list(), state, clock::now().0, limit as i64, due, number];
         let read = |row: &Row| -> Result<Turned, Failed> {
             let person = Person::read(row).ok_or_else(|| crate::store::Error("a person's row cannot be read".into()))?;
             let channel = row.maybe_text(8)?;
@@ -58,8 +65,8 @@ impl Room {
         self.parts.db.read(sql.into(), row).await?.iter().map(read).collect()
     }
 
-    /// Names everybody's message, writes that down, makes the messages durable, writes that down. The last two go on while the next
-    /// batch is written: [`Pacing::settle`] waits for them.
+    /// Names everybody's message, writes that down, makes the messages durable, writes that down. Of a full batch all but the naming
+    /// goes on beside the naming of the next: [`Pacing::settle`] waits for it.
     pub(super) async fn send(
         &self,
         campaign: &Campaign,
@@ -130,19 +137,27 @@ impl Room {
         let pay = Statement::once("UPDATE campaigns SET spent = spent + ?2 WHERE id = ?1", values![id, more]);
         let books = [Statement::each(plan, planned), Statement::each(moved, elsewhere), Statement::each(end, ended), pay];
         pacing.settle().await?;
-        self.parts.db.write([self.parts.links.write_down()].into_iter().chain(books).collect()).await?;
         // All at once, for that costs a fifth of one after the other. By their stamp: an owner that stood still meanwhile does not
         // take what its successor has only planned for done.
         let done = "UPDATE campaign_people SET state = 'accepted', level = 1
             WHERE campaign = ?1 AND state = 'planned' AND level = 0 AND sent_at = ?2";
-        let (db, acceptor, done) = (Arc::clone(&self.parts.db), self.parts.acceptor.clone(), Statement::once(done, values![id, stamp]));
-        pacing.under_way = Some(tokio::spawn(async move {
+        let done = Statement::once(done, values![id, stamp]);
+        let planned = [self.parts.links.write_down()].into_iter().chain(books).collect();
+        let (db, acceptor) = (Arc::clone(&self.parts.db), self.parts.acceptor.clone());
+        let batch = tokio::spawn(async move {
+            db.write(planned).await?;
             acceptor.append_all(ready, again).await;
             db.write(vec![done]).await?;
+            telemetry::counter(&names::CAMPAIGN_PEOPLE, &["accepted"]).increment(numbers as u64);
+            telemetry::counter(&names::CAMPAIGN_PEOPLE, &["ended"]).increment((count - numbers) as u64);
             Ok(())
-        }));
-        telemetry::counter(&names::CAMPAIGN_PEOPLE, &["accepted"]).increment(numbers as u64);
-        telemetry::counter(&names::CAMPAIGN_PEOPLE, &["ended"]).increment((count - numbers) as u64);
+        });
+        pacing.under_way = people.last().map(|last| UnderWay { batch, last: (last.due, last.person.number) });
+        // What counts who has been written to, before the next, has to find all of them.
+        let counts = checked.budget.is_some() || campaign.phase == Phase::Canary;
+        if again || count < BATCH || counts {
+            pacing.settle().await?;
+        }
         if exhausted {
             let reason = Some(why::BUDGET_USED.to_owned());
             self.turn(id, Turn { from: &[State::Running], to: Some(State::Paused), reason, ..Turn::default() }).await?;

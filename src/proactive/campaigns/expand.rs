@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fairway_adapters::contract::Scope;
+use fairway_adapters::contract::{Scope, Time};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -25,11 +25,13 @@ use crate::store::db::Statement;
 use crate::values;
 
 /// People of one batch.
-const BATCH: usize = 2000;
+pub(super) const BATCH: usize = 2000;
 /// Seconds of the allowed rate that may lie in lanes.
 const AHEAD: f64 = 5.0;
 /// Messages that may lie in lanes at least and at most.
 const BOUNDS: (f64, f64) = (200.0, 20_000.0);
+/// This part of what may lie there has left before more is put in.
+const REFILL: f64 = 4.0;
 /// How long the runner rests when there is nothing to do.
 const REST: Duration = Duration::from_millis(100);
 /// How long an append that failed waits before it is tried again.
@@ -55,8 +57,15 @@ pub struct Pacing {
     /// Of a cancelled campaign: whose messages in the schedule have been stopped.
     recalled: u64,
     pub(super) writers: Option<(u32, HashMap<String, Arc<Writer>>)>,
-    /// The last batch, whose messages become durable while the next one is written.
-    pub(super) under_way: Option<JoinHandle<Result<(), Failed>>>,
+    /// The last batch, which is written down while the next one is made.
+    pub(super) under_way: Option<UnderWay>,
+}
+
+/// A batch whose books are being written, and whose messages are becoming durable.
+pub(super) struct UnderWay {
+    pub batch: JoinHandle<Result<(), Failed>>,
+    /// The last of its people, by their turn.
+    pub last: (Time, u64),
 }
 
 impl Pacing {
@@ -71,7 +80,7 @@ impl Pacing {
     /// When the store is away. What stays planned is told again under the same ids.
     pub async fn settle(&mut self) -> Result<(), Failed> {
         match self.under_way.take() {
-            Some(batch) => batch.await.unwrap_or_else(|e| Err(crate::store::Error(e.to_string()).into())),
+            Some(under_way) => under_way.batch.await.unwrap_or_else(|e| Err(crate::store::Error(e.to_string()).into())),
             None => Ok(()),
         }
     }
@@ -188,7 +197,7 @@ impl Room {
             pacing.settle().await?;
             return Ok(false);
         }
-        let people = self.turned(campaign, "waiting", room_left.min(BATCH)).await?;
+        let people = self.turned(campaign, "waiting", room_left.min(BATCH), pacing).await?;
         if people.is_empty() {
             pacing.settle().await?;
             return self.complete(campaign, pacing).await;
@@ -226,7 +235,7 @@ impl Room {
 
     /// What a crash left planned is sent under the same id; the lane's owner looks up whether he has it.
     async fn repeat_planned(&self, campaign: &Campaign, checked: &Checked, pacing: &mut Pacing) -> Result<bool, Failed> {
-        let people = self.turned(campaign, "planned", BATCH).await?;
+        let people = self.turned(campaign, "planned", BATCH, pacing).await?;
         if people.is_empty() {
             return Ok(false);
         }
@@ -345,7 +354,9 @@ impl Room {
         let ahead = (rate * AHEAD).clamp(BOUNDS.0, BOUNDS.1);
         let sql = "SELECT count(*) FROM campaign_people WHERE campaign = ?1 AND state IN ('planned', 'accepted')";
         let lying = self.parts.db.read(sql.into(), values![campaign.id.as_str()]).await?.first().map_or(Ok(0), |r| r.int(0))?;
-        Ok(tokens.min(ahead - lying as f64).max(0.0) as usize)
+        let room = ahead - lying as f64;
+        // A batch asks the same questions and makes the same two commits however many it is for.
+        Ok(if room < ahead / REFILL { 0 } else { tokens.min(room) as usize })
     }
 
     /// What these channels allow together, in messages a second, as far as their owners are on this node.
