@@ -81,7 +81,8 @@ pub(super) fn decoded(octets: &[u8], charset: Option<&str>) -> String {
 /// A mail whose header is UTF-8: programs that know no encoded words write theirs in the charset of their text.
 fn legible(mut mail: Vec<u8>) -> Vec<u8> {
     let blank = mail.windows(2).position(|pair| pair == b"\n\n").into_iter().chain(mail.windows(3).position(|ends| ends == b"\n\r\n"));
-    let (header, body) = mail.split_at(blank.min().unwrap_or(mail.len()));
+    // With the end of its last line, without which that is no field.
+    let (header, body) = mail.split_at(blank.min().map_or(mail.len(), |end| end + 1));
     let stated = MessageParser::default().parse_headers(header).filter(|m| m.content_type().is_some());
     let unstated = stated.is_none() && std::str::from_utf8(&mail).is_err();
     if !unstated && std::str::from_utf8(header).is_ok() {
