@@ -43,10 +43,11 @@ const STEP: &str = "INSERT INTO campaign_steps (message, campaign, number, step,
         reason = excluded.reason, class = excluded.class, until_at = excluded.until_at
     WHERE campaign_steps.level < excluded.level OR campaign_steps.level = excluded.level AND excluded.state = 'held'
         AND coalesce(campaign_steps.until_at, 0) <> coalesce(excluded.until_at, 0)";
-/// Of equals the latest step counts. The level is above what the runner writes.
+/// Of equals the latest step counts. The level is above what the runner writes. The sign keeps SQLite from taking the steps of the whole
+/// campaign in the order of their weight, to find those of one person among them.
 const COUNTS: &str = "UPDATE campaign_people SET level = 10, (state, channel, address, reason, class, until_at, counts) =
     (SELECT s.state, s.channel, s.address, s.reason, s.class, s.until_at, s.message FROM campaign_steps s
-     WHERE s.campaign = campaign_people.campaign AND s.number = campaign_people.number ORDER BY s.weight DESC, s.step DESC LIMIT 1)
+     WHERE s.campaign = campaign_people.campaign AND s.number = campaign_people.number ORDER BY +s.weight DESC, s.step DESC LIMIT 1)
     WHERE message = ?1";
 
 /// How much a state of one message says about its person, beside those of the other messages: whether it reached them, may have, or
