@@ -74,6 +74,11 @@ impl Pacing {
         Self { unbounded: true, ..Self::default() }
     }
 
+    /// Whether the last batch is still being written.
+    fn is_writing(&self) -> bool {
+        self.under_way.as_ref().is_some_and(|under_way| !under_way.batch.is_finished())
+    }
+
     /// Waits until the last batch is durable and in the books.
     ///
     /// # Errors
@@ -93,7 +98,8 @@ pub async fn run(room: Arc<Room>) {
         let mut worked = false;
         match room.under_way().await {
             Ok(campaigns) => {
-                pacing.retain(|id, _| campaigns.iter().any(|c| c.id == *id));
+                // One that was paused is kept in mind while its last batch is written: resumed at once, it takes nobody of it again.
+                pacing.retain(|id, pacing| campaigns.iter().any(|c| c.id == *id) || pacing.is_writing());
                 for campaign in campaigns.iter().filter(|c| room.parts.units.owns(c.unit())) {
                     match room.step(campaign, pacing.entry(campaign.id.clone()).or_default()).await {
                         Ok(more) => worked |= more,
