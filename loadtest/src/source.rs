@@ -262,7 +262,9 @@ impl Source {
         if self.provider.facts.needs_hook_token {
             text.push_str(&format!("hook_token = \"{HOOK_TOKEN}\"\n"));
         }
+        // By way of TOML's own values: JSON writes an object as TOML does not.
         for (key, value) in inner.twin.settings().into_iter().filter(|(k, _)| k != "api_base") {
+            let value = toml::Value::try_from(value).expect("a twin's settings have nothing that a configuration cannot say");
             text.push_str(&format!("{key} = {value}\n"));
         }
         text + more
@@ -284,4 +286,21 @@ pub fn number_of(event: &Value) -> Option<u32> {
         let words = part["text"].as_str().or_else(|| part["caption"].as_str()).or_else(|| part["subject"].as_str())?;
         words.split([' ', '\n', '\r']).next()?.strip_prefix('n')?.parse().ok()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_section_of_every_provider_says_what_its_twin_means() {
+        for provider in fairway_adapters::PROVIDERS {
+            let source = Source::new(provider, "a-channel", "http://127.0.0.1:8080", 0);
+            let text = source.section("http://127.0.0.1:9400/a-channel", "");
+            let read: Value = toml::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}\n{text}", provider.facts.id));
+            for (key, value) in source.inner().twin.settings().into_iter().filter(|(k, _)| k != "api_base") {
+                assert_eq!(read["channels"]["a-channel"][&key], value, "{}: {key}", provider.facts.id);
+            }
+        }
+    }
 }
