@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::arrival::Arrival;
 use crate::guard::LONGEST;
+use crate::source::connects;
 
 macro_rules! built_in {
     ($($name:literal),* $(,)?) => {
@@ -293,8 +294,15 @@ impl Scenario {
             return Err(format!("`seconds` is 0.1 to {LONGEST}, `settle_seconds` 0 to {LONGEST}"));
         }
         for provider in &self.provider {
-            if provider.name != "all" && fairway_adapters::provider(&provider.name).is_none() {
-                return Err(format!("there is no provider `{}`", provider.name));
+            match fairway_adapters::provider(&provider.name) {
+                None if provider.name != "all" => return Err(format!("there is no provider `{}`", provider.name)),
+                Some(known) if connects(known) => {
+                    return Err(format!(
+                        "`{}` speaks over connections of its own, which no load is made for yet; name another",
+                        provider.name
+                    ));
+                }
+                _ => {}
             }
             if !(1..=50_000).contains(&provider.channels) {
                 return Err(format!("`{}`: `channels` is 1 to 50,000", provider.name));
@@ -350,6 +358,7 @@ mod tests {
         assert!(wrong(&format!("{head}[[outbound]]\nby = \"api\"\nmessages = 5\n")).contains("api and kafka take `arrival`"));
         assert!(wrong(&format!("{head}speed = 5\n")).contains("unknown field `speed`"));
         assert!(wrong("# Why?\nseconds = 1\n[[provider]]\nname = \"pigeon\"\n").contains("no provider `pigeon`"));
+        assert!(wrong("# Why?\nseconds = 1\n[[provider]]\nname = \"smpp\"\n").contains("connections of its own"));
         assert!(Scenario::load("no_such_day").expect_err("it is not there").contains("quiet_day"));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use fairway_adapters::Provider;
 use tokio::sync::Mutex;
 
 use crate::gateway::{Gateway, Ground};
@@ -10,7 +11,7 @@ use crate::hosts::Hosts;
 use crate::process::{Pids, free_port};
 use crate::relay::server_of;
 use crate::scenario::{Provider as Plan, Scenario};
-use crate::source::Source;
+use crate::source::{Source, connects};
 use crate::wire::Wire;
 
 /// How and against what a scenario is run. It holds a key, so nothing prints it.
@@ -67,8 +68,8 @@ pub fn channels(scenario: &Scenario, gateway: &str, prefix: &str) -> Vec<(Arc<So
     let reach = scenario.inbound.as_ref().filter(|i| i.mix.duplicates > 0.0).map_or(0, |i| i.reach);
     let mut all = Vec::new();
     for plan in &scenario.provider {
-        let providers: Vec<_> =
-            fairway_adapters::PROVIDERS.iter().filter(|p| p.facts.id == plan.name || plan.name == "all" && p.facts.delivers()).collect();
+        let meant = |p: &Provider| p.facts.id == plan.name || plan.name == "all" && p.facts.delivers() && !connects(p);
+        let providers: Vec<_> = fairway_adapters::PROVIDERS.iter().filter(|p| meant(p)).collect();
         for provider in providers {
             for number in 0..plan.channels {
                 let id = provider.facts.id.replace('_', "-");

@@ -33,6 +33,13 @@ pub fn person(provider: &Provider, number: u64) -> String {
     }
 }
 
+/// Whether a provider's messages take a connection of their own in place of webhooks and calls: this tool plays none.
+pub fn connects(provider: &Provider) -> bool {
+    let mut twin = (provider.twin)(SEED);
+    let drafts = twin.act(&person(provider, 0), &Act::Text("hello".into()), now());
+    twin.line().is_some() && drafts.iter().all(|draft| twin.goes_over_line(draft))
+}
+
 /// What a channel's provider can be made to deliver.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Can {
