@@ -90,7 +90,7 @@ pub fn sections(channels: &[(Arc<Source>, Plan)], twins: u16) -> String {
         let rate = plan.limit.map_or_else(|| "1000000/s".to_owned(), |limit| format!("{limit}/s"));
         let person = plan.per_recipient.map_or_else(|| "1000/s".to_owned(), |(count, seconds)| format!("{count}/{seconds}s"));
         let throttle = format!(
-            "[channels.{}.throttle]\nrate = \"{rate}\"\nper_recipient = \"{person}\"\nconcurrency = {}\n",
+            "[channels.{}.throttle]\nrate = \"{rate}\"\nper_account = \"1000000/s\"\nper_recipient = \"{person}\"\nconcurrency = {}\n",
             source.channel, plan.concurrency
         );
         source.section(&format!("http://127.0.0.1:{twins}/{}", source.channel), &throttle)

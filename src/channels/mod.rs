@@ -180,6 +180,7 @@ impl Channels {
             );
         }
         put_together(&mut by_id);
+        agree(&mut by_id, &file.to_string(), &mut errors);
         let by_id = by_id.into_iter().map(|(name, channel)| (name, Arc::new(channel))).collect();
         let by_mailbox = mailboxes(config, &by_id, &mut errors);
         if !errors.is_empty() {
@@ -312,6 +313,23 @@ fn put_together(channels: &mut BTreeMap<String, Channel>) {
     }
 }
 
+/// What one channel says about its account's limit holds for all channels of the account; two different words are an error.
+fn agree(channels: &mut BTreeMap<String, Channel>, file: &str, errors: &mut Vec<String>) {
+    let mut said: HashMap<String, (config::units::Rate, String)> = HashMap::new();
+    for (name, channel) in channels.iter() {
+        let Some(rate) = channel.throttle.per_account else { continue };
+        let (first, other) = said.entry(channel.account.clone()).or_insert_with(|| (rate, name.clone()));
+        if *first != rate {
+            errors.push(format!(
+                "{file}: channels.{name}.throttle.per_account: channel {other} has the same provider account and says {first}; say it once, or the same"
+            ));
+        }
+    }
+    for channel in channels.values_mut() {
+        channel.throttle.per_account = said.get(&channel.account).map(|(rate, _)| *rate);
+    }
+}
+
 /// The unit of a limit group. Part of the format: it must never change.
 fn unit_of(group: &str) -> u32 {
     (ids::fingerprint(&[b"limit-group", group.as_bytes()]) >> 96) as u32 % UNITS
@@ -342,5 +360,27 @@ mod tests {
         let unit = |name: &str| channels.by_id[name].unit;
         assert_eq!(["b", "c", "d"].map(unit), [unit("a"); 3], "joined by an account, by a limit, and through each other");
         assert_eq!(unit("e"), unit_of("whatsapp/p3"));
+    }
+
+    #[test]
+    fn an_account_has_one_limit() {
+        let channel = |name: &str, more: &str| {
+            format!(
+                "[channels.{name}]\nprovider='whatsapp'\nphone_number_id='{name}'\nwaba_id='w'\naccess_token='t'\napp_secret='s'\nverify_token='v'\n\
+                 display_phone_number='+15550100200'\nportfolio_id='p'\n{more}\n"
+            )
+        };
+        let bind = |a: &str, b: &str| {
+            let text = channel("a", a) + &channel("b", b);
+            Channels::bind(&Config::parse(&text, std::path::Path::new("test.toml"), &|_| None).expect("it is valid"))
+        };
+        let once = bind("", "throttle = { per_account = '100/s' }").expect("said once");
+        assert_eq!(once.by_id["a"].throttle.per_account.map(|rate| rate.count), Some(100), "it is the limit of both");
+        bind("throttle = { per_account = '100/s' }", "throttle = { per_account = '100/s' }").expect("said twice");
+        let errors = bind("throttle = { per_account = '100/s' }", "throttle = { per_account = '50/s' }").err().expect("two limits");
+        assert!(
+            errors.to_string().contains("channels.b.throttle.per_account: channel a has the same provider account and says 100/s"),
+            "{errors}"
+        );
     }
 }

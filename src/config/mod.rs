@@ -230,6 +230,8 @@ pub struct Channel {
 pub struct Throttle {
     /// The sender's limit.
     pub rate: Option<Rate>,
+    /// The limit of the provider account, shared by all channels of it: what one of them says holds for the others too.
+    pub per_account: Option<Rate>,
     /// The limit per recipient.
     pub per_recipient: Option<Rate>,
     /// The limit per group, where people of several write in one conversation.

@@ -45,7 +45,7 @@ pub fn of(channel: &Channel) -> Limits {
         tenant: channel.tenant.clone().unwrap_or_default(),
         sender: either(throttle.rate, Scope::Sender),
         account: format!("account/{}", channel.account),
-        of_account: documented(Scope::Account).collect(),
+        of_account: either(throttle.per_account, Scope::Account),
         shared: shared.collect(),
         people: people.collect(),
         each,
