@@ -1,7 +1,7 @@
 //! Searches the highest scale of a scenario that keeps its objectives, and says what limited it.
 //!
-//! Doubling until a step breaks, halving the gap until it is a tenth, then the border once more, twice. Every step is a run of
-//! its own on a fresh gateway, with all its books; the first step is the scenario at its own size.
+//! Doubling until a step breaks twice, halving the gap until it is a tenth, then the border once more, twice. Every step is a run
+//! of its own on a fresh gateway, with all its books; the first step is the scenario at its own size.
 
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,8 @@ const GAP: f64 = 1.1;
 const REPEATS: u32 = 2;
 /// Shares of the cores from which on they are taken to be what limits.
 const BUSY: f64 = 0.9;
+/// Seconds that messages stand in the windows of the lanes from which on these are taken to be what limits.
+const WAITS: f64 = 0.1;
 
 /// What must hold besides the books.
 #[derive(Clone, Copy, Debug)]
@@ -56,10 +58,13 @@ pub async fn search(scenario: &Scenario, options: &Options, wanted: Wanted, stop
     let mut scenario = scenario.clone();
     scenario.seconds = wanted.step_seconds;
     scenario.settle_seconds = scenario.settle_seconds.min(wanted.step_seconds * 2.0);
-    let mut search = Search { steps: Vec::new(), held: None, broken: None };
+    let mut search = Search { steps: Vec::new(), held: None, broken: Vec::new() };
     let mut scale = options.scale;
     while !*stop.borrow() && began.elapsed() < wanted.longest {
-        search.step(&scenario, options, scale, &wanted, &stop).await?;
+        // A disk that stalls once breaks a step of any size: only what breaks again is believed.
+        if !search.step(&scenario, options, scale, &wanted, &stop).await? && !*stop.borrow() {
+            search.step(&scenario, options, scale, &wanted, &stop).await?;
+        }
         scale = match (search.lowest_broken(), search.highest_held()) {
             (None, Some(held)) => held * 2.0,
             (Some(broken), None) if broken > options.scale / 64.0 => broken / 2.0,
@@ -93,7 +98,7 @@ pub async fn search(scenario: &Scenario, options: &Options, wanted: Wanted, stop
 struct Search {
     steps: Vec<(f64, Step)>,
     held: Option<(f64, Report)>,
-    broken: Option<(f64, Report)>,
+    broken: Vec<(f64, Report)>,
 }
 
 impl Search {
@@ -107,7 +112,13 @@ impl Search {
     }
 
     fn lowest_broken(&self) -> Option<f64> {
-        self.broken.as_ref().map(|(scale, _)| *scale)
+        self.border().map(|(scale, _)| *scale)
+    }
+
+    /// The smallest run that broke above all that held.
+    fn border(&self) -> Option<&(f64, Report)> {
+        let held = self.highest_held().unwrap_or(0.0);
+        self.broken.iter().filter(|(scale, _)| *scale > held).min_by(|(one, _), (other, _)| one.total_cmp(other))
     }
 
     async fn step(&mut self, scenario: &Scenario, options: &Options, scale: f64, wanted: &Wanted, stop: &Stop) -> Result<bool, String> {
@@ -129,21 +140,21 @@ impl Search {
             if self.held.as_ref().is_none_or(|(known, _)| *known <= scale) {
                 self.held = Some((scale, report));
             }
-        } else if self.broken.as_ref().is_none_or(|(known, _)| *known > scale) {
-            self.broken = Some((scale, report));
+        } else {
+            self.broken.push((scale, report));
         }
         Ok(held)
     }
 
     fn finish(self, repeats: (u32, u32)) -> Result<Report, String> {
         let highest = self.held.as_ref().map_or(0.0, |(_, report)| offered(report));
-        let (limited_by, evidence) = self.broken.as_ref().map_or_else(
+        let (limited_by, evidence) = self.border().map_or_else(
             || ("nothing that was tried: the search ended before a step broke".to_owned(), Vec::new()),
             |(_, report)| explain(report),
         );
         let repeats = if self.held.is_some() { repeats } else { (0, 0) };
         let steps = self.steps.into_iter().map(|(_, step)| step).collect();
-        let (_, mut report) = self.held.or(self.broken).ok_or("stopped before the first step ended")?;
+        let (_, mut report) = self.held.or(self.broken.into_iter().next()).ok_or("stopped before the first step ended")?;
         let of = if report.inbound.is_some() && !report.outbound.is_empty() {
             "Deliveries and messages:"
         } else if report.inbound.is_some() {
@@ -184,7 +195,8 @@ pub fn explain(report: &Report) -> (String, Vec<String>) {
         evidence.push(format!("{}: {:.1} % of its {}/s used", limit.channel, limit.used * 100.0, limit.limit));
     }
     let lanes = steady(report, |l| l.lanes);
-    evidence.push(format!("{lanes:.0} messages stood in the windows of the lanes"));
+    let asked = report.outbound.iter().map(|b| b.asked).sum::<u64>() as f64 / report.seconds.max(0.001);
+    evidence.push(format!("{lanes:.0} messages stood in the windows of the lanes, where {asked:.0} a second came"));
     let used = report.limits.iter().map(|l| l.used).fold(0.0, f64::max);
     let limited_by = if used > 0.95 {
         "the providers' limits"
@@ -196,7 +208,7 @@ pub fn explain(report: &Report) -> (String, Vec<String>) {
         "the CPU: the gateway takes most of it"
     } else if append > 4.0 * fsync.max(0.1) || waiting > 0.3 * cores {
         "the disk: appends wait for their fsync"
-    } else if lanes > 0.0 && !report.outbound.is_empty() {
+    } else if lanes > WAITS * asked {
         "the window of the lanes: calls in flight times the provider's latency; raise `concurrency`"
     } else {
         "something that is none of these; the evidence is below"
