@@ -33,7 +33,7 @@ use crate::envelope::Writer;
 use crate::ingress::{self, Ingress, claims::Claims, listener, remember::Remembered, smtp};
 use crate::log::{self, EventLog, Topic};
 use crate::media::{blobs::Blobs, fetch, links::Links};
-use crate::outbound::{accept::Acceptor, fallback, owner, projector, unit};
+use crate::outbound::{accept::Acceptor, fallback, owner, projector, quota::Quotas, unit};
 use crate::people::{People, jobs::Jobs};
 use crate::proactive::{self, campaigns};
 use crate::seal::Seal;
@@ -156,7 +156,7 @@ impl App {
         tokio::spawn(projector::run(Arc::clone(&log), Arc::clone(&store)));
         let feed = Feed::open(Arc::clone(&log), secret_setting(&*store, "cursor_key").await.map_err(wrong)?).await.map_err(wrong)?;
         tokio::spawn(Arc::clone(&feed).run());
-        let acceptor = Acceptor::new(Arc::clone(&parts), units.clone());
+        let acceptor = Acceptor::new(Arc::clone(&parts), units.clone(), Quotas::new(Arc::clone(&proactive_db)));
         let proactive = proactive::Parts {
             db: Arc::clone(&proactive_db),
             log: Arc::clone(&log),

@@ -9,7 +9,7 @@ use fairway::config::Config;
 use fairway::consent::{self, Consent};
 use fairway::envelope::Writer;
 use fairway::log::{self, EventLog};
-use fairway::outbound::{accept::Acceptor, owner, unit};
+use fairway::outbound::{accept::Acceptor, owner, quota::Quotas, unit};
 use fairway::people::People;
 use fairway::proactive::{self, Room, campaigns::board::Board, links::Linker, prices::Prices};
 use fairway::seal::Seal;
@@ -91,7 +91,7 @@ impl Stage {
             board,
             links: linker(),
             prices: Prices::path(&config.path),
-            acceptor: Acceptor::new(Arc::clone(&parts), units.clone()),
+            acceptor: Acceptor::new(Arc::clone(&parts), units.clone(), Quotas::new(Arc::clone(&proactive))),
             units: units.clone(),
         });
         let stop = watch::Sender::new(false);

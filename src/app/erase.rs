@@ -234,12 +234,12 @@ mod tests {
         ("migrations", "nothing"),
         ("positions", "nothing"),
         ("proactive_positions", "nothing"),
-        ("quotas", "nothing"),
         ("receipts", "a provider's receipt that came too early, for a day"),
         ("schedule", "goes with the cancel (here)"),
         ("settings", "nothing: channels, limits, endpoints, keys"),
         ("suppressions", "stays under the fingerprint of the address, without note (consent)"),
         ("templates", "nothing"),
+        ("tenant_quotas", "nothing"),
     ];
 
     async fn of_every_table_it_is_known_what_an_erasure_does_there(stage: Stage) {

@@ -13,7 +13,7 @@ use super::accepted::{Accepted, conversation};
 use super::fallback;
 use super::lane::Counted;
 use super::owner::Units;
-use super::quota::Quotas;
+use super::quota::{Quotas, Tally};
 use super::unit::{Ask, Parts, counted};
 use crate::channels::{Channel, ChooseError};
 use crate::clock;
@@ -44,7 +44,7 @@ pub struct Refused {
 }
 
 impl Refused {
-    fn new(pointer: &str, code: &'static str, detail: impl Into<String>) -> Self {
+    pub(super) fn new(pointer: &str, code: &'static str, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.to_owned(), code, detail: detail.into(), until: None }
     }
 }
@@ -97,21 +97,29 @@ pub struct Preview {
 
 impl Acceptor {
     /// Opens the way in.
-    pub fn new(parts: Arc<Parts>, units: Units) -> Self {
-        let quotas = Quotas::new(Arc::clone(&parts.store));
+    pub fn new(parts: Arc<Parts>, units: Units, quotas: Quotas) -> Self {
         Self { parts, units, quotas }
     }
 
     /// Checks a request, within its tenant's quota, and gives it its id. Nothing is durable yet.
     pub async fn prepare(&self, request: SendRequest, origin: Origin, act: Act<'_>, traceparent: Option<&str>) -> Result<Ready, Refused> {
         let ready = self.checked(request, origin, act, traceparent).await?;
-        self.take_of_quota(&ready.channel, ready.accepted.accepted_at).await?;
+        self.quotas.take(&ready.channel, ready.accepted.accepted_at).await?;
         Ok(ready)
     }
 
-    /// Checks once more what a crash may have kept from its lane: the quota of its tenant has counted it.
-    pub async fn prepare_again(&self, request: SendRequest, origin: Origin, act: Act<'_>) -> Result<Ready, Refused> {
+    /// Checks what is counted in its tenant's quota by whoever asks ([`Acceptor::tally`]), or has been before a crash that may have kept
+    /// it from its lane.
+    pub async fn prepare_uncounted(&self, request: SendRequest, origin: Origin, act: Act<'_>) -> Result<Ready, Refused> {
         self.checked(request, origin, act, None).await
+    }
+
+    /// What is left of the quotas of these channels' tenants, to be taken by a batch.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn tally(&self, channels: &[Arc<Channel>]) -> Result<Tally, crate::store::Error> {
+        self.quotas.tally(channels, clock::now()).await
     }
 
     async fn checked(&self, mut request: SendRequest, origin: Origin, act: Act<'_>, traceparent: Option<&str>) -> Result<Ready, Refused> {
@@ -155,15 +163,6 @@ impl Acceptor {
             correlation,
         };
         Ok(Ready { accepted: Arc::new(accepted), channel, downgrades: rendered.downgrades })
-    }
-
-    async fn take_of_quota(&self, channel: &Channel, now: Time) -> Result<(), Refused> {
-        let (Some(tenant), Some(quota)) = (&channel.tenant, channel.quota) else { return Ok(()) };
-        let over = |until| Refused {
-            until: Some(until),
-            ..Refused::new("#", "quota_used_up", format!("the quota of `{tenant}`, {quota}, is used up; send again from {until} on"))
-        };
-        self.quotas.take(tenant, quota, now).await.map_err(over)
     }
 
     /// Checks the one confirmation of a STOP, which passes the suppression that it confirms.

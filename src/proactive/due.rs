@@ -28,7 +28,8 @@ use crate::clock;
 use crate::ids::{self, MessageId};
 use crate::log::{Durability, Outcome};
 use crate::orders::Order as Telling;
-use crate::outbound::accept::{Act, Ready};
+use crate::outbound::accept::{Act, Ready, Refused};
+use crate::outbound::quota::Tally;
 use crate::store::db::{Database, Row, Statement};
 use crate::telemetry::{self, names};
 use crate::values;
@@ -189,6 +190,12 @@ impl Room {
 
     async fn send_dues(&self, writers: &mut Writers, dues: Vec<Due>, again: bool) -> Result<(), Failed> {
         let (mut ready, mut planned, mut ended, mut onward) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        // What was planned before a crash was counted with that.
+        let mut tally = Tally::default();
+        if !again && !dues.is_empty() {
+            let counted: Vec<_> = self.parts.channels.get().by_id.values().filter(|c| c.quota.is_some()).cloned().collect();
+            tally = self.parts.acceptor.tally(&counted).await?;
+        }
         for due in dues {
             let key = || values![due.kind.word(), due.maker.as_str(), due.version, due.step.as_str()];
             let (composed, after) = match due.kind {
@@ -199,7 +206,10 @@ impl Room {
             // What was planned before a crash was led on when it was planned.
             onward.extend(after.into_iter().filter(|_| !again));
             let made = match composed {
-                Ok(composed) => self.make_due(writers, &due, composed).await?,
+                Ok(composed) => self.make_due(writers, &due, composed).await?.and_then(|message| {
+                    tally.take(&message.channel).map_err(|refused| unwritten(&refused))?;
+                    Ok(message)
+                }),
                 Err(end) => Err(end),
             };
             match made {
@@ -227,6 +237,7 @@ impl Room {
         let end = format!("UPDATE dues SET state = ?5, level = 1, reason = ?6 {of} AND level = 0");
         let mut statements = vec![Statement::each(plan, planned), Statement::each(end, ended)];
         statements.extend(onward);
+        statements.extend(tally.counted());
         let done = self.parts.db.write(statements).await?;
         let named: Vec<String> = done.first().map_or(Ok(Vec::new()), |d| d.rows.iter().map(|r| r.text(0)).collect())?;
         ready.retain(|r: &Ready| named.contains(&r.accepted.id.to_string()));
@@ -277,12 +288,8 @@ impl Room {
             Kind::Journey => (Origin::Journey, 0_i64.to_le_bytes()),
         };
         let act = Act::Named(&[due.kind.word().as_bytes(), due.maker.as_bytes(), &version, due.step.as_bytes()]);
-        // What was planned before a crash was counted before it.
-        let prepared = match due.planned {
-            Some(_) => self.parts.acceptor.prepare_again(request, origin, act).await,
-            None => self.parts.acceptor.prepare(request, origin, act, None).await,
-        };
-        Ok(prepared.map_err(|refused| ("unreachable", format!("{}: {}", refused.pointer, refused.detail))))
+        let prepared = self.parts.acceptor.prepare_uncounted(request, origin, act).await;
+        Ok(prepared.map_err(|refused| unwritten(&refused)))
     }
 
     /// Tells the owners of messages that are wanted back; whether there were any.
@@ -348,6 +355,11 @@ pub(super) fn take_back(kind: Kind, maker: &str, below: i64, why: &str) -> Vec<S
             row(),
         ),
     ]
+}
+
+/// How something due ends whose message was refused.
+fn unwritten(refused: &Refused) -> End {
+    ("unreachable", format!("{}: {}", refused.pointer, refused.detail))
 }
 
 /// The name of the step in a row of a journey, behind the passage it belongs to.

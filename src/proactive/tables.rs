@@ -69,4 +69,7 @@ pub const STEPS: &[&str] = &[
      ALTER TABLE campaign_people ADD COLUMN counts TEXT;",
     // Whose links go when a person is erased.
     "CREATE INDEX links_whose ON links (campaign, number);",
+    // What of a tenant's quota is used in the period that began at `since` (`outbound::quota`): here, so that one write plans a batch
+    // and counts it.
+    "CREATE TABLE tenant_quotas (tenant TEXT PRIMARY KEY, since BIGINT NOT NULL, used BIGINT NOT NULL);",
 ];

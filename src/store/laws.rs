@@ -67,7 +67,6 @@ laws! {
     views_are_written_by_one_tenure_alone
     a_key_is_fresh_for_one_alone
     early_receipts_are_taken_once
-    a_quota_is_taken_once
     the_newest_handle_stays
     what_was_put_is_there_after_a_restart
     a_write_is_all_or_nothing_and_takes_nobody_with_it
@@ -256,18 +255,6 @@ async fn a_key_is_fresh_for_one_alone(stage: Stage) {
     assert_eq!(store.use_key("k", 8, Time(1002)).await.expect("answered"), Used::Fresh);
     let day = Time(1003 + 24 * 3_600_000);
     assert_eq!(store.use_key("k", 9, day).await.expect("answered"), Used::Fresh, "a key is honoured for a day");
-}
-
-async fn a_quota_is_taken_once(stage: Stage) {
-    let (store, other) = (stage.store().await, stage.store().await);
-    let mut got = 0;
-    for _ in 0..10 {
-        got += store.take_quota("acme", Time(1000), 10, 105).await.expect("answered");
-        got += other.take_quota("acme", Time(1000), 10, 105).await.expect("answered");
-    }
-    assert_eq!(got, 105);
-    assert_eq!(store.take_quota("acme", Time(2000), 10, 105).await.expect("answered"), 10, "a new period");
-    assert_eq!(store.take_quota("other", Time(1000), 10, 5).await.expect("answered"), 5);
 }
 
 async fn early_receipts_are_taken_once(stage: Stage) {

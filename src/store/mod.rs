@@ -445,8 +445,6 @@ pub trait Store: Send + Sync + 'static {
     fn setting(&self, name: &str) -> Answer<'_, Option<String>>;
     /// The settings whose names begin so. Of the beginning only letters, digits and `/` are meant.
     fn settings(&self, beginning: &str) -> Answer<'_, HashMap<String, String>>;
-    /// Takes so much of a tenant's quota of the period that begins then, of which there is so much altogether; answers how much it got.
-    fn take_quota(&self, tenant: &str, since: Time, want: u64, most: u64) -> Answer<'_, u64>;
     /// Writes a setting.
     fn put_setting(&self, name: &str, value: String) -> Answer<'_, ()>;
 }

@@ -71,6 +71,8 @@ ALTER TABLE media ADD COLUMN person TEXT;
 CREATE INDEX IF NOT EXISTS media_by_person ON media (person) WHERE person IS NOT NULL;
 CREATE INDEX IF NOT EXISTS messages_in_threads ON messages (recipient) WHERE conversation LIKE '%#%';
 ",
+    // Quotas are counted among the campaigns' tables, by the write that plans a batch.
+    "DROP TABLE quotas",
 ];
 
 /// How long an idempotency key is honoured.
@@ -613,19 +615,6 @@ impl Store for Tables {
         let sql = "SELECT name, value FROM settings WHERE name LIKE ?1";
         let rows = self.all(sql, values![format!("{beginning}%")], |row| Ok((row.text(0)?, row.text(1)?)));
         Box::pin(async move { Ok(rows.await?.into_iter().collect()) })
-    }
-
-    fn take_quota(&self, tenant: &str, since: Time, want: u64, most: u64) -> Answer<'_, u64> {
-        // It may count beyond the quota; what was there before says how much there was to take.
-        let sql = "INSERT INTO quotas (tenant, since, used) VALUES (?1, ?2, ?3)
-                   ON CONFLICT (tenant) DO UPDATE SET since = excluded.since,
-                     used = CASE WHEN quotas.since = excluded.since THEN quotas.used + excluded.used ELSE excluded.used END
-                   RETURNING used";
-        let done = self.write(vec![Statement::once(sql, values![tenant, since.0, want as i64])]);
-        Box::pin(async move {
-            let used = last(done.await?).rows.first().map_or(Ok(0), |row| row.int(0))? as u64;
-            Ok(most.saturating_sub(used.saturating_sub(want)).min(want))
-        })
     }
 
     fn put_setting(&self, name: &str, value: String) -> Answer<'_, ()> {

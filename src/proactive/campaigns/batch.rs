@@ -13,7 +13,8 @@ use super::reach::choose;
 use super::{Campaign, Checked, Phase, State, chain, why};
 use crate::channels::Channel;
 use crate::clock;
-use crate::outbound::accept::{Act, Ready};
+use crate::outbound::accept::{Act, Ready, Refused};
+use crate::outbound::quota::Tally;
 use crate::proactive::audiences::Person;
 use crate::proactive::erase;
 use crate::proactive::links::{self, Linker};
@@ -90,14 +91,27 @@ impl Room {
         let (mut spent, mut more) = (if checked.budget.is_some() { self.spent(campaign).await? } else { 0 }, 0);
         let (mut exhausted, mut unwritable, mut first) = (false, 0, String::new());
         let count = people.len();
+        // What was planned before a crash was counted with that.
+        let mut tally = if again { Tally::default() } else { self.parts.acceptor.tally(&channels).await? };
         let addresses = self.by_order(campaign.plan.order, people.iter().map(|t| &t.person)).await?;
         for (turned, addresses) in people.iter().zip(addresses) {
-            match self.make(campaign, checked, (&channels, &prices), &writers, turned, &addresses).await {
+            let made = self.make(campaign, checked, (&channels, &prices), &writers, turned, &addresses).await;
+            if let Made::Ready(_, cost) = &made
+                && !again
+                && checked.budget.is_some_and(|b| spent + cost > b)
+            {
+                exhausted = true;
+                break;
+            }
+            let made = match made {
+                Made::Ready(message, cost) => match tally.take(&message.channel) {
+                    Ok(()) => Made::Ready(message, cost),
+                    Err(refused) => unwritten(&refused),
+                },
+                ended => ended,
+            };
+            match made {
                 Made::Ready(message, cost) => {
-                    if !again && checked.budget.is_some_and(|b| spent + cost > b) {
-                        exhausted = true;
-                        break;
-                    }
                     let cost = if again { 0 } else { cost };
                     (spent, more) = (spent + cost, more + cost);
                     let (accepted, number) = (&message.accepted, turned.person.number as i64);
@@ -142,10 +156,13 @@ impl Room {
         let done = "UPDATE campaign_people SET state = 'accepted', level = 1
             WHERE campaign = ?1 AND state = 'planned' AND level = 0 AND sent_at = ?2";
         let done = Statement::once(done, values![id, stamp]);
-        let planned = [self.parts.links.write_down()].into_iter().chain(books).collect();
+        let planned = [self.parts.links.write_down()].into_iter().chain(books).chain(tally.counted()).collect();
         let (db, acceptor) = (Arc::clone(&self.parts.db), self.parts.acceptor.clone());
         let batch = tokio::spawn(async move {
-            db.write(planned).await?;
+            db.write(planned).await.map_err(|e| match e.is_guarded() {
+                true => Failed::Conflict("others have taken of the tenant's quota meanwhile".into()),
+                false => e.into(),
+            })?;
             acceptor.append_all(ready, again).await;
             db.write(vec![done]).await?;
             telemetry::counter(&names::CAMPAIGN_PEOPLE, &["accepted"]).increment(numbers as u64);
@@ -154,7 +171,7 @@ impl Room {
         });
         pacing.under_way = people.last().map(|last| UnderWay { batch, last: (last.due, last.person.number) });
         // What counts who has been written to, before the next, has to find all of them.
-        let counts = checked.budget.is_some() || campaign.phase == Phase::Canary;
+        let counts = checked.budget.is_some() || campaign.phase == Phase::Canary || !tally.is_empty();
         if again || count < BATCH || counts {
             pacing.settle().await?;
         }
@@ -245,12 +262,7 @@ impl Room {
         loop {
             // Only what has steps may be tried again without one of them.
             let tried = if request.fallback.is_empty() { std::mem::take(&mut request) } else { request.clone() };
-            // What was planned before a crash was counted before it.
-            let prepared = match turned.planned {
-                Some(_) => self.parts.acceptor.prepare_again(tried, Origin::Campaign, act).await,
-                None => self.parts.acceptor.prepare(tried, Origin::Campaign, act, None).await,
-            };
-            match prepared {
+            match self.parts.acceptor.prepare_uncounted(tried, Origin::Campaign, act).await {
                 Ok(ready) => {
                     // What is barred already does not leave, and costs nothing.
                     let units = if ready.accepted.suppressed.is_some() { 0 } else { ready.accepted.cost };
@@ -258,10 +270,15 @@ impl Room {
                     return Made::Ready(Box::new(ready), cost);
                 }
                 Err(refused) if chain::without_refused(&mut request, &refused) => {}
-                Err(refused) => return Made::Ended("unreachable", format!("{}: {}", refused.pointer, refused.detail)),
+                Err(refused) => return unwritten(&refused),
             }
         }
     }
+}
+
+/// How a person ends whose message was refused.
+fn unwritten(refused: &Refused) -> Made {
+    Made::Ended("unreachable", format!("{}: {}", refused.pointer, refused.detail))
 }
 
 /// The writers of a campaign's edition, compiled once.

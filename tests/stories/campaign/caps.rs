@@ -96,3 +96,33 @@ async fn what_a_crash_left_planned_counts_in_the_quota_once() {
     assert_eq!(taken, 10, "what the campaign left of thirty");
     world.until("those are sent", 30, async |_| tg.accepted().len() == 30).await;
 }
+
+/// What a batch makes and does not plan, here because the budget holds it, counts in no quota.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_made_and_not_planned_does_not_count_in_the_quota() {
+    let tg = host("telegram").await;
+    let channel = tg.channel("tg", &format!("tenant = \"acme\"\n[channels.tg.throttle]\n{FAST}"));
+    let world = World::start(&format!("[tenants.acme]\nmessages = \"10/365d\"\n{channel}")).await;
+    let prices = "currency = \"EUR\"\n[[price]]\nchannel = \"tg\"\namount = \"1.00\"\n";
+    std::fs::write(world.folder.path().join("prices.toml"), prices).expect("a writable folder");
+    let mut csv = String::from("address\n");
+    (0..20).for_each(|n| writeln!(csv, "telegram:{}", 500_000 + n).expect("memory"));
+    let audience = upload(&world, "all", csv).await;
+    let plan = json!({ "name": "n", "audience": audience["id"], "channels": ["tg"], "category": "transactional",
+        "budget": { "amount": "5.00", "currency": "EUR" }, "parts": [{ "type": "text", "text": "campaign" }] });
+    let id = world.post("/v1/campaigns", &plan).await.1["id"].as_str().expect("an id").to_owned();
+    act(&world, &id, "launch").await;
+    // Each time the next person's message is made, and is not paid for.
+    for _ in 0..3 {
+        world.until("the budget holds it", 30, async |w| w.get(&format!("/v1/campaigns/{id}")).await["state"] == "paused").await;
+        act(&world, &id, "resume").await;
+    }
+    world.until("the budget holds it", 30, async |w| w.get(&format!("/v1/campaigns/{id}")).await["state"] == "paused").await;
+    world.until("five have it", 30, async |_| tg.accepted().len() == 5).await;
+    let mut taken = 0;
+    for to in 0..7 {
+        let send = json!({ "to": format!("telegram:{}", 600_000 + to), "channel": "tg", "parts": [{ "type": "text", "text": "single" }] });
+        taken += u32::from(world.post("/v1/messages", &send).await.0 == 202);
+    }
+    assert_eq!(taken, 5, "what the campaign left of ten");
+}
