@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State as Extract;
+use fairway_adapters::contract::settings;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +12,9 @@ use super::extract::{Body, Path};
 use super::page::Page;
 use super::problem::{self, Problem};
 use crate::store::ApiKey;
+
+/// Channels that a refusal names.
+const SHOWN: usize = 20;
 
 /// A key to make.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -48,6 +52,11 @@ pub async fn list(Extract(api): Extract<Api>, caller: Caller) -> Result<Json<Pag
     responses((status = 201, body = MadeKey), (status = 422, body = Problem)))]
 pub async fn create(Extract(api): Extract<Api>, caller: Caller, Body(new): Body<NewKey>) -> Result<(StatusCode, Json<MadeKey>), Problem> {
     caller.may("admin")?;
+    let bound = api.channels.get();
+    if let Some(at) = new.channels.iter().position(|name| !bound.by_id.contains_key(name)) {
+        let detail = unknown(&new.channels[at], bound.by_id.keys().map(String::as_str).collect());
+        return Err(Problem::new(&problem::INVALID, detail).at(format!("#/channels/{at}"), "channel_unknown"));
+    }
     let (key, secret) = api.keys.create(new.name, new.scopes, new.channels).await?;
     Ok((StatusCode::CREATED, Json(MadeKey { key, secret })))
 }
@@ -60,5 +69,34 @@ pub async fn revoke(Extract(api): Extract<Api>, caller: Caller, Path(id): Path<S
     match api.keys.revoke(&id).await? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(Problem::new(&problem::NOT_FOUND, "there is no key with this id")),
+    }
+}
+
+/// What to say of a channel that is not configured.
+fn unknown(name: &str, mut known: Vec<&str>) -> String {
+    if known.is_empty() {
+        return format!("there is no channel `{name}`; none is configured");
+    }
+    let nearest = Some(settings::nearest(name, &known)).filter(|n| n.starts_with("did you mean")).map_or_else(String::new, |n| n + " ");
+    let more = known.len().saturating_sub(SHOWN);
+    known.truncate(SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("there is no channel `{name}`; {nearest}there are {}{more}", known.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unknown;
+
+    #[test]
+    fn who_names_a_channel_that_is_not_there_is_told_which_are() {
+        let said = |known: &[&str]| unknown("acme-wattsapp", known.to_vec());
+        assert_eq!(
+            said(&["acme-sms", "acme-whatsapp"]),
+            "there is no channel `acme-wattsapp`; did you mean `acme-whatsapp`? there are acme-sms, acme-whatsapp"
+        );
+        assert_eq!(said(&["desk"]), "there is no channel `acme-wattsapp`; there are desk");
+        assert_eq!(said(&[]), "there is no channel `acme-wattsapp`; none is configured");
+        assert!(said(&["x"; 25]).ends_with("x, x and 5 more"));
     }
 }

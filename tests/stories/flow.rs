@@ -162,6 +162,8 @@ async fn the_command_line_talks_to_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_close_the_door_behind_them() {
     let world = World::start("").await;
+    let (ok, text) = world.cli(&["key", "create", "desk", "--channel", "demo-telegramm"]);
+    assert!(!ok && text.contains("there is no channel `demo-telegramm`; did you mean `demo-telegram`? there are demo-"), "{text}");
     let (status, made) = world.post("/v1/keys", &json!({ "name": "reader", "scopes": ["messages:read"] })).await;
     assert_eq!(status, 201, "{made}");
     let secret = made["secret"].as_str().expect("a secret");
