@@ -31,6 +31,7 @@ use crate::consent::{self, Consent};
 use crate::delivery::{feed::Feed, webhooks::Webhooks};
 use crate::envelope::Writer;
 use crate::ingress::{self, Ingress, claims::Claims, listener, remember::Remembered, smtp};
+use crate::lockfile::Lockfile;
 use crate::log::{self, EventLog, Topic};
 use crate::media::{blobs::Blobs, fetch, links::Links};
 use crate::outbound::{accept::Acceptor, fallback, owner, projector, quota::Quotas, unit};
@@ -82,6 +83,7 @@ impl App {
         telemetry::install();
         let stage = if config.sandbox.enabled { Some(sandbox::Sandbox::open(&mut config).await.map_err(wrong)?) } else { None };
         let channels = Live::new(Channels::bind(&config).map_err(wrong)?);
+        lock_store(&config).map_err(wrong)?;
         let database = store::open(&config.store.url).await.map_err(wrong)?;
         let proactive_db = proactive_db(&config, &database).map_err(wrong)?;
         let store: Arc<dyn Store> = Arc::new(Tables::open(Arc::clone(&database)).await.map_err(wrong)?);
@@ -530,6 +532,16 @@ fn serve(
         threads.push(thread.map_err(named)?);
     }
     Ok((address, threads))
+}
+
+/// Keeps a second gateway from the store's files until this process ends: it would not know what the first has in memory. Nodes meet
+/// in a server.
+fn lock_store(config: &Config) -> Result<(), String> {
+    let Some(path) = config.store.url.strip_prefix("sqlite:") else { return Ok(()) };
+    let lock = Lockfile::take(&PathBuf::from(path).with_extension("lock")).map_err(|why| format!("`store.url`: {why}"))?;
+    // Who writes for the store is not waited for at the end.
+    std::mem::forget(lock);
+    Ok(())
 }
 
 /// Where audiences and campaigns lie: in a file of their own beside the store's, so that a million rows of an upload hold up

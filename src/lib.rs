@@ -12,6 +12,7 @@ pub mod delivery;
 pub mod envelope;
 pub mod ids;
 pub mod ingress;
+pub mod lockfile;
 pub mod log;
 pub mod media;
 pub mod notify;

@@ -177,3 +177,24 @@ async fn a_conversation_keeps_its_order_over_a_crash() {
         newest[person] = Some(turn);
     }
 }
+
+/// Two gateways on the same folders would each take for settled what the other holds in memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_process_on_the_same_folders_is_refused() {
+    let mut world = World::start("").await;
+    let config = world.folder.path().join("fairway.toml");
+    let run = |args: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_fairway"));
+        let output = command.args(args).arg("--config").arg(&config).current_dir(world.folder.path()).output().expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, said) = run(&["serve"]);
+    let whose = format!("is in use by another process (pid {}): stop that one, or use another folder", world.pid().expect("it runs"));
+    let folder = world.folder.path().canonicalize().expect("it is there");
+    assert!(code == Some(1) && said.contains(&whose) && said.contains(&folder.display().to_string()), "{code:?} {said}");
+    assert_eq!(run(&["check"]).0, Some(0), "what only looks goes on working");
+    let (ok, text) = world.cli(&["status"]);
+    assert!(ok, "{text}");
+    world.kill();
+    world.restart().await;
+}

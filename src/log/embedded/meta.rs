@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs::{File, TryLockError},
     mem,
     path::Path,
     sync::Arc,
@@ -17,6 +16,7 @@ use super::{
     super::{Positions, ReadError, Topic, UNITS},
     segment::{FORMAT, check_format, connect},
 };
+use crate::lockfile::Lockfile;
 
 /// The memory of a log.
 pub struct Meta {
@@ -25,7 +25,7 @@ pub struct Meta {
     queue: Mutex<Queue>,
     bell: Condvar,
     /// Held as long as the log is open.
-    lock: Mutex<Option<File>>,
+    lock: Mutex<Option<Lockfile>>,
 }
 
 #[derive(Default)]
@@ -41,15 +41,7 @@ impl Meta {
     /// Takes the folder's lock and opens the file.
     pub fn open(folder: &Path) -> Result<(Arc<Self>, Lows), String> {
         let wrong = |e: &dyn std::fmt::Display| format!("the folder {} cannot be used: {e}", folder.display());
-        std::fs::create_dir_all(folder).map_err(|e| wrong(&e))?;
-        let lock = File::options().create(true).truncate(false).write(true).open(folder.join("LOCK")).map_err(|e| wrong(&e))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(format!("the folder {} is in use by another process: stop that one, or use another folder", folder.display()));
-            }
-            Err(TryLockError::Error(e)) => return Err(wrong(&e)),
-        }
+        let lock = Lockfile::take(&folder.join("LOCK"))?;
         let path = folder.join("meta.db");
         let db = connect(&path, true).map_err(|e| wrong(&e))?;
         check_format(&db, &path)?;
