@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::Api;
 use super::auth::Caller;
 use super::extract::{Body, Path, Query};
-use super::page::{Page, page};
+use super::page::{Page, cursor, page, place};
 use super::problem::{self, Problem};
 use crate::proactive::campaigns::forecast::Forecast;
 use crate::proactive::campaigns::report::{Recipient, Report};
@@ -208,15 +208,13 @@ pub async fn recipients(
     if csv {
         return Ok(export(api, id, states));
     }
-    let behind = match &query.after {
-        None => 0,
-        Some(text) => text.parse().map_err(|_| Problem::new(&problem::CURSOR, "take `next` of an earlier page"))?,
-    };
+    let list = format!("recipients {id}");
+    let behind = place(&api.seal, &list, query.after.as_deref())?.and_then(|number| number.parse().ok()).unwrap_or(0);
     let limit = query.limit.unwrap_or(100).clamp(1, 1000);
     let mut data = api.proactive.recipients(&id, &states, behind, limit + 1).await?;
     let has_more = data.len() > limit;
     data.truncate(limit);
-    let next = data.last().filter(|_| has_more).map(|r| r.number.to_string());
+    let next = data.last().filter(|_| has_more).map(|r| cursor(&api.seal, &list, &r.number.to_string()));
     Ok(page(&uri, data, next, has_more))
 }
 

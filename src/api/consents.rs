@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::Api;
 use super::auth::Caller;
 use super::extract::{Body, Path, Query, parse};
-use super::page::{Page, page};
+use super::page::{Page, cursor, page, place};
 use super::problem::{self, Problem};
 use crate::consent::{Known, Review, Suppression, Word, pattern};
 use crate::people::address;
@@ -253,11 +253,11 @@ pub async fn list(
     caller.may("contacts:read")?;
     let limit = query.limit.unwrap_or(50).clamp(1, 500);
     let asked = query.pattern.as_deref().map(pattern).transpose().map_err(|e| Problem::new(&problem::INVALID, e))?;
-    let after = query.after.as_deref().unwrap_or_default();
-    let mut data = api.consent.list_suppressions(asked.as_deref(), after, limit + 1).await?;
+    let after = place(&api.seal, "suppressions", query.after.as_deref())?.unwrap_or_default();
+    let mut data = api.consent.list_suppressions(asked.as_deref(), &after, limit + 1).await?;
     let more = data.len() > limit;
     data.truncate(limit);
-    let next = data.last().filter(|_| more).map(|s| s.id.clone());
+    let next = data.last().filter(|_| more).map(|s| cursor(&api.seal, "suppressions", &s.id));
     Ok(page(&uri, data, next, more))
 }
 

@@ -12,7 +12,7 @@ use tokio::io::AsyncWriteExt;
 use super::Api;
 use super::auth::Caller;
 use super::extract::{Body, Path, Query};
-use super::page::{Page, page};
+use super::page::{Page, cursor, page, place};
 use super::problem::{self, Problem};
 use crate::ids;
 use crate::people::import::Format;
@@ -109,9 +109,11 @@ pub async fn list(
     }
     let limit = query.limit.unwrap_or(50).clamp(1, 500);
     let filter = Filter { countries: query.country.into_iter().collect(), ..Filter::default() };
-    let chunk = api.people.chunk(&filter, query.after.as_deref().unwrap_or_default(), limit).await?;
-    let more = chunk.next.is_some();
-    Ok(page(&uri, chunk.contacts, chunk.next, more))
+    let after = place(&api.seal, "contacts", query.after.as_deref())?.unwrap_or_default();
+    let chunk = api.people.chunk(&filter, &after, limit).await?;
+    let next = chunk.next.map(|id| cursor(&api.seal, "contacts", &id));
+    let more = next.is_some();
+    Ok(page(&uri, chunk.contacts, next, more))
 }
 
 /// Whom to make part of this contact.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::Api;
 use super::auth::Caller;
 use super::extract::{Body, Path, Query};
-use super::page::{Page, page};
+use super::page::{Page, cursor, page, place};
 use super::problem::Problem;
 use crate::proactive::journeys::{Enter, Entering, Journey, Report, Shown, Traveller};
 
@@ -115,11 +115,12 @@ pub async fn people(
     caller.may("contacts:read")?;
     found(&api, &caller, &id).await?;
     let limit = query.limit.unwrap_or(50).clamp(1, 500);
-    let behind = query.after.as_deref().unwrap_or_default();
-    let mut data = api.proactive.travellers(&id, query.state.as_deref(), behind, limit + 1).await?;
+    let list = format!("travellers {id}");
+    let behind = place(&api.seal, &list, query.after.as_deref())?.unwrap_or_default();
+    let mut data = api.proactive.travellers(&id, query.state.as_deref(), &behind, limit + 1).await?;
     let has_more = data.len() > limit;
     data.truncate(limit);
-    let next = data.last().map(|person| person.address.clone()).filter(|_| has_more);
+    let next = data.last().filter(|_| has_more).map(|person| cursor(&api.seal, &list, &person.address));
     Ok(page(&uri, data, next, has_more))
 }
 

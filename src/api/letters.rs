@@ -42,7 +42,7 @@ pub async fn list(
 ) -> Result<Response, Problem> {
     caller.may("messages:read")?;
     let states = if query.in_doubt { vec![State::InDoubt] } else { vec![State::Failed, State::Expired, State::InDoubt] };
-    let before = query.after.as_deref().map(read_place).transpose()?;
+    let before = query.after.as_deref().map(|text| read_place(&api, text)).transpose()?;
     let limit = query.limit.unwrap_or(50).clamp(1, 500) + 1;
     newest(&api, &caller, &uri, Filter { states, channel: query.channel, before, limit, ..Filter::default() }).await
 }

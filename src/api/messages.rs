@@ -6,7 +6,6 @@ use axum::Json;
 use axum::body::{Body as HttpBody, Bytes};
 use axum::extract::{OriginalUri, State as Extract};
 use axum::response::{IntoResponse, Response};
-use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use fairway_adapters::contract::event::Origin;
 use fairway_adapters::contract::{Downgrade, Piece, Reason, Scope, SendRequest, State, Time};
 use futures_util::StreamExt;
@@ -18,7 +17,7 @@ use super::Api;
 use super::auth::Caller;
 use super::extract::{Body, Path, Query, Raw, is_json, parse};
 use super::idempotency::{Begin, Key, replayed};
-use super::page::{Page, page};
+use super::page::{Page, cursor, opened, page};
 use super::problem::{self, Detail, Problem};
 use crate::clock;
 use crate::ids::{self, MessageId};
@@ -33,6 +32,8 @@ use crate::telemetry::trace;
 const LINE: usize = 1 << 20;
 /// Lines appended together.
 const CHUNK: usize = 256;
+/// What the cursors of messages, newest first, are for.
+const NEWEST: &str = "messages";
 /// How long a GET waits for the views to know a message.
 const VIEWS: Duration = Duration::from_secs(2);
 
@@ -447,7 +448,7 @@ pub async fn list(
             })
             .collect::<Result<_, _>>()?,
     };
-    let before = query.after.as_deref().map(read_place).transpose()?;
+    let before = query.after.as_deref().map(|text| read_place(&api, text)).transpose()?;
     let filter = Filter { conversation: query.conversation.clone(), states, channel: query.channel.clone(), before, limit: limit + 1 };
     newest(&api, &caller, &uri, filter).await
 }
@@ -459,7 +460,7 @@ pub async fn newest(api: &Api, caller: &Caller, uri: &http::Uri, filter: Filter)
     let mut data = api.store.messages(filter).await?;
     let has_more = data.len() > limit;
     data.truncate(limit);
-    let next = data.last().filter(|_| has_more).map(|m| BASE64_URL_SAFE_NO_PAD.encode(format!("1 {} {}", m.created_at.0, m.id)));
+    let next = data.last().filter(|_| has_more).map(|m| cursor(&api.seal, NEWEST, &format!("{} {}", m.created_at.0, m.id)));
     data.retain(|m| caller.may_use(&m.channel).is_ok());
     Ok(page(uri, data, next, has_more))
 }
@@ -474,12 +475,12 @@ async fn of_campaign(
     after: Option<&str>,
     limit: usize,
 ) -> Result<Response, Problem> {
-    let behind =
-        after.map_or(Some((0, 0)), place_in_campaign).ok_or_else(|| Problem::new(&problem::CURSOR, "take `next` of an earlier page"))?;
+    let list = format!("messages {id}");
+    let behind = after.map_or(Some((0, 0)), |text| place_in_campaign(&opened(&api.seal, &list, text)?)).ok_or_else(foreign)?;
     let mut found = api.proactive.campaign_messages(id, behind, limit + 1).await?;
     let has_more = found.len() > limit;
     found.truncate(limit);
-    let next = found.last().filter(|_| has_more).map(|((number, step), _)| format!("{number}.{step}"));
+    let next = found.last().filter(|_| has_more).map(|((number, step), _)| cursor(&api.seal, &list, &format!("{number}.{step}")));
     let mut data = Vec::with_capacity(found.len());
     for id in found.iter().filter_map(|(_, id)| id.parse().ok()) {
         // What the views have not seen yet comes with the next look.
@@ -493,16 +494,14 @@ fn place_in_campaign(text: &str) -> Option<MessagePlace> {
     number.parse().ok().zip(step.parse().ok())
 }
 
+fn foreign() -> Problem {
+    Problem::new(&problem::CURSOR, "take `next` of an earlier page")
+}
+
 /// Where a page of messages begins.
-pub fn read_place(text: &str) -> Result<(i64, String), Problem> {
-    let wrong = || Problem::new(&problem::CURSOR, "take `next` of an earlier page");
-    let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| wrong())?;
-    let text = String::from_utf8(bytes).map_err(|_| wrong())?;
-    let mut words = text.splitn(3, ' ');
-    match (words.next(), words.next().and_then(|w| w.parse().ok()), words.next()) {
-        (Some("1"), Some(at), Some(id)) => Ok((at, id.to_owned())),
-        _ => Err(wrong()),
-    }
+pub fn read_place(api: &Api, text: &str) -> Result<(i64, String), Problem> {
+    let text = opened(&api.seal, NEWEST, text).ok_or_else(foreign)?;
+    text.split_once(' ').and_then(|(at, id)| Some((at.parse().ok()?, id.to_owned()))).ok_or_else(foreign)
 }
 
 /// Shows a message with its timeline.

@@ -5,6 +5,9 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, header};
 use serde::Serialize;
 
+use super::problem::{self, Problem};
+use crate::seal::Seal;
+
 /// A page of a list.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Page<T> {
@@ -23,6 +26,30 @@ impl<T> Page<T> {
     }
 }
 
+/// The cursor of a place in a list: sealed, so that it tells nobody whom or what it stands at, and opens for this list alone.
+pub fn cursor(seal: &Seal, list: &str, place: &str) -> String {
+    seal.seal(&format!("cursor {list}"), place)
+}
+
+/// The place that a cursor of this list stands for; `None` where it is no cursor of this list.
+pub fn opened(seal: &Seal, list: &str, cursor: &str) -> Option<String> {
+    seal.open(&format!("cursor {list}"), cursor)
+}
+
+/// The place that `after` of a query stands for.
+///
+/// # Errors
+/// When it is no cursor of this list.
+pub fn place(seal: &Seal, list: &str, after: Option<&str>) -> Result<Option<String>, Problem> {
+    let read = |text| opened(seal, list, text).ok_or_else(foreign);
+    after.filter(|text| !text.is_empty()).map(read).transpose()
+}
+
+fn foreign() -> Problem {
+    let detail = "`after` is no cursor of this list: take `next` of an earlier page as it is, or leave it out for the first page";
+    Problem::new(&problem::INVALID, detail).at("#/after", "cursor_invalid")
+}
+
 /// A page with its `Link` header.
 pub fn page<T: Serialize>(uri: &http::Uri, data: Vec<T>, next: Option<String>, has_more: bool) -> Response {
     let mut headers = HeaderMap::new();
@@ -34,4 +61,25 @@ pub fn page<T: Serialize>(uri: &http::Uri, data: Vec<T>, next: Option<String>, h
         }
     }
     (headers, Json(Page { data, next, has_more })).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_opens_for_its_own_list_alone() {
+        let seal = Seal::new(b"a secret of the tests");
+        let next = cursor(&seal, "recipients cmp_1", "17");
+        assert_eq!(place(&seal, "recipients cmp_1", Some(&next)).expect("it is ours").as_deref(), Some("17"));
+        assert_eq!(place(&seal, "recipients cmp_1", None).expect("the first page"), None);
+        let cut = &next[1..];
+        assert_eq!(place(&seal, "recipients cmp_1", Some("")).expect("the first page"), None);
+        let strange = ["17", "msg_1", "%00", "\0", "AAAA", cut];
+        let others = [("contacts", next.as_str()), ("recipients cmp_2", next.as_str())];
+        for (list, text) in strange.map(|text| ("recipients cmp_1", text)).into_iter().chain(others) {
+            let refused = place(&seal, list, Some(text)).expect_err("it is not ours");
+            assert_eq!((refused.status, refused.errors[0].code.as_str()), (422, "cursor_invalid"), "{list} {text}");
+        }
+    }
 }

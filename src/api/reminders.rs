@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::Api;
 use super::auth::Caller;
 use super::extract::{Body, Path, Query};
-use super::page::{Page, page};
+use super::page::{Page, cursor, page, place};
 use super::problem::Problem;
 use crate::proactive::reminders::{Reminder, Shown};
 
@@ -49,15 +49,15 @@ pub async fn list(
 ) -> Result<Response, Problem> {
     caller.may("messages:read")?;
     let limit = query.limit.unwrap_or(50).clamp(1, 200);
-    let behind = query.after.as_deref().unwrap_or_default();
-    let mut ids = api.proactive.reminders(query.address.as_deref(), behind, limit + 1).await?;
+    let behind = place(&api.seal, "reminders", query.after.as_deref())?.unwrap_or_default();
+    let mut ids = api.proactive.reminders(query.address.as_deref(), &behind, limit + 1).await?;
     let has_more = ids.len() > limit;
     ids.truncate(limit);
     let mut data = Vec::with_capacity(ids.len());
     for id in &ids {
         data.push(api.proactive.reminder(id).await?);
     }
-    let next = ids.pop().filter(|_| has_more);
+    let next = ids.pop().filter(|_| has_more).map(|id| cursor(&api.seal, "reminders", &id));
     data.retain(|r| r.reminder.channels.iter().all(|c| caller.may_use(c).is_ok()));
     Ok(page(&uri, data, next, has_more))
 }

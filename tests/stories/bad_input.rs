@@ -132,6 +132,35 @@ async fn a_line_that_is_too_long_is_answered_behind_those_before_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_cursor_of_one_list_opens_no_other() {
+    let world = World::start("").await;
+    for n in 0..3 {
+        let put = json!({ "addresses": [format!("tel:+1555010020{n}")] });
+        assert!(world.post("/v1/contacts", &put).await.0 < 300);
+        let (status, made) = world.post("/v1/suppressions", &json!({ "pattern": format!("tel:+1555010030{n}") })).await;
+        assert!(status < 300, "{made}");
+    }
+    let mut nexts = Vec::new();
+    for list in ["/v1/contacts", "/v1/suppressions"] {
+        let (mut ids, mut after) = (Vec::new(), String::new());
+        loop {
+            let page = world.get(&format!("{list}?limit=1&after={after}")).await;
+            ids.extend(page["data"].as_array().expect("a list").iter().map(|item| item["id"].to_string()));
+            let Some(next) = page["next"].as_str().filter(|_| page["has_more"] == true) else { break };
+            after = next.to_owned();
+        }
+        ids.dedup();
+        assert_eq!(ids.len(), 3, "{list}: each once, {ids:?}");
+        nexts.push(after);
+    }
+    for (list, cursor) in [("/v1/contacts", &nexts[1]), ("/v1/suppressions", &nexts[0]), ("/v1/reminders", &nexts[0])] {
+        let reply = world.ask("GET", &format!("{list}?after={cursor}"), None).await.expect("an answer");
+        let problem: serde_json::Value = serde_json::from_slice(&reply.body).expect("JSON");
+        assert_eq!((reply.status.as_u16(), problem["errors"][0]["pointer"].as_str()), (422, Some("#/after")), "{list}: {problem}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_asked_is_told_as_a_problem() {
     let world = World::start("").await;
     for (method, path, status) in [
@@ -142,6 +171,10 @@ async fn what_cannot_be_asked_is_told_as_a_problem() {
         ("GET", "/v1/messages?limit=many", 422),
         ("GET", "/v1/messages?after=forged", 400),
         ("GET", "/v1/dead-letters?after=forged", 400),
+        ("GET", "/v1/contacts?after=forged", 422),
+        ("GET", "/v1/contacts?after=%00", 422),
+        ("GET", "/v1/reminders?after=visit-1", 422),
+        ("GET", "/v1/suppressions?after=sup_1", 422),
         ("GET", "/m/med_x", 422),
     ] {
         let reply = world.ask(method, path, None).await.expect("an answer");
