@@ -4,12 +4,15 @@
 //! other POST passes [`once`].
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
+use aws_lc_rs::digest;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State as Extract};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use fairway_adapters::kit::crypto;
+use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use parking_lot::Mutex;
 
@@ -66,15 +69,19 @@ impl Key {
 
     /// Stores the answer; errors of ours and refusals for now are not kept, so that the caller can come again.
     pub async fn finish(&self, store: &dyn Store, status: u16, body: &str) {
-        let stored = if status >= 500 || status == 429 {
-            store.free_key(&self.scope).await
-        } else {
-            store.answer_key(&self.scope, status, body.to_owned()).await
+        let stored = match is_kept(status) {
+            true => store.answer_key(&self.scope, status, body.to_owned()).await,
+            false => store.free_key(&self.scope).await,
         };
         if let Err(e) = stored {
             tracing::warn!(error = %e, "the answer of an idempotency key could not be stored");
         }
     }
+}
+
+/// Whether who comes again gets this answer again.
+fn is_kept(status: u16) -> bool {
+    status < 500 && status != 429
 }
 
 /// An answer given again.
@@ -93,7 +100,7 @@ pub fn replayed(status: u16, body: String) -> Response {
 
 /// Paths whose handlers use the key themselves.
 const THEIR_OWN: [&str; 3] = ["/v1/messages", "/v1/messages/batch", "/v1/track"];
-/// Paths that read their body as it comes. Such a body is told from another by its length, type and `Content-Digest` alone.
+/// Paths that read their body as it comes: it is told from another when its end has been read, before anything is made of it.
 const UPLOADS: [&str; 3] = ["/v1/contacts/import", "/v1/audiences", "/v1/media"];
 /// The most of a body that is not an upload, and of an answer that is kept.
 const MOST: usize = 8 << 20;
@@ -134,8 +141,10 @@ pub async fn once(Extract(api): Extract<Api>, caller: Caller, request: Request, 
 async fn keyed(api: &Api, caller: &Caller, request: Request, next: Next) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let place = parts.uri.path_and_query().map_or(parts.uri.path(), |p| p.as_str()).to_owned();
-    let (body, mark) = if UPLOADS.contains(&parts.uri.path()) {
-        (body, mark(&parts.headers))
+    let is_upload = UPLOADS.contains(&parts.uri.path());
+    let (body, mark) = if is_upload {
+        let kind = parts.headers.get(header::CONTENT_TYPE).map_or(&b""[..], |v| v.as_bytes());
+        (body, Bytes::copy_from_slice(kind))
     } else {
         let bytes = to_bytes(body, MOST).await.map_err(|_| Problem::new(&problem::TOO_LARGE, "the body is too large or broke off"))?;
         (Body::from(bytes.clone()), bytes)
@@ -144,23 +153,87 @@ async fn keyed(api: &Api, caller: &Caller, request: Request, next: Next) -> Resu
         return Ok(next.run(Request::from_parts(parts, body)).await);
     };
     let _turn = api.busy.enter(&key.scope)?;
-    if let Begin::Done(status, sealed) = key.begin(&*api.store).await?
+    let begun = key.begin(&*api.store).await?;
+    let upload = is_upload.then(|| Upload::new(api, &key));
+    let body = match &upload {
+        Some(upload) => upload.read(body),
+        None => body,
+    };
+    if let Begin::Done(status, sealed) = begun
         && let Some(text) = api.seal.open(PURPOSE, &sealed)
     {
+        if let Some(upload) = &upload {
+            let mut rest = body.into_data_stream();
+            while let Some(chunk) = rest.next().await {
+                chunk.map_err(|_| upload.refused().unwrap_or_else(|| Problem::new(&problem::MALFORMED, "the body broke off")))?;
+            }
+        }
         return Ok(replayed(status, text));
     }
     let response = next.run(Request::from_parts(parts, body)).await;
+    if let Some(problem) = upload.as_ref().and_then(Upload::refused) {
+        return Err(problem);
+    }
     let (head, body) = response.into_parts();
     let bytes = to_bytes(body, MOST).await.map_err(|e| {
         tracing::error!(error = %e, "an answer to a POST with an Idempotency-Key is too large to be kept");
         Problem::new(&problem::INTERNAL, "the answer is too large to be kept under an Idempotency-Key; it was carried out")
     })?;
-    key.finish(&*api.store, head.status.as_u16(), &api.seal.seal(PURPOSE, &String::from_utf8_lossy(&bytes))).await;
+    let status = head.status.as_u16();
+    let text = api.seal.seal(PURPOSE, &String::from_utf8_lossy(&bytes));
+    key.finish(&*api.store, status, &text).await;
+    if let Some(upload) = upload.filter(|_| !is_kept(status)) {
+        upload.forget().await;
+    }
     Ok(Response::from_parts(head, Body::from(bytes)))
 }
 
-/// What tells an upload from another without reading it.
-fn mark(headers: &HeaderMap) -> Bytes {
-    let names = [header::CONTENT_LENGTH.as_str(), header::CONTENT_TYPE.as_str(), "content-digest"];
-    names.iter().flat_map(|name| headers.get(*name).map_or(&b""[..], |v| v.as_bytes()).iter().copied().chain([0])).collect()
+/// A body that is read once, by whoever carries it out. Its end is told when the store has its digest under the key and it is that of
+/// the first body; else it breaks off, and nothing is made of it.
+struct Upload {
+    store: Arc<dyn Store>,
+    scope: String,
+    refused: Arc<Mutex<Option<Problem>>>,
+}
+
+impl Upload {
+    fn new(api: &Api, key: &Key) -> Self {
+        Self { store: Arc::clone(&api.store), scope: format!("digest {}", key.scope), refused: Arc::default() }
+    }
+
+    fn read(&self, body: Body) -> Body {
+        let (store, scope, refused) = (Arc::clone(&self.store), self.scope.clone(), Arc::clone(&self.refused));
+        let reading = Some((body.into_data_stream(), digest::Context::new(&digest::SHA256)));
+        Body::from_stream(stream::unfold(reading, move |reading| {
+            let (store, scope, refused) = (Arc::clone(&store), scope.clone(), Arc::clone(&refused));
+            async move {
+                let (mut stream, mut context) = reading?;
+                match stream.next().await {
+                    Some(Ok(chunk)) => {
+                        context.update(&chunk);
+                        Some((Ok(chunk), Some((stream, context))))
+                    }
+                    Some(Err(e)) => Some((Err(e), None)),
+                    None => {
+                        let key = Key { scope, fingerprint: ids::fingerprint(&[context.finish().as_ref()]) };
+                        let problem = key.begin(&*store).await.err()?;
+                        *refused.lock() = Some(problem);
+                        Some((Err(axum::Error::new("it is not the body that this key was used with")), None))
+                    }
+                }
+            }
+        }))
+    }
+
+    /// Why the body broke off, if it was here.
+    fn refused(&self) -> Option<Problem> {
+        self.refused.lock().take()
+    }
+
+    /// Lets the next body be another, as the answer to this one is not kept.
+    async fn forget(self) {
+        if let Err(e) = self.store.free_key(&self.scope).await {
+            tracing::warn!(error = %e, "the digest under an idempotency key could not be let go of");
+        }
+    }
 }

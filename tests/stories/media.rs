@@ -78,6 +78,39 @@ async fn an_upload_can_be_sent() {
     world.reaches(accepted["id"].as_str().expect("an id"), &["sent", "delivered", "read"], 10).await;
 }
 
+/// Two bodies of one length and one type are told from each other by what was read, whatever was said of them before.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_with_a_key_is_carried_out_once_and_for_one_body() {
+    let world = World::start("").await;
+    let upload = |path: &str, kind: &str, body: &str| {
+        let call = Call::new(Method::POST, world.url(path)).header("content-type", kind).header("fairway-upload", "1");
+        call.header("idempotency-key", "k1").bytes(body.to_owned())
+    };
+    for (path, kind, one, other, status) in [
+        ("/v1/media", "text/plain", "one file", "two file", 201),
+        ("/v1/audiences?name=all", "text/csv", "address\ntelegram:71\n", "address\ntelegram:72\n", 201),
+        ("/v1/contacts/import", "text/csv", "address\ntelegram:71\n", "address\ntelegram:72\n", 202),
+    ] {
+        let first = world.call(&upload(path, kind, one)).await.expect("an answer");
+        assert_eq!(first.status.as_u16(), status, "{path}: {}", String::from_utf8_lossy(&first.body));
+        for _ in 0..2 {
+            let refused = world.call(&upload(path, kind, other)).await.expect("an answer");
+            let problem: Value = serde_json::from_slice(&refused.body).expect("JSON");
+            assert_eq!((refused.status.as_u16(), &problem["type"]), (422, &json!("/problems/idempotency-key-reused")), "{path}");
+            let again = world.call(&upload(path, kind, one)).await.expect("an answer");
+            assert_eq!((again.status.as_u16(), &again.body), (status, &first.body), "{path}");
+            assert_eq!(again.headers.get("idempotency-replayed").map(|v| v.as_bytes()), Some(&b"true"[..]), "{path}");
+        }
+    }
+    assert_eq!(world.get("/v1/audiences").await["data"].as_array().map(Vec::len), Some(1));
+    world.until("the first file's person is there", 10, async |w| contact(w, 71).await.len() == 1).await;
+    assert_eq!(contact(&world, 72).await.len(), 0, "nothing was made of the other");
+}
+
+async fn contact(world: &World, number: u32) -> Vec<Value> {
+    world.get(&format!("/v1/contacts?address=telegram:{number}")).await["data"].as_array().expect("a list").clone()
+}
+
 /// What reads differently today is appended beside the old event, once. Here the gateway has moved, and with it its links.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_corrects_what_reads_differently_now() {
