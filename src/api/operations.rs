@@ -14,7 +14,7 @@ use super::auth::Caller;
 use super::extract::{Body, Path, Query};
 use super::problem::{self, Problem};
 use crate::schemas;
-use crate::telemetry;
+use crate::telemetry::{self, openmetrics};
 
 /// The process can make progress: answered without asking anybody.
 pub async fn livez() -> &'static str {
@@ -55,8 +55,8 @@ pub async fn readyz(Extract(api): Extract<Api>, Query(query): Query<ReadyQuery>)
     (status, text).into_response()
 }
 
-/// Metrics in the Prometheus text format.
-pub async fn metrics(Extract(api): Extract<Api>) -> Response {
+/// Metrics in the Prometheus text format, or as OpenMetrics for who asks for it.
+pub async fn metrics(Extract(api): Extract<Api>, headers: HeaderMap) -> Response {
     let health = api.log.health();
     use telemetry::names;
     telemetry::gauge(&names::LOG_READY, &[]).set(if api.log.ready() { 1.0 } else { 0.0 });
@@ -64,8 +64,11 @@ pub async fn metrics(Extract(api): Extract<Api>) -> Response {
     telemetry::gauge(&names::BUILD, &[env!("CARGO_PKG_VERSION")]).set(1.0);
     telemetry::gauge(&names::SPOOL_BYTES, &[]).set(health.spool_bytes as f64);
     // With thousands of channels this is megabytes of text: not on a thread that webhooks wait for.
-    let text = tokio::task::spawn_blocking(telemetry::exposition).await.unwrap_or_default();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+    let open = openmetrics::is_wanted(&headers);
+    let text = move || if open { openmetrics::text(&telemetry::exposition()) } else { telemetry::exposition() };
+    let text = tokio::task::spawn_blocking(text).await.unwrap_or_default();
+    let kind = if open { openmetrics::CONTENT_TYPE } else { "text/plain; version=0.0.4; charset=utf-8" };
+    ([(header::CONTENT_TYPE, kind), (header::VARY, "accept")], text).into_response()
 }
 
 /// The API, described.

@@ -2,6 +2,7 @@
 
 pub mod logs;
 pub mod names;
+pub mod openmetrics;
 pub mod trace;
 
 use std::sync::OnceLock;
@@ -35,7 +36,7 @@ pub fn install() {
     });
 }
 
-/// What `/metrics` answers.
+/// What `/metrics` answers, as Prometheus reads it.
 pub fn exposition() -> String {
     HANDLE
         .get()

@@ -32,6 +32,14 @@ async fn each_bad_delivery_gets_its_answer_and_leaves_nothing() {
     for label in ["missing", "mismatch", "too_large", "unknown_channel", "bad_request"] {
         assert!(text.contains(&format!("outcome=\"{label}\"")), "{label} is not counted");
     }
+    let open = Call::get(world.url("/metrics")).header("accept", "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.3");
+    let open = world.call(&open).await.expect("metrics");
+    let kind = |reply: &fairway_adapters::contract::Reply| {
+        reply.headers.get("content-type").and_then(|v| v.to_str().ok()).unwrap_or_default().split(';').next().map(str::to_owned)
+    };
+    assert_eq!([kind(&metrics), kind(&open)], [Some("text/plain".to_owned()), Some("application/openmetrics-text".to_owned())]);
+    let open = String::from_utf8_lossy(&open.body);
+    assert!(!text.contains("# EOF") && open.ends_with("\n# EOF\n") && open.contains("\n# TYPE fairway_webhooks counter\n"), "{open}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
