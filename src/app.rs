@@ -187,7 +187,6 @@ impl App {
             store: Arc::clone(&store),
             blobs: blobs.clone(),
             writer: writer.clone(),
-            channels: channels.clone(),
             people: people.clone(),
             consent: Arc::clone(&consent),
             jobs: jobs.clone(),

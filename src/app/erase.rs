@@ -1,10 +1,14 @@
 //! Erases people: a job that may be cut off anywhere and begun again.
 //!
-//! What goes: the contact with its history, its messages in the views, the files it sent, its place in lists, campaigns, reminders and
-//! journeys, what counts within caps, reply handles, the words of its evidence. What has not left yet is cancelled. What stays: that consent was given or withdrawn, under the keyed
-//! fingerprint of the address, because a person who comes back still does not want it. The tests list every table of the store
-//! with what an erasure does there.
+//! What goes: the contact with its history and whatever was merged into it, its messages in the views, however the address was written
+//! and whether or not the channel is still configured, the files it sent, its place in lists, campaigns, reminders and journeys, what
+//! counts within caps, reply handles, the words of its evidence. What has not left yet is cancelled. What stays: that consent
+//! was given or withdrawn, under the keyed fingerprint of the address, because a person who comes back still does not want it. The tests
+//! list every table of the store with what an erasure does there.
+//!
+//! All of it is done twice: what the log had been given before was on its way into the tables the first time.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +16,6 @@ use fairway_adapters::contract::Data;
 use fairway_adapters::contract::event::Erased;
 use serde::{Deserialize, Serialize};
 
-use crate::channels::Live;
 use crate::consent::Consent;
 use crate::envelope::{Attributes, Writer};
 use crate::ids;
@@ -20,7 +23,7 @@ use crate::ids::MessageId;
 use crate::log::{Durability, EventLog, Record, Topic};
 use crate::media::{self, blobs::Blobs};
 use crate::orders::Order;
-use crate::people::{People, jobs::Job, jobs::Jobs};
+use crate::people::{People, address::normal, jobs::Job, jobs::Jobs};
 use crate::store::db::{Database, Statement};
 use crate::store::{Error, Store};
 use crate::{clock, values};
@@ -29,6 +32,9 @@ use crate::{clock, values};
 const AT_ONCE: usize = 100;
 /// How often, and how long apart, messages that have not ended are waited for: a cancel takes a moment, a call that is out some seconds.
 const PATIENCE: (usize, Duration) = (30, Duration::from_secs(1));
+
+/// How long after the first time the second is: those who read the log into the tables are behind it by a second or two.
+const ONCE_MORE: Duration = Duration::from_secs(5);
 
 /// What it works with.
 pub(super) struct Eraser {
@@ -39,17 +45,28 @@ pub(super) struct Eraser {
     pub(super) store: Arc<dyn Store>,
     pub(super) blobs: Blobs,
     pub(super) writer: Writer,
-    pub(super) channels: Live,
     pub(super) people: People,
     pub(super) consent: Arc<Consent>,
     pub(super) jobs: Jobs,
 }
 
-/// What a job works on; the addresses once they were found out, so that a second try knows them when the contact is gone.
+/// What a job works on; the addresses, and the other ids of the contact, once they were found out, so that a second try knows them when
+/// the contact is gone.
 #[derive(Serialize, Deserialize)]
 struct Input {
     contact: String,
+    #[serde(default)]
+    names: Vec<String>,
     addresses: Option<Vec<String>>,
+}
+
+/// What went, and how many messages were under way to the last.
+#[derive(Default)]
+struct Gone {
+    messages: u64,
+    left: usize,
+    files: u64,
+    lists: u64,
 }
 
 impl Eraser {
@@ -65,32 +82,44 @@ impl Eraser {
     }
 
     async fn erase(&self, job: &Job) -> Result<(), Error> {
-        let Ok(input) = serde_json::from_str::<Input>(&job.input) else {
+        let Ok(mut input) = serde_json::from_str::<Input>(&job.input) else {
             return self.jobs.finish(&job.id, "failed", &serde_json::json!({ "reason": "the job cannot be read" })).await;
         };
-        let addresses = match input.addresses {
-            Some(addresses) => addresses,
-            None => {
-                let contact = self.people.get(&input.contact).await?;
-                let addresses: Vec<String> = contact.into_iter().flat_map(|c| c.addresses).map(|a| a.address).collect();
-                let found = Input { contact: input.contact.clone(), addresses: Some(addresses.clone()) };
-                self.jobs.keep_input(&job.id, &serde_json::to_string(&found).unwrap_or_default()).await?;
-                addresses
-            }
-        };
+        if input.addresses.is_none() {
+            let contact = self.people.get(&input.contact).await?;
+            input.names = self.people.names(&input.contact).await?;
+            let addresses = contact.into_iter().flat_map(|c| c.addresses).map(|a| a.address).collect();
+            input.addresses = Some(crate::proactive::erase::addresses(&*self.proactive_db, &input.names, addresses).await?);
+            self.jobs.keep_input(&job.id, &serde_json::to_string(&input).unwrap_or_default()).await?;
+        }
+        let addresses = input.addresses.clone().unwrap_or_default();
+        if input.names.is_empty() {
+            input.names.push(input.contact.clone());
+        }
         let hashed: Vec<String> = addresses.iter().map(|a| self.consent.hashed(a)).collect();
         self.tell(job, &hashed).await?;
-        // Lists first: nobody in a list that still names them is written to while what was written is cancelled.
-        let lists = crate::proactive::erase::forget(&*self.proactive_db, &input.contact, &addresses).await?;
-        let (messages, left) = self.forget_messages(&addresses).await?;
-        let files = self.forget_media(&addresses).await?;
-        self.consent.erase(&input.contact, &addresses).await?;
-        self.people.forget(&input.contact).await?;
+        let mut gone = Gone::default();
+        self.forget(&input, &addresses, &mut gone).await?;
+        tokio::time::sleep(ONCE_MORE).await;
+        self.forget(&input, &addresses, &mut gone).await?;
+        let Gone { messages, left, files, lists } = gone;
         let receipt = serde_json::json!({
             "erased_at": clock::now(), "addresses": hashed, "messages": messages, "under_way": left, "files": files, "lists": lists,
             "kept": "consent and opt-outs under the fingerprint of the address; the log expires by its retention",
         });
         self.jobs.finish(&job.id, "done", &receipt).await
+    }
+
+    /// Lets go of everything once.
+    async fn forget(&self, input: &Input, addresses: &[String], gone: &mut Gone) -> Result<(), Error> {
+        // Lists first: nobody in a list that still names them is written to while what was written is cancelled.
+        gone.lists += crate::proactive::erase::forget(&*self.proactive_db, &input.names, addresses).await?;
+        let (messages, left) = self.forget_messages(addresses).await?;
+        gone.messages += messages;
+        gone.left = left;
+        gone.files += self.forget_media(addresses).await?;
+        self.consent.erase(&input.names, addresses).await?;
+        self.people.forget(&input.contact, addresses).await
     }
 
     /// `fairway.contact.erased`: whoever copied the person's data erases it too.
@@ -130,12 +159,7 @@ impl Eraser {
     async fn forget_messages(&self, addresses: &[String]) -> Result<(u64, usize), Error> {
         let mut conversations = Vec::new();
         for address in addresses {
-            let channels = self.channels.get();
-            conversations.extend(channels.by_id.values().filter(|c| c.reaches(address)).map(|c| format!("{}/{address}", c.id)));
-            let threads = "SELECT DISTINCT conversation FROM messages WHERE recipient = ?1 AND conversation LIKE '%#%'";
-            for row in self.db.read(threads.into(), values![address.as_str()]).await? {
-                conversations.push(row.text(0)?);
-            }
+            conversations.extend(conversations_with(&*self.db, address).await?);
         }
         if conversations.is_empty() {
             return Ok((0, 0));
@@ -190,13 +214,61 @@ impl Eraser {
     }
 }
 
+/// The conversations with an address that the views or the handles know. A request may have written the address in another form, and
+/// a channel may not be configured any more: both tables are read through. Erasures are few.
+async fn conversations_with(db: &dyn Database, address: &str) -> Result<BTreeSet<String>, Error> {
+    let address = normal(address);
+    let mut found = BTreeSet::new();
+    for sql in [
+        "SELECT DISTINCT conversation FROM messages WHERE lower(conversation) LIKE ?1",
+        "SELECT conversation FROM handles WHERE lower(conversation) LIKE ?1",
+    ] {
+        for row in db.read(sql.into(), values![written_as(&address)]).await? {
+            let conversation = row.text(0)?;
+            let peer = conversation.split_once('/').map_or("", |(_, peer)| peer);
+            if normal(peer.split('#').next().unwrap_or(peer)) == address {
+                found.insert(conversation);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What the conversations with an address are like: its letters and digits in their order, whatever stands between them.
+fn written_as(address: &str) -> String {
+    let known = address.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase());
+    known.fold(String::from("%"), |pattern, c| pattern + &format!("{c}%"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::store::laws::{Stage, laws};
     use crate::store::tables::Tables;
 
-    laws! { of_every_table_it_is_known_what_an_erasure_does_there }
+    laws! {
+        of_every_table_it_is_known_what_an_erasure_does_there
+        conversations_are_found_however_the_address_was_written
+    }
+
+    async fn conversations_are_found_however_the_address_was_written(stage: Stage) {
+        let db = stage.open().await;
+        Tables::open(Arc::clone(&db)).await.expect("tables");
+        let message = |conversation: &str| {
+            let sql = "INSERT INTO messages (id, conversation, created_at, updated_at) VALUES (?1, ?1, 0, 0)";
+            Statement::once(sql, values![conversation])
+        };
+        let handle = "INSERT INTO handles (conversation, sealed, at) VALUES ('desk/tel:+15550100200#t1', 'x', 0)";
+        let hers = ["desk/tel:+15550100200", "desk/tel:+15550100200#t1", "gone/tel:+1 (555) 010-0200", "mail/mailto:Ana@Example.org"];
+        let others =
+            ["desk/tel:+155501002001", "desk/whatsapp:+15550100200", "mail/mailto:ana@example.org.example", "desk/tel:+25550100200"];
+        let mut statements: Vec<_> = hers.iter().filter(|c| !c.contains('#')).chain(&others).map(|c| message(c)).collect();
+        statements.push(Statement::once(handle, Vec::new()));
+        db.write(statements).await.expect("written");
+        let mut found = conversations_with(&*db, "tel:+15550100200").await.expect("read");
+        found.extend(conversations_with(&*db, "mailto:ana@example.org").await.expect("read"));
+        assert_eq!(found, hers.map(str::to_owned).into());
+    }
 
     /// Every table, and in words what it has of people and what becomes of that. A table that is new is given its line here, and
     /// its place in an erasure if it has any.
@@ -221,7 +293,7 @@ mod tests {
         ("dues", "the row stays, without address, data and reason; what waits is cancelled (proactive)"),
         ("endpoints", "nothing of people who are written to"),
         ("handles", "goes (here)"),
-        ("idempotency", "answers with ids of messages, for a day"),
+        ("idempotency", "answers, sealed where they may be of people, for a day"),
         ("job_rows", "the contact's id, where a row was refused for it, goes with the contact (people)"),
         ("jobs", "the addresses of an erasure go when it is done (here)"),
         ("journey_intakes", "nothing: sums, and as a cursor a contact's id"),

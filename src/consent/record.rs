@@ -327,12 +327,12 @@ impl Consent {
 
     /// Forgets who said what, and keeps that it was said: the address gives way to its keyed fingerprint, the evidence to the bare fact.
     /// What counts within caps stands under the contact or under an address, and goes.
-    pub async fn erase(&self, contact: &str, addresses: &[String]) -> Result<(), Error> {
+    pub async fn erase(&self, contacts: &[String], addresses: &[String]) -> Result<(), Error> {
         let counted = |person: &str| {
             ["cap_uses", "cap_people", "cap_claims"]
                 .map(|table| Statement::once(format!("DELETE FROM {table} WHERE person = ?1"), values![person]))
         };
-        let mut statements = Vec::from(counted(contact));
+        let mut statements: Vec<_> = contacts.iter().flat_map(|contact| counted(contact)).collect();
         for address in addresses {
             let address = address::normal(address).into_owned();
             let hashed = format!("{ERASED}{}", ids::text("", self.index.person(&address)));

@@ -98,9 +98,9 @@ async fn what_was_said_holds_after_a_restart_and_for_other_nodes(stage: Stage) {
     assert!(here.may(&ana).is_yes());
     let known = here.known(&[ana.address.into()]).await.expect("read");
     assert_eq!((known[0].since, known[0].event.as_str()), (Time(20), "evt_20"));
-    here.erase("ana", &[ana.address.into()]).await.expect("erased");
+    here.erase(&["ana".into()], &[ana.address.into()]).await.expect("erased");
     here.say(&[word(ana.address, ConsentState::OptedOut, 40)]).await.expect("written");
-    here.erase("ana", &[ana.address.into()]).await.expect("erased twice");
+    here.erase(&["ana".into()], &[ana.address.into()]).await.expect("erased twice");
     assert!(here.words(&[ana.address.into()]).await.expect("read").is_empty());
     let (again, _answers) = place.open().await;
     assert!(!again.may(&ana).is_yes(), "who was erased still wants nothing");
@@ -210,7 +210,7 @@ async fn what_counts_within_caps_goes_with_its_person(stage: Stage) {
         ad.message = format!("{campaign} again");
         assert!(matches!(consent.hold(&[ad], now).await.expect("asked")[0], Verdict::Hold(..)));
     }
-    consent.erase("ana@example.org", &["telegram:1".into(), "telegram:2".into()]).await.expect("erased");
+    consent.erase(&["ana@example.org".into()], &["telegram:1".into(), "telegram:2".into()]).await.expect("erased");
     let db = place.stage.open().await;
     for table in ["cap_uses", "cap_people", "cap_claims"] {
         let rows = db.read(format!("SELECT person FROM {table}").into(), Vec::new()).await.expect("read");

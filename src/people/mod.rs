@@ -179,6 +179,13 @@ impl People {
         Ok(self.with_addresses(rows).await?.into_iter().next())
     }
 
+    /// The ids a contact has been known by: its own, and those of contacts that were merged into it.
+    pub async fn names(&self, id: &str) -> Result<Vec<String>, Error> {
+        let rows = self.db.read("SELECT c.id FROM contacts c WHERE c.merged_into = ?1 ORDER BY c.id".into(), values![id]).await?;
+        let merged = rows.iter().map(|r| r.text(0));
+        std::iter::once(Ok(id.to_owned())).chain(merged).collect()
+    }
+
     /// The contact an address belongs to. The address may be written in any form.
     pub async fn by_address(&self, address: &str) -> Result<Option<Contact>, Error> {
         let found = self.by_addresses(&[address.to_owned()]).await?;

@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(found["telegram:1"].joined(found["telegram:2"]), at(Some(60), Some(9)));
         let put = Put { id: Some("c-1".into()), addresses: vec!["telegram:1".into()], ..Put::default() };
         people.put(vec![put]).await.expect("written");
-        people.forget("c-1").await.expect("forgotten");
+        people.forget("c-1", &["telegram:1".into()]).await.expect("forgotten");
         assert_eq!(people.traffic(&asked).await.expect("read").len(), 1, "who is forgotten leaves nothing behind");
     }
 }

@@ -153,13 +153,12 @@ impl People {
         Ok(true)
     }
 
-    /// Lets go of a contact with all that was kept of it. Ids that were merged into it go too.
-    pub async fn forget(&self, id: &str) -> Result<(), Error> {
+    /// Lets go of a contact with all that was kept of it and of these addresses. Ids that were merged into it go too.
+    pub async fn forget(&self, id: &str, addresses: &[String]) -> Result<(), Error> {
         let _one = self.writing.lock().await;
         let all = "IN (SELECT c.id FROM contacts c WHERE c.id = ?1 OR c.merged_into = ?1)";
-        let traffic =
-            format!("DELETE FROM address_traffic WHERE address IN (SELECT a.address FROM contact_addresses a WHERE a.contact {all})");
-        let mut statements = vec![Statement::once(traffic, values![id])];
+        let rows = addresses.iter().map(|a| values![&*address::normal(a)]).collect();
+        let mut statements = vec![Statement::each("DELETE FROM address_traffic WHERE address = ?1", rows)];
         for table in ["contact_history", "contact_addresses"] {
             statements.push(Statement::once(format!("DELETE FROM {table} WHERE contact {all}"), values![id]));
         }
@@ -424,7 +423,8 @@ mod tests {
         // What an import said about her goes with her.
         let sql = "INSERT INTO job_rows (job, line, col, reason) VALUES ('job_1', 2, 'address', ?1)";
         people.db.write(vec![Statement::once(sql, values![taken.reason.as_str()])]).await.expect("written");
-        people.forget("c-17").await.expect("forgotten");
+        assert_eq!(people.names("c-17").await.expect("read").len(), 3, "her own id and those that became hers");
+        people.forget("c-17", &[]).await.expect("forgotten");
         let rows = people.db.read("SELECT r.reason FROM job_rows r".into(), Vec::new()).await.expect("read");
         assert_eq!((rows.len(), rows[0].text(0).expect("a reason").contains("c-17")), (1, false));
     }

@@ -39,14 +39,16 @@ const DUE: &str = "UPDATE dues SET address = 'erased:', data = '{}', reason = ?2
 /// Anchors that somebody is reminded of.
 const ANCHORS: &str = "SELECT a.maker FROM maker_addresses a WHERE a.address = ?1 AND a.kind = 'reminder'";
 
-/// Erases a contact who is known by these addresses; how many rows of lists they stood in. Doing it again changes nothing.
-///
-/// # Errors
-/// When the store is away; what was not erased then is erased by the next try.
-pub async fn forget(db: &dyn Database, contact: &str, addresses: &[String]) -> Result<u64, store::Error> {
+/// Where a person stands in lists, and every address that those have for them.
+struct Known {
+    rows: BTreeSet<(String, i64)>,
+    addresses: BTreeSet<String>,
+}
+
+async fn known(db: &dyn Database, contacts: &[String], addresses: &[String]) -> Result<Known, store::Error> {
     let mut all: BTreeSet<String> = addresses.iter().flat_map(|a| [a.clone(), normal(a).into_owned()]).collect();
-    all.insert(nowhere(contact));
-    let mut listed = BTreeSet::new();
+    all.extend(contacts.iter().map(|contact| nowhere(contact)));
+    let mut rows = BTreeSet::new();
     for address in all.clone() {
         // Somebody's second address is in no index: the lists are read through. Erasures are few.
         let sql = "SELECT p.audience, p.number, p.addresses FROM audience_people p WHERE ' ' || p.addresses || ' ' LIKE ?1 ESCAPE '!'";
@@ -55,10 +57,30 @@ pub async fn forget(db: &dyn Database, contact: &str, addresses: &[String]) -> R
             // `LIKE` takes letters of both cases for one.
             if known.split(' ').any(|a| a == address) {
                 all.extend(known.split(' ').map(str::to_owned));
-                listed.insert((row.text(0)?, row.int(1)?));
+                rows.insert((row.text(0)?, row.int(1)?));
             }
         }
     }
+    Ok(Known { rows, addresses: all })
+}
+
+/// The addresses of a person, with those that only lists know: what was written to them goes with the rest.
+///
+/// # Errors
+/// When the store is away.
+pub async fn addresses(db: &dyn Database, contacts: &[String], addresses: Vec<String>) -> Result<Vec<String>, store::Error> {
+    let mut all = known(db, contacts, &addresses).await?.addresses;
+    all.retain(|address| !contacts.iter().any(|contact| *address == nowhere(contact)));
+    Ok(all.into_iter().collect())
+}
+
+/// Erases a person who is known as these contacts and by these addresses; how many rows of lists they stood in. Doing it again changes
+/// nothing.
+///
+/// # Errors
+/// When the store is away; what was not erased then is erased by the next try.
+pub async fn forget(db: &dyn Database, contacts: &[String], addresses: &[String]) -> Result<u64, store::Error> {
+    let Known { rows: listed, addresses: all } = known(db, contacts, addresses).await?;
     let count = listed.len() as u64;
     let rows: Vec<Vec<Value>> = listed.into_iter().map(|(list, number)| values![list, number]).collect();
     for some in rows.chunks(TOGETHER) {
@@ -148,6 +170,7 @@ mod tests {
             person("aud_1", 2, &format!("{mail} {ana} tel:+15550100200"), "Ana"),
             person("cmp_1", 7, ana, "Ana"),
             person("cmp_2", 8, "contact:c-1", "Ana"),
+            person("cmp_2", 9, "contact:c-0", "Ana, before she was known to be the same"),
             booked(1, "sent", other),
             booked(2, "failed", mail),
             step("msg_1", 1, 0, other),
@@ -167,9 +190,11 @@ mod tests {
         db.write(statements).await.expect("written");
 
         // One of her addresses is known only by a list; a row that both lead to counts once.
-        let asked = vec![ana.to_owned(), "tel:+15550100200".to_owned()];
-        assert_eq!(forget(&*db, "c-1", &asked).await.expect("erased"), 3);
-        assert_eq!(forget(&*db, "c-1", &asked).await.expect("erased twice"), 0);
+        let (names, asked) = (["c-1".to_owned(), "c-0".to_owned()], vec![ana.to_owned(), "tel:+15550100200".to_owned()]);
+        let all = addresses(&*db, &names, asked.clone()).await.expect("read");
+        assert_eq!(all, [mail, "tel:+15550100200", ana]);
+        assert_eq!(forget(&*db, &names, &asked).await.expect("erased"), 4);
+        assert_eq!(forget(&*db, &names, &asked).await.expect("erased twice"), 0);
         let mut rows = Vec::new();
         for table in TABLES {
             let found = db.read(format!("SELECT * FROM {table}").into(), Vec::new()).await.expect("read");
@@ -178,7 +203,7 @@ mod tests {
             assert!(!text.contains(ana) && !text.contains(mail) && !text.contains("Ana"), "{table}: {text}");
             assert!(text.contains(other), "{table} keeps whom nobody asked to erase: {text}");
         }
-        assert_eq!(rows, [4, 2, 3, 1, 1, 1, 4, 1]);
+        assert_eq!(rows, [5, 2, 3, 1, 1, 1, 4, 1]);
         let states = db.read("SELECT kind, state, recall FROM dues WHERE address = 'erased:' ORDER BY kind".into(), Vec::new()).await;
         let states: Vec<_> = states.expect("read").iter().map(|r| (r.text(0), r.text(1), r.int(2))).collect();
         let expected = [("journey", "accepted", 1), ("reminder", "cancelled", 0), ("trigger", "cancelled", 0)];

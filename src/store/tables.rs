@@ -73,6 +73,8 @@ CREATE INDEX IF NOT EXISTS messages_in_threads ON messages (recipient) WHERE con
 ",
     // Quotas are counted among the campaigns' tables, by the write that plans a batch.
     "DROP TABLE quotas",
+    // An erasure looks for conversations however their addresses were written.
+    "DROP INDEX IF EXISTS messages_in_threads",
 ];
 
 /// How long an idempotency key is honoured.
