@@ -566,31 +566,3 @@ pub async fn order(api: &Api, id: MessageId, order: Order) -> Result<(), Problem
     }
     Err(Problem::new(&problem::UNAVAILABLE, "the log cannot take it now; try again").retry_after(5))
 }
-
-/// A conversation with a person.
-#[derive(Serialize, utoipa::ToSchema)]
-pub struct Conversation {
-    /// `channel/address`.
-    id: String,
-    /// The channel.
-    channel: String,
-    /// The person's address, or the group's.
-    address: String,
-    /// The last fifty messages to it, newest first.
-    messages: Vec<Message>,
-}
-
-/// Shows a conversation with its last messages.
-#[utoipa::path(get, path = "/v1/conversations/{id}", operation_id = "showConversation", tag = "messages",
-    params(("id" = String, Path, description = "`channel/address`")), responses((status = 200, body = Conversation), (status = 404, body = Problem)))]
-pub async fn conversation(Extract(api): Extract<Api>, caller: Caller, Path(id): Path<String>) -> Result<Json<Conversation>, Problem> {
-    caller.may("messages:read")?;
-    let Some((channel, address)) = id.split_once('/') else {
-        return Err(Problem::new(&problem::NOT_FOUND, "a conversation is `channel/address`"));
-    };
-    caller.may_use(channel)?;
-    let filter = Filter { conversation: Some(id.clone()), limit: 50, ..Filter::default() };
-    let messages = api.store.messages(filter).await?;
-    let (channel, address) = (channel.to_owned(), address.to_owned());
-    Ok(Json(Conversation { id, channel, address, messages }))
-}

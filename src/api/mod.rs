@@ -6,6 +6,7 @@ pub mod campaigns;
 pub mod channels;
 pub mod consents;
 pub mod contacts;
+pub mod conversations;
 pub mod devices;
 pub mod events;
 pub mod extract;
@@ -103,7 +104,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/messages/preview", post(messages::preview))
         .route("/v1/messages/{id}", get(messages::show).patch(revisions::edit).delete(revisions::recall))
         .route("/v1/messages/{id}/cancel", post(messages::cancel))
-        .route("/v1/conversations/{*id}", get(messages::conversation))
+        .route("/v1/conversations/{*id}", get(conversations::show))
         .route("/v1/events", get(events::events))
         .route("/v1/channels", get(channels::list))
         .route("/v1/channels/{name}", get(channels::show))

@@ -2,7 +2,7 @@
 //!
 //! What goes: the contact with its history and whatever was merged into it, its messages in the views, however the address was written
 //! and whether or not the channel is still configured, the files it sent, its place in lists, campaigns, reminders and journeys, what
-//! counts within caps, reply handles, the words of its evidence. What has not left yet is cancelled. What stays: that consent
+//! counts within caps, reply handles and windows, the words of its evidence. What has not left yet is cancelled. What stays: that consent
 //! was given or withdrawn, under the keyed fingerprint of the address, because a person who comes back still does not want it. The tests
 //! list every table of the store with what an erasure does there.
 //!
@@ -307,6 +307,7 @@ mod tests {
         ("positions", "nothing"),
         ("proactive_positions", "nothing"),
         ("receipts", "a provider's receipt that came too early, for a day"),
+        ("reply_windows", "goes with the contact (people)"),
         ("schedule", "goes with the cancel (here)"),
         ("settings", "nothing: channels, limits, endpoints, keys"),
         ("suppressions", "stays under the fingerprint of the address, without note (consent)"),

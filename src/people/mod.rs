@@ -5,6 +5,7 @@
 //!   contact_addresses   one row an address; an address belongs to one person
 //!   contact_history     what was learned and merged, oldest first
 //!   address_traffic     when each address wrote to us and read ours last, known contact or not
+//!   reply_windows       until when providers let us write freely, by conversation
 //!   jobs, job_rows      long work (import, erase) with its progress and its bad rows
 //! ```
 //!
@@ -19,6 +20,7 @@ pub mod jobs;
 pub mod place;
 mod tables;
 pub mod traffic;
+pub mod windows;
 mod write;
 
 use std::{collections::HashMap, sync::Arc};

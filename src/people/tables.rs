@@ -22,4 +22,10 @@ CREATE TABLE job_rows (
     "
 CREATE TABLE address_traffic (address TEXT PRIMARY KEY, wrote_at BIGINT, read_at BIGINT) WITHOUT ROWID;
 ",
+    "
+CREATE TABLE reply_windows (
+  conversation TEXT PRIMARY KEY, address TEXT NOT NULL, told_at BIGINT NOT NULL, closes_at BIGINT, free_until BIGINT, closed_reason TEXT)
+  WITHOUT ROWID;
+CREATE INDEX reply_windows_by_address ON reply_windows (address);
+",
 ];

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use fairway_adapters::contract::Time;
 
+use super::windows::{self, Window};
 use super::{People, TOGETHER, address, padded, places};
 use crate::store::Error;
 use crate::store::db::{Statement, Value};
@@ -32,16 +33,38 @@ const NOTE: &str = "INSERT INTO address_traffic (address, wrote_at, read_at) VAL
     read_at = CASE WHEN excluded.read_at IS NULL OR address_traffic.read_at >= excluded.read_at \
         THEN address_traffic.read_at ELSE excluded.read_at END";
 
+/// What was heard and is not noted yet.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Noted {
+    /// What addresses, in their normal form, did.
+    pub traffic: BTreeMap<String, Traffic>,
+    /// What people's last messages told of their conversations.
+    pub windows: BTreeMap<String, Window>,
+}
+
+impl Noted {
+    /// How many rows it is.
+    pub fn len(&self) -> usize {
+        self.traffic.len() + self.windows.len()
+    }
+
+    /// Whether nothing was heard.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 impl People {
-    /// Notes what addresses, in their normal form, did. An earlier time than the one that is known changes nothing.
-    pub async fn note(&self, traffic: &BTreeMap<String, Traffic>) -> Result<(), Error> {
-        if traffic.is_empty() {
+    /// Notes what was heard. An earlier time than the one that is known changes nothing.
+    pub async fn note(&self, noted: &Noted) -> Result<(), Error> {
+        if noted.is_empty() {
             return Ok(());
         }
         let time = |t: Option<Time>| Value::from(t.map(|t| t.0));
         // In one order, so that two nodes that write the same rows never wait for each other.
-        let runs = traffic.iter().map(|(a, t)| vec![a.as_str().into(), time(t.wrote), time(t.read)]).collect();
-        self.db.write(vec![Statement::each(NOTE, runs)]).await.map(drop)
+        let runs = noted.traffic.iter().map(|(a, t)| vec![a.as_str().into(), time(t.wrote), time(t.read)]).collect();
+        let statements = [Statement::each(NOTE, runs)].into_iter().chain(windows::statements(&noted.windows));
+        self.db.write(statements.filter(|s| !s.runs.is_empty()).collect()).await.map(drop)
     }
 
     /// What these addresses did, by their normal form. Those that did nothing are left out.
@@ -70,7 +93,10 @@ mod tests {
     async fn the_last_time_stays_and_goes_with_its_person(stage: Stage) {
         let people = People::open(stage.open().await).await.expect("tables");
         let at = |wrote: Option<i64>, read: Option<i64>| Traffic { wrote: wrote.map(Time), read: read.map(Time) };
-        let note = async |address: &str, traffic| people.note(&BTreeMap::from([(address.to_owned(), traffic)])).await.expect("written");
+        let note = async |address: &str, traffic| {
+            let traffic = BTreeMap::from([(address.to_owned(), traffic)]);
+            people.note(&Noted { traffic, ..Noted::default() }).await.expect("written");
+        };
         note("telegram:1", at(Some(50), None)).await;
         note("telegram:1", at(Some(40), Some(7))).await;
         note("telegram:1", at(None, Some(9))).await;

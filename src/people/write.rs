@@ -157,8 +157,11 @@ impl People {
     pub async fn forget(&self, id: &str, addresses: &[String]) -> Result<(), Error> {
         let _one = self.writing.lock().await;
         let all = "IN (SELECT c.id FROM contacts c WHERE c.id = ?1 OR c.merged_into = ?1)";
-        let rows = addresses.iter().map(|a| values![&*address::normal(a)]).collect();
-        let mut statements = vec![Statement::each("DELETE FROM address_traffic WHERE address = ?1", rows)];
+        let mut statements = Vec::new();
+        for table in ["address_traffic", "reply_windows"] {
+            let rows = addresses.iter().map(|a| values![&*address::normal(a)]).collect();
+            statements.push(Statement::each(format!("DELETE FROM {table} WHERE address = ?1"), rows));
+        }
         for table in ["contact_history", "contact_addresses"] {
             statements.push(Statement::once(format!("DELETE FROM {table} WHERE contact {all}"), values![id]));
         }

@@ -25,7 +25,7 @@ use crate::api;
         api::messages::list,
         api::messages::show,
         api::messages::cancel,
-        api::messages::conversation,
+        api::conversations::show,
         api::revisions::edit,
         api::revisions::recall,
         api::why::why,

@@ -30,6 +30,34 @@ async fn a_person_writes_and_is_answered() {
         .await;
 }
 
+/// Until when one may write freely, and with whom, as far as people's messages told and contacts say.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_says_until_when_and_with_whom() {
+    let world = World::start("").await;
+    let person = "whatsapp:+14155550001";
+    let path = format!("/v1/conversations/demo-whatsapp/{}", person.replace('+', "%2B"));
+    let before = world.get(&path).await;
+    assert!(before["window"].is_null() && before["people"] == json!([]), "nobody wrote yet: {before}");
+    world.says("whatsapp", person, "hello").await;
+    assert_eq!(world.post("/v1/contacts", &json!({ "id": "c-1", "name": "Ana", "addresses": [person] })).await.0, 201);
+    world.until("the window is known", 15, async |w| w.get(&path).await["window"]["open"] == true).await;
+    let shown = world.get(&path).await;
+    let closes = shown["window"]["closes_at"].as_str().and_then(fairway_adapters::contract::Time::parse).expect("a time");
+    let hours = closes.since(fairway::clock::now()) / 3_600_000;
+    assert!((22..=24).contains(&hours), "a day behind the message: {shown}");
+    assert_eq!((&shown["people"][0]["id"], &shown["people"][0]["name"]), (&json!("c-1"), &json!("Ana")), "{shown}");
+    // Telegram has no such window.
+    world.says("telegram", "telegram:5550001", "hello").await;
+    world.until("it was heard", 10, async |w| w.events("fairway.message.received").await.len() == 2).await;
+    let other = world.get("/v1/conversations/demo-telegram/telegram:5550001").await;
+    assert!(other["window"].is_null(), "{other}");
+    // Who may read messages alone is not told of people.
+    let (_, made) = world.post("/v1/keys", &json!({ "name": "reader", "scopes": ["messages:read"] })).await;
+    let read = fairway_adapters::contract::Call::get(world.url(&path)).bearer(made["secret"].as_str().expect("a secret"));
+    let shown: serde_json::Value = serde_json::from_slice(&world.call(&read).await.expect("an answer").body).expect("JSON");
+    assert!(shown["people"].is_null() && shown["window"]["open"] == true, "{shown}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_deliveries_of_one_webhook_give_one_event() {
     let world = World::start("").await;

@@ -5,11 +5,11 @@
 //! who writes ten times a second costs one row.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fairway_adapters::contract::event::{Consent, ConsentState, Follow, LinkClicked, Received, Tracked};
+use fairway_adapters::contract::event::{Consent, ConsentState, Follow, LinkClicked, Received, ReplyWindow, Tracked};
 use fairway_adapters::contract::{State, Status, Time};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -19,7 +19,8 @@ use super::{COLUMNS, Campaign};
 use crate::envelope;
 use crate::log::{Stored, Topic};
 use crate::people::address;
-use crate::people::traffic::Traffic;
+use crate::people::traffic::{Noted, Traffic};
+use crate::people::windows::Window;
 use crate::proactive::reading::UNIT;
 use crate::proactive::{Failed, Room};
 use crate::store::db::{Statement, Value};
@@ -89,7 +90,7 @@ impl Room {
         let mut reading = self.reading("follower", &TOPICS, None).await?;
         let (mut goals, mut looked) = (Goals::new(), None::<tokio::time::Instant>);
         let mut any_due = false;
-        let mut minded = BTreeMap::new();
+        let mut minded = Noted::default();
         let mut chained = HashMap::new();
         while let Some(records) = reading.next(BATCH).await? {
             if !records.is_empty() && looked.is_none_or(|at| at.elapsed() > BELIEVED) {
@@ -145,10 +146,7 @@ impl Changes {
     }
 }
 
-/// What addresses did that is not noted yet.
-type Minded = BTreeMap<String, Traffic>;
-
-fn learn(changes: &mut Changes, minded: &mut Minded, record: &Stored, goals: &Goals) {
+fn learn(changes: &mut Changes, minded: &mut Noted, record: &Stored, goals: &Goals) {
     let Some(event) = envelope::read(record) else { return };
     mind(minded, &event, record.time);
     match &*event.kind {
@@ -191,6 +189,8 @@ struct Seen<'a> {
     #[serde(borrow)]
     from: Option<SeenPerson<'a>>,
     message: Option<SeenMessage>,
+    #[serde(borrow)]
+    reply_window: Option<ReplyWindow<'a>>,
     state: Option<State>,
     recipient: Option<IgnoredAny>,
     at: Option<Time>,
@@ -215,8 +215,8 @@ struct SeenMessage {
     group: Option<IgnoredAny>,
 }
 
-/// Keeps in mind when somebody wrote to us, to us alone and themselves, or read what we wrote.
-fn mind(minded: &mut Minded, event: &envelope::Event<'_>, at: i64) {
+/// Keeps in mind when somebody wrote to us, to us alone and themselves, what that told of their window, or read what we wrote.
+fn mind(minded: &mut Noted, event: &envelope::Event<'_>, at: i64) {
     if !matches!(&*event.kind, "fairway.message.received" | "fairway.contact.read" | "fairway.message.status") {
         return;
     }
@@ -227,13 +227,25 @@ fn mind(minded: &mut Minded, event: &envelope::Event<'_>, at: i64) {
     let Ok(seen) = serde_json::from_str::<Seen<'_>>(event.data) else { return };
     let mut note = |address: &str, at: Time| {
         let one = if read { Traffic { read: Some(at), ..Traffic::default() } } else { Traffic { wrote: Some(at), ..Traffic::default() } };
-        let known = minded.entry(address::normal(address).into_owned()).or_default();
+        let known = minded.traffic.entry(address::normal(address).into_owned()).or_default();
         *known = known.joined(one);
     };
     match (&seen.from, seen.conversation.split_once('/')) {
         _ if seen.message.is_some_and(|m| m.history || m.automatic || m.group.is_some()) => {}
         (Some(person), _) if person.kind.as_deref().is_none_or(|kind| kind == "person") => {
             std::iter::once(&person.address).chain(&person.also).for_each(|address| note(address, Time(at)));
+            if !read {
+                let told = seen.reply_window.unwrap_or_default();
+                let window = Window {
+                    address: address::normal(&person.address).into_owned(),
+                    told_at: Time(at),
+                    closes_at: told.closes_at,
+                    free_until: told.free_until,
+                    closed_reason: told.closed_reason.map(Cow::into_owned),
+                };
+                let known = minded.windows.remove(&*seen.conversation).unwrap_or_default();
+                minded.windows.insert(seen.conversation.to_string(), known.joined(window));
+            }
         }
         // What a member of a group read tells nothing of a person's own conversation.
         (None, Some((_, peer))) if seen.state == Some(State::Read) && seen.recipient.is_none() => {
@@ -286,7 +298,7 @@ mod tests {
 
     #[test]
     fn who_wrote_or_read_is_kept_in_mind_once_with_the_latest_time() {
-        let mut minded = Minded::new();
+        let mut minded = Noted::default();
         let mut hear = |kind: &str, at: i64, data: serde_json::Value| {
             let data = data.to_string();
             let event = envelope::Event {
@@ -303,9 +315,11 @@ mod tests {
         let wrote = |address: &str, more: serde_json::Value| {
             let mut message = json!({ "id": "1", "parts": [] });
             message.as_object_mut().expect("an object").extend(more.as_object().cloned().expect("an object"));
-            json!({ "conversation": format!("c/{address}"), "from": { "address": address, "also": ["tel:+1 555 010 0200"] }, "message": message })
+            let window = json!({ "closes_at": more.get("closes_at") });
+            json!({ "conversation": format!("c/{address}"), "from": { "address": address, "also": ["tel:+1 555 010 0200"] },
+                "message": message, "reply_window": window })
         };
-        hear("fairway.message.received", 20, wrote("viber:1", json!({})));
+        hear("fairway.message.received", 20, wrote("viber:1", json!({ "closes_at": "1970-01-01T00:00:00.120Z" })));
         hear("fairway.message.received", 10, wrote("viber:1", json!({})));
         for more in [json!({ "history": true }), json!({ "automatic": true }), json!({ "group": { "id": "g" } })] {
             hear("fairway.message.received", 30, wrote("viber:1", more));
@@ -321,6 +335,8 @@ mod tests {
         let at = |wrote: Option<i64>, read: Option<i64>| Traffic { wrote: wrote.map(Time), read: read.map(Time) };
         let expected = [("tel:+15550100200", at(Some(20), None)), ("viber:1", at(Some(20), None)), ("viber:3", at(None, Some(40)))];
         let expected = expected.into_iter().chain([("webchat:v", at(None, Some(70)))]).map(|(a, t)| (a.to_owned(), t));
-        assert_eq!(minded, expected.collect());
+        assert_eq!(minded.traffic, expected.collect());
+        let window = Window { address: "viber:1".into(), told_at: Time(20), closes_at: Some(Time(120)), ..Window::default() };
+        assert_eq!(minded.windows, [("c/viber:1".to_owned(), window)].into(), "the latest, of who wrote themselves and to us alone");
     }
 }
