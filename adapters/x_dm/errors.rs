@@ -42,6 +42,12 @@ impl Problem {
         }
     }
 
+    /// Whether the app or its token is at fault, and not what one person allows.
+    fn of_the_app(&self) -> bool {
+        let signs = ["client-forbidden", "unsupported-authentication", "oauth", "scope", "client app", "app permission", "access level", "project"];
+        self.words.is_empty() && self.kind.is_empty() || self.says(&signs)
+    }
+
     fn says(&self, words: &[&str]) -> bool {
         words.iter().any(|w| self.words.contains(w) || self.kind.contains(w))
     }
@@ -123,9 +129,9 @@ fn refused(status: u16, problem: &Problem, reply: &Reply) -> Step {
         (_, 226 | 326) => Step::of(reason(C::Auth, "account_locked", "X locked the account: it looks automated")),
         (_, 187) => Step::of(reason(C::Content, "duplicate", "X takes the same words once")),
         (_, 93) => Step::of(reason(C::Config, "no_permission", "the app may not read and write Direct Messages")),
-        (_, 349 | 150) => Step::of(reason(C::Recipient, "not_reachable", "this person takes no messages from the account unless they write first")),
+        (_, 349 | 150 | 476) => Step::of(reason(C::Recipient, "not_reachable", "this person takes no messages from the account unless they write first")),
         (403, _) if problem.says(&["you have been blocked", "blocked by"]) => Step::of(reason(C::OptedOut, "blocked", "this person blocked the account")),
-        (403, _) if problem.says(&["cannot send messages", "cannot message", "not permitted to dm", "does not allow", "not following"]) => {
+        (403, _) if problem.says(&["cannot send messages", "cannot message", "not permitted to dm", "permission to dm", "does not allow", "not following", "not follow you"]) => {
             Step::of(reason(C::Recipient, "not_reachable", "this person takes no messages from the account unless they write first"))
         }
         (403, _) if problem.says(&["duplicate content"]) => Step::of(reason(C::Content, "duplicate", "X takes the same words once")),
@@ -134,7 +140,9 @@ fn refused(status: u16, problem: &Problem, reply: &Reply) -> Step {
         (403, _) if problem.says(&["not-authorized-for-resource"]) => {
             Step::Done(Verdict::Reject(reason(C::Config, "not_a_participant", "the account is not part of this conversation")))
         }
-        (403, _) => Step::of(reason(C::Config, "client_forbidden", "the app or its token may not do this")),
+        (403, _) if problem.of_the_app() => Step::of(reason(C::Config, "client_forbidden", "the app or its token may not do this")),
+        // What X permits depends on both accounts: it says so of one person, and takes the next one's message.
+        (403, _) => Step::of(reason(C::Content, "not_permitted", "X does not permit this message to this person")),
         (404, _) => Step::of(reason(C::Recipient, "unknown_person", "there is no such person or conversation")),
         (400..=499, _) => Step::of(reason(C::Content, "message_invalid", "X does not take the message")),
         _ => Step::of(adapter::unexplained(reply.status)),
@@ -187,6 +195,14 @@ mod tests {
             (403, code(349), "unreachable recipient"),
             (403, code(150), "unreachable recipient"),
             (403, detail("You cannot send messages to this user."), "unreachable recipient"),
+            (403, detail("You do not have permission to DM one or more participants."), "unreachable recipient"),
+            (403, detail("You are sending a Direct Message to users that do not follow you."), "unreachable recipient"),
+            (403, code(476), "unreachable recipient"),
+            (403, detail("This operation is not permitted."), "reject content"),
+            (403, kind("oauth1-permissions"), "suspend config"),
+            (403, detail("The token lacks the scope dm.write"), "suspend config"),
+            (403, json!({}), "suspend config"),
+            (201, json!({ "errors": [{ "title": "Forbidden", "detail": "y" }] }), "reject content"),
             (403, detail("You have been blocked from the author's account"), "unreachable opted_out"),
             (403, kind("not-authorized-for-resource"), "reject config"),
             (404, kind("resource-not-found"), "unreachable recipient"),
