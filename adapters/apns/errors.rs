@@ -69,6 +69,7 @@ fn by_status(status: u16, reply: &Reply, reason: impl Fn(C, &'static str, &str) 
         404 | 405 => Step::of(reason(C::Config, "request_refused", "Apple refuses the request as it is made")),
         413 => Step::of(reason(C::Content, "message_too_large", "the payload has more than 4 KB")),
         429 => Step::throttle(Scope::Conversation, reply.retry_after(), reason(C::Throttled, "too_many_requests", "too many pushes to this device")),
+        408 | 425 => Step::of(reason(C::Unknown, "server_fault", "Apple gave up waiting and may have the message")),
         400..=499 => Step::of(reason(C::Content, "refused", "Apple refuses the message")),
         503 => Step::Done(Verdict::Retry(reason(C::Transient, "unavailable", "Apple is overloaded"))),
         _ => Step::of(reason(C::Unknown, "server_fault", "Apple had a fault and may have the message")),

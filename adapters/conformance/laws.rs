@@ -838,6 +838,11 @@ pub(crate) fn classify_is_total_and_only_success_is_success(provider: &Provider)
     let replies = cases(provider, "replies");
     bodies.extend(replies.iter().filter_map(|c| serde_json::to_vec(c.value.get("body")?).ok()));
     bodies.extend(replies.iter().filter_map(|c| octets(&c.value)));
+    for status in [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY] {
+        // Whoever gave up waiting may have the message, and neither refuses it nor asks for a slower pace.
+        let Step::Done(verdict) = pair.adapter.classify(&calls[0], &Reply { status, ..Reply::default() }) else { continue };
+        assert!(matches!(verdict, Verdict::Unclear(_) | Verdict::Retry(_)), "{}: {status}: {verdict:?}", provider.facts.id);
+    }
     for status in (100..600).filter(|s| StatusCode::from_u16(*s).is_ok()) {
         for body in &bodies {
             let reply =

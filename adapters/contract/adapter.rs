@@ -383,7 +383,9 @@ pub fn keep<'a>(extra: &mut super::Extra<'a>, name: &'static str, raw: Option<Ra
 pub fn unexplained(status: StatusCode) -> Reason {
     let class = match status.as_u16() {
         401 | 403 => super::ErrorClass::Auth,
-        408 | 425 | 429 => super::ErrorClass::Throttled,
+        // Who gave up waiting, and whether the message had come through by then, it does not say.
+        408 | 425 => super::ErrorClass::Unknown,
+        429 => super::ErrorClass::Throttled,
         400..=499 => super::ErrorClass::Content,
         _ => super::ErrorClass::Unknown,
     };

@@ -56,7 +56,7 @@ pub(super) fn classify(channel: &Channel, call: &Call, reply: &Reply) -> Step {
         let after = asked.or((!spoken).then_some(CLOUDFLARE_MS));
         return Step::throttle(scope, after, reason(C::Throttled, "too_many_requests", "Discord asks for a slower pace."));
     }
-    if status >= 500 {
+    if status >= 500 || matches!(status, 408 | 425) {
         let reason = reason(C::Unknown, "provider_error", "Discord had a fault while it held the message.");
         return Step::Done(if repeatable(call) { Verdict::Retry(Reason { class: C::Transient, ..reason }) } else { Verdict::Unclear(reason) });
     }

@@ -53,6 +53,7 @@ pub(super) fn classify(reply: &Reply) -> Step {
             let after = reply.retry_after().unwrap_or(UNAVAILABLE);
             Step::throttle(Scope::Account, Some(after), reason(C::Transient, "unavailable", "Firebase is overloaded"))
         }
+        (408 | 425, ..) => Step::of(reason(C::Unknown, "server_fault", "Firebase gave up waiting and may have the message")),
         (400..500, ..) => Step::of(reason(C::Content, "refused", "Firebase refuses the message")),
         _ => Step::of(reason(C::Unknown, "server_fault", "Firebase had a fault and may have the message")),
     }

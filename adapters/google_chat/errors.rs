@@ -37,7 +37,7 @@ pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
             Step::throttle(fast(&fault.words), reply.retry_after(), slower)
         }
         // The request's own id makes repeating safe.
-        500..=599 => Step::Done(Verdict::Retry(reason(C::Transient, "provider_error", "Google Chat had a fault."))),
+        408 | 425 | 500..=599 => Step::Done(Verdict::Retry(reason(C::Transient, "provider_error", "Google Chat had a fault."))),
         401 => Step::Done(Verdict::LogIn(reason(C::Auth, "token_expired", "Google does not accept the token any more."))),
         409 if fault.status == "ALREADY_EXISTS" && !taken(call).is_empty() => Step::accept(taken(call)),
         403 if says(&["not a member", "not been added", "removed", "blocked", "not installed", "has not installed"]) => {

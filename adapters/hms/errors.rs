@@ -37,6 +37,7 @@ pub(super) fn classify(generation: Generation, reply: &Reply) -> Step {
             401 | 403 => Step::of(reason(C::Auth, "token_refused", "Huawei refuses the token")),
             404 => Step::of(reason(C::Config, "app_unknown", "there is no such app or project")),
             429 | 503 => throttled("too many pushes for Huawei"),
+            408 | 425 => Step::of(reason(C::Unknown, "server_fault", "Huawei gave up waiting and may have the message")),
             400..=499 => Step::of(reason(C::Content, "refused", "Huawei refuses the message")),
             _ => Step::of(reason(C::Unknown, "server_fault", "Huawei had a fault and may have the message")),
         },

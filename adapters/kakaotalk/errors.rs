@@ -41,7 +41,7 @@ pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
             Step::throttle(Scope::Account, reply.retry_after(), Reason { class: ErrorClass::Throttled, ..reason })
         }
         408 | 425 | 500..=599 if upload => Step::Done(Verdict::Retry(Reason { class: ErrorClass::Transient, ..reason })),
-        408 | 425 => Step::Done(Verdict::Unclear(Reason { class: ErrorClass::Unknown, ..reason })),
+        408 | 425 => Step::of(reason),
         400..=499 if callback => over(status),
         404 if !business => Step::of(Reason::new(ErrorClass::Config, "bot_unknown", "there is no such bot").provider_code(status)),
         400 if !business => Step::of(Reason::new(ErrorClass::Content, "event_invalid", "the event's name or the person is wrong").provider_code(status)),

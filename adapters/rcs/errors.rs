@@ -30,7 +30,7 @@ pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
     match status {
         429 => Step::throttle(Scope::Account, reply.retry_after(), reason(C::Throttled, "too_many_requests", "The agent is too fast.")),
         // The message's own id makes repeating safe.
-        500..=599 => Step::Done(Verdict::Retry(reason(C::Transient, "provider_error", "Google had a fault."))),
+        408 | 425 | 500..=599 => Step::Done(Verdict::Retry(reason(C::Transient, "provider_error", "Google had a fault."))),
         401 => Step::Done(Verdict::LogIn(reason(C::Auth, "token_expired", "Google does not accept the token any more."))),
         403 if says(&["unsubscribed", "opted out", "opt-out"]) => Step::of(reason(C::OptedOut, "unsubscribed", "The person has unsubscribed.")),
         // The sender's traffic kind, one carrier's rules: the next message may pass.

@@ -18,7 +18,6 @@ pub(super) fn classify(_call: &Call, reply: &Reply) -> Step {
             Step::Done(Verdict::Unclear(Reason::new(ErrorClass::Unknown, "strange_answer", "Viber answered without a status")))
         }
         (429, _) => Step::throttle(Scope::Sender, reply.retry_after(), adapter::unexplained(reply.status)),
-        (408 | 425, _) => Step::Done(Verdict::Unclear(Reason { class: ErrorClass::Unknown, ..adapter::unexplained(reply.status) })),
         _ => Step::of(adapter::unexplained(reply.status)),
     }
 }

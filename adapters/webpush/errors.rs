@@ -52,6 +52,7 @@ pub(super) fn classify(reply: &Reply) -> Step {
             // Of one browser alone: the channel goes on for the others.
             Step::Done(Verdict::Reject(reason(C::Config, "endpoint_moved", "the push service points elsewhere, where we do not follow")))
         }
+        408 | 425 => Step::of(reason(C::Unknown, "server_fault", "the push service gave up waiting and may have the push")),
         400..=499 => Step::of(reason(C::Content, "refused", "the push service refuses the push as it is made")),
         503 if body["errno"] == AT_ONCE => Step::Done(Verdict::Retry(reason(C::Transient, "unavailable", "the push service asks for the push again"))),
         503 => throttle(UNAVAILABLE, C::Transient, "unavailable", "the push service is overloaded"),

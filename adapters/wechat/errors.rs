@@ -17,7 +17,6 @@ pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
         return match reply.status.as_u16() {
             429 => Step::throttle(Scope::Sender, reply.retry_after(), reason),
             408 | 425 | 500..=599 if upload => Step::Done(Verdict::Retry(Reason { class: ErrorClass::Transient, ..reason })),
-            408 | 425 => Step::Done(Verdict::Unclear(Reason { class: ErrorClass::Unknown, ..reason })),
             _ => Step::of(reason),
         };
     }

@@ -68,7 +68,6 @@ fn without_code(reply: &Reply, upload: bool) -> Step {
         _ if upload && !reply.status.is_client_error() => {
             Step::Done(Verdict::Retry(Reason { class: ErrorClass::Transient, ..reason }))
         }
-        408 | 425 => Step::Done(Verdict::Unclear(Reason { class: ErrorClass::Unknown, ..reason })),
         _ => Step::of(reason),
     }
 }
