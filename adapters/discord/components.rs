@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::markup;
 use crate::contract::part::{Card, ChoiceOption, Choices, Layout, OptionKind};
 use crate::contract::*;
-use crate::kit::{choices, spoken, text};
+use crate::kit::{choices, spoken, text, words};
 
 /// discord.com/developers/docs/components/reference, read 2026-11-20. Characters.
 const LABEL: usize = 80;
@@ -112,11 +112,8 @@ fn check(options: &[ChoiceOption<'_>], at: &str) -> Result<(), RenderError> {
         if answered && Unit::Chars.count(id) > ID {
             return wrong("id", "option_id_too_long", "an id has at most 100 characters here");
         }
-        if answered && options[..index].iter().any(|o| spoken::payload(o) == id) {
-            return wrong("id", "option_id_twice", "each option needs an id of its own");
-        }
     }
-    Ok(())
+    words::once(options, at)
 }
 
 /// A card as an embed; `None` where it does not fit into one.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::contract::part::{Card, ChoiceOption, Choices, ContactCard, Location, Notification, OptionKind, Order, Poll, Product};
-use crate::contract::{Outbound, Part, Rendered};
+use crate::contract::{Outbound, Part, RenderError, Rendered};
 
 /// A place: its name, its address, and a link to the map.
 pub fn location(place: &Location<'_>) -> String {
@@ -93,6 +93,21 @@ pub fn answers(option: &ChoiceOption<'_>) -> bool {
 /// Whether it asks for something. Where a channel cannot, the press of a button is the nearest thing.
 pub fn asks(option: &ChoiceOption<'_>) -> bool {
     matches!(option.kind, OptionKind::Location | OptionKind::Contact | OptionKind::Date)
+}
+
+/// Refuses an answer whose id another has already, for channels that want each id once. `at` points to the options.
+pub fn once(options: &[ChoiceOption<'_>], at: &str) -> Result<(), RenderError> {
+    let mut known = std::collections::HashSet::new();
+    match options.iter().position(|option| answers(option) && !known.insert(payload(option))) {
+        Some(index) => Err(RenderError::new(format!("{at}/{index}/id"), "option_id_twice", "each option needs an id of its own")),
+        None => Ok(()),
+    }
+}
+
+/// Whether no two titles are the same, for channels that want each button once.
+pub fn distinct(options: &[ChoiceOption<'_>]) -> bool {
+    let mut known = std::collections::HashSet::new();
+    options.iter().all(|option| known.insert(&*option.title))
 }
 
 /// A link that people can open.

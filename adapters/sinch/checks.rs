@@ -68,6 +68,7 @@ pub(super) fn message(body: &Value, channel: &str) -> Checked<String> {
         "choice_message" => {
             need(chars(&what["text_message"]["text"]) > 0, "choice.text")?;
             choices(&what["choices"], if channel == "WHATSAPP" { 3 } else { 10 })?;
+            need(channel != "WHATSAPP" || once(&what["choices"]), "choices")?;
             Ok(what["text_message"]["text"].as_str().unwrap_or_default().to_owned())
         }
         "card_message" => card(what).map(|()| "[card]".to_owned()),
@@ -94,6 +95,13 @@ fn choices(list: &Value, most: usize) -> Checked {
         Some("call_message") => need(choice["call_message"]["phone_number"].as_str().is_some_and(|n| n.starts_with('+')), "phone_number"),
         _ => Err(invalid("choice kind")),
     })
+}
+
+/// Each button of WhatsApp's has a title and an id of its own.
+fn once(list: &Value) -> bool {
+    let mut known = std::collections::HashSet::new();
+    let own = |c: &Value| known.insert(("id", c["postback_data"].to_string())) && known.insert(("title", c["text_message"]["text"].to_string()));
+    list.as_array().into_iter().flatten().filter(|c| !c["text_message"].is_null()).all(own)
 }
 
 fn card(card: &Value) -> Checked {

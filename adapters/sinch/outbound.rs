@@ -236,6 +236,7 @@ impl Writer<'_> {
 
     fn choices(&mut self, index: usize, asked: &Choices<'_>, at: &str) -> Result<(), RenderError> {
         rich::check(&asked.options, &format!("{at}/options"))?;
+        let once = if self.person.channel == "WHATSAPP" { words::once(&asked.options, &format!("{at}/options")) } else { Ok(()) };
         let mut asked = asked.clone();
         if rich::ability(self.person.channel).is_some()
             && let Some(media) = asked.media.take()
@@ -244,6 +245,7 @@ impl Writer<'_> {
             self.file(index, spoken::looks(&media), &media, "", &format!("{at}/media"))?;
         }
         if let Some(content) = rich::question(&asked, self.person.channel) {
+            once?;
             self.out.shown.push(spoken::shown(&asked, |_| true));
             return self.send(content, 1);
         }
@@ -251,6 +253,7 @@ impl Writer<'_> {
             let noted = self.out.downgrades.len();
             let fitted = choices::fitted(&asked, |o| able.shows(o), "this channel", index, &mut self.out);
             if let Some(content) = rich::question(&fitted, self.person.channel).filter(|_| !fitted.options.is_empty()) {
+                once?;
                 self.out.shown.push(spoken::shown(&fitted, |_| true));
                 return self.send(content, 1);
             }

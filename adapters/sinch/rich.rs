@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::contract::part::{Card, ChoiceOption, Choices, ContactCard, Layout, OptionKind, Product};
 use crate::contract::*;
 use crate::kit::address::is_e164;
-use crate::kit::{spoken, text};
+use crate::kit::{spoken, text, words};
 
 /// developers.sinch.com/docs/conversation, message types, read 2026-11-20.
 const CHOICES: usize = 10;
@@ -96,13 +96,14 @@ pub(super) fn question(asked: &Choices<'_>, channel: &str) -> Option<Value> {
         return None;
     }
     let question = spoken::question(asked, true);
-    let words = spoken::lines([Some(question.as_str()), asked.footer.as_deref()]);
-    if !(1..=1024).contains(&Unit::Chars.count(&words)) {
+    let whole = spoken::lines([Some(question.as_str()), asked.footer.as_deref()]);
+    if !(1..=1024).contains(&Unit::Chars.count(&whole)) {
         return None;
     }
     let listed = asked.layout == Some(Layout::List) || asked.options.iter().any(|o| o.section.is_some());
-    match buttons(&asked.options, able).filter(|_| !(listed && able.lists)) {
-        Some(choices) => Some(json!({ "choice_message": { "text_message": { "text": words }, "choices": choices } })),
+    let twice = channel == "WHATSAPP" && !words::distinct(&asked.options);
+    match buttons(&asked.options, able).filter(|_| !((listed || twice) && able.lists)) {
+        Some(choices) => Some(json!({ "choice_message": { "text_message": { "text": whole }, "choices": choices } })),
         None if able.lists => list(asked),
         None => None,
     }

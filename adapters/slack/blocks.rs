@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::markup::escape;
 use crate::contract::part::{Card, ChoiceOption, Choices, Layout, OptionKind};
 use crate::contract::*;
-use crate::kit::{spoken, text};
+use crate::kit::{spoken, text, words};
 
 /// docs.slack.dev/reference/block-kit, read 2026-11-20. All in characters.
 pub(super) const SECTION: usize = 3000;
@@ -100,7 +100,7 @@ fn check(options: &[ChoiceOption<'_>], at: &str) -> Result<(), RenderError> {
             return wrong("value", "value_missing", "this kind of option needs a `value`");
         }
     }
-    Ok(())
+    words::once(options, at)
 }
 
 fn button(index: usize, option: &ChoiceOption<'_>) -> Value {

@@ -119,9 +119,10 @@ fn element(element: &Value) -> Checked {
         "static_select" => {
             words(&element["placeholder"], 150, false)?;
             match (element["options"].as_array(), element["option_groups"].as_array()) {
-                (Some(list), None) => options(list),
+                (Some(list), None) => once(list).and_then(|()| options(list)),
                 (None, Some(groups)) => {
                     need((1..=100).contains(&groups.len()), "option_groups")?;
+                    once(groups.iter().filter_map(|g| g["options"].as_array()).flatten())?;
                     groups.iter().try_for_each(|g| words(&g["label"], 75, false).and(options(g["options"].as_array().map(Vec::as_slice).unwrap_or_default())))
                 }
                 _ => Err(invalid("options or option_groups")),
@@ -131,6 +132,12 @@ fn element(element: &Value) -> Checked {
         "overflow" | "radio_buttons" | "checkboxes" | "timepicker" => Ok(()),
         _ => Err(invalid("element type")),
     }
+}
+
+/// The value of an option is its own.
+fn once<'v>(options: impl IntoIterator<Item = &'v Value>) -> Checked {
+    let mut known = std::collections::HashSet::new();
+    need(options.into_iter().all(|option| known.insert(option["value"].as_str())), "option values must be unique")
 }
 
 fn options(list: &[Value]) -> Checked {

@@ -154,12 +154,16 @@ fn interactive(made: &Value) -> Checked {
         "button" => {
             let list = action["buttons"].as_array().map(Vec::as_slice).unwrap_or_default();
             let good = |b: &Value| (1..=20).contains(&chars(&b["reply"]["title"])) && (1..=256).contains(&chars(&b["reply"]["id"]));
-            need((1..=3).contains(&list.len()) && list.iter().all(good), "interactive.action.buttons")
+            let mut known = std::collections::HashSet::new();
+            let once = list.iter().all(|b| known.insert(("id", &b["reply"]["id"])) && known.insert(("title", &b["reply"]["title"])));
+            need((1..=3).contains(&list.len()) && list.iter().all(good) && once, "interactive.action.buttons")
         }
         "list" => {
             let sections = action["sections"].as_array().map(Vec::as_slice).unwrap_or_default();
             let rows: Vec<&Value> = sections.iter().filter_map(|s| s["rows"].as_array()).flatten().collect();
             let good = |r: &&Value| (1..=24).contains(&chars(&r["title"])) && (1..=200).contains(&chars(&r["id"])) && chars(&r["description"]) <= 72;
+            let mut known = std::collections::HashSet::new();
+            need(rows.iter().all(|r| known.insert(&r["id"])), "interactive.action.sections")?;
             let titled = sections.len() == 1 || sections.iter().all(|s| (1..=24).contains(&chars(&s["title"])));
             need((1..=10).contains(&rows.len()) && rows.iter().all(good) && titled && (1..=20).contains(&chars(&action["button"])), "interactive.action")
         }

@@ -313,7 +313,9 @@ impl Writer<'_> {
         match self.medium {
             Medium::Whatsapp => {
                 if let Some(content) = rich::interactive(asked) {
+                let once = || words::once(&asked.options, &format!("{at}/options"));
                     return self.asked(index, asked, content);
+                    once()?;
                 }
                 // Links, numbers and what cannot be asked stand beside answers as words and as one more answer.
                 let noted = self.out.downgrades.len();
@@ -323,6 +325,7 @@ impl Writer<'_> {
                     && let Some(content) = rich::interactive(&apart)
                 {
                     if let Some(media) = &asked.media {
+                    once()?;
                         self.out.note(index, "media", "message", "these options have no picture beside them: it goes before");
                         self.file(index, spoken::looks(media), media, "", &format!("{at}/media"))?;
                     }

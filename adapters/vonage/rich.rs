@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::contract::part::{Card, ChoiceOption, Choices, ContactCard, Layout, Location, OptionKind, Product};
 use crate::contract::*;
 use crate::kit::address::is_e164;
-use crate::kit::{spoken, text};
+use crate::kit::{spoken, text, words};
 
 /// developer.vonage.com/en/api/messages and Meta's interactive messages, read 2026-11-20. Characters.
 const BUTTON: usize = 20;
@@ -56,7 +56,7 @@ pub(super) fn interactive(asked: &Choices<'_>) -> Option<Value> {
     let described = asked.options.iter().any(|o| o.description.is_some() || o.section.is_some());
     let all = asked.options.iter().all(answers);
     let single = asked.options.first().filter(|_| count == 1);
-    let mut made = if all && count <= 3 && asked.layout != Some(Layout::List) && !described && fits(BUTTON, 256) {
+    let mut made = if all && count <= 3 && asked.layout != Some(Layout::List) && !described && fits(BUTTON, 256) && words::distinct(&asked.options) {
         let button = |o: &ChoiceOption<'_>| json!({ "type": "reply", "reply": { "id": spoken::payload(o), "title": o.title } });
         json!({ "type": "button", "action": { "buttons": asked.options.iter().map(button).collect::<Vec<_>>() } })
     } else if all && count <= 10 && fits(ROW, 200) && asked.media.is_none() {

@@ -206,14 +206,14 @@ fn list(action: &Value) -> Checked<()> {
     words(action, "button", 20)?;
     let sections = action["sections"].as_array().ok_or_else(|| missing("sections"))?;
     need((1..=10).contains(&sections.len()), "sections (1 to 10)")?;
-    let mut rows = 0;
+    let (mut rows, mut ids) = (0, std::collections::HashSet::new());
     for section in sections {
         if sections.len() > 1 || !section["title"].is_null() {
             words(section, "title", 24)?;
         }
         for row in section["rows"].as_array().ok_or_else(|| missing("rows"))? {
             rows += 1;
-            words(row, "id", 200)?;
+            need(ids.insert(words(row, "id", 200)?), "rows (unique ids)")?;
             words(row, "title", 24)?;
             optional(row, "description", 72)?;
         }

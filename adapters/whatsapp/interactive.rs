@@ -65,7 +65,11 @@ pub(super) fn choices(writer: &mut Writer<'_>, index: usize, asked: &Choices<'_>
     if asked.options.iter().any(|o| o.title.trim().is_empty()) {
         return Err(RenderError::new(format!("#/parts/{index}/options"), "option_invalid", "each option needs a title"));
     }
-    match shape(asked) {
+    let shape = shape(asked);
+    if matches!(shape, Shape::Buttons(_) | Shape::List(_)) {
+        words::once(&asked.options, &format!("#/parts/{index}/options"))?;
+    }
+    match shape {
         Shape::Numbered(why) => writer.numbered(index, asked, why),
         Shape::Buttons(options) => {
             let mut buttons = Vec::new();
