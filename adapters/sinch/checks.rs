@@ -119,7 +119,8 @@ fn list(list: &Value) -> Checked {
     let items: Vec<&Value> = sections.iter().filter_map(|s| s["items"].as_array()).flatten().collect();
     let products = items.iter().all(|i| chars(&i["product"]["id"]) > 0) && chars(&list["message_properties"]["catalog_id"]) > 0;
     let rows = items.len() <= 10 && items.iter().all(|i| (1..=24).contains(&chars(&i["choice"]["title"])));
-    need(!items.is_empty() && (products || rows), "list.items")
+    let headed = sections.len() == 1 || sections.iter().all(|s| chars(&s["title"]) > 0);
+    need(!items.is_empty() && (products || rows) && headed, "list.items")
 }
 
 /// Checks a batch; answers recipients and words.

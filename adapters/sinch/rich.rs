@@ -127,7 +127,10 @@ fn list(asked: &Choices<'_>) -> Option<Value> {
             None => sections.push((heading, vec![row])),
         }
     }
+    // Of several each has a heading.
+    let several = sections.len() > 1;
     let made = |(name, items): (&str, Vec<Value>)| match name {
+        "" if several => json!({ "title": "…", "items": items }),
         "" => json!({ "items": items }),
         name => json!({ "title": text::shorten(name, 24, Unit::Chars), "items": items }),
     };
