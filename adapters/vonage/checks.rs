@@ -109,11 +109,9 @@ fn content(channel: &str, kind: &str, body: &Value) -> Checked<String> {
 }
 
 fn card(card: &Value) -> Checked {
-    need((1..=200).contains(&chars(&card["title"])) && chars(&card["text"]) <= 2000, "card")?;
-    if !card["media_url"].is_null() {
-        link(&card["media_url"], "media_url")?;
-        need(matches!(card["media_height"].as_str(), Some("SHORT" | "MEDIUM" | "TALL")), "media_height")?;
-    }
+    need((1..=200).contains(&chars(&card["title"])) && (1..=2000).contains(&chars(&card["text"])), "card")?;
+    link(&card["media_url"], "media_url")?;
+    need(card["media_height"].is_null() || matches!(card["media_height"].as_str(), Some("SHORT" | "MEDIUM" | "TALL")), "media_height")?;
     suggestions(&card["suggestions"], 4)
 }
 

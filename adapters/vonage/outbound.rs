@@ -382,12 +382,13 @@ impl Writer<'_> {
     }
 
     fn card(&mut self, index: usize, card: &Card<'_>, at: &str) -> Result<(), RenderError> {
-        if self.medium == Medium::Rcs
-            && let Some(content) = rich::card(card)
-        {
-            self.out.shown.push(format!("[card] {}", card.title));
-            self.send("card", json!({ "card": content }), 1);
-            return Ok(());
+        if self.medium == Medium::Rcs {
+            if let Some(content) = rich::card(card) {
+                self.out.shown.push(format!("[card] {}", card.title));
+                self.send("card", json!({ "card": content }), 1);
+                return Ok(());
+            }
+            self.out.note(index, "card", "text", "a card has a title to 200 characters, a text to 2,000, a picture or a film, and 4 options");
         }
         if !card.options.is_empty() {
             return self.choices(index, &spoken::card(card), at);

@@ -198,21 +198,15 @@ fn suggestion(option: &ChoiceOption<'_>) -> Value {
     made
 }
 
-/// An RCS card; `None` when it does not fit into one.
+/// An RCS card; `None` when it does not fit into one: title, words and a picture must all be there.
 pub(super) fn card(card: &Card<'_>) -> Option<Value> {
-    let words = card.text.as_deref().unwrap_or_default();
-    let fits = Unit::Chars.count(&card.title) <= CARD_TITLE
+    let words = card.text.as_deref().filter(|words| !words.trim().is_empty())?;
+    let link = spoken::link(card.media.as_ref()?)?;
+    let fits = (1..=CARD_TITLE).contains(&Unit::Chars.count(&card.title))
         && Unit::Chars.count(words) <= CARD_TEXT
         && card.options.len() <= 4
         && card.options.iter().all(|o| o.kind != OptionKind::Copy && Unit::Chars.count(&o.title) <= LABEL && check(std::slice::from_ref(o), "").is_ok());
-    let mut made = json!({ "title": card.title });
-    if !words.is_empty() {
-        made["text"] = words.into();
-    }
-    if let Some(media) = &card.media {
-        made["media_url"] = spoken::link(media)?.into();
-        made["media_height"] = "MEDIUM".into();
-    }
+    let mut made = json!({ "title": card.title, "text": words, "media_url": link, "media_height": "MEDIUM" });
     if !card.options.is_empty() {
         made["suggestions"] = card.options.iter().map(suggestion).collect::<Vec<_>>().into();
     }
