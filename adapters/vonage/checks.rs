@@ -53,13 +53,15 @@ pub(super) fn message(body: &Value) -> Checked<String> {
         _ => return Err(invalid("channel")),
     };
     need(kinds.contains(&kind), "message_type")?;
-    let (least, most) = match channel {
-        "mms" => (300, 259_200),
-        "rcs" => (300, 259_200),
-        "viber_service" => (30, 259_200),
-        _ => (1, 10_000_000),
+    // Viber's stands among what is Viber's, and Messenger has none.
+    let (ttl, least, most) = match channel {
+        "mms" => (&body["ttl"], 300, 259_200),
+        "rcs" => (&body["ttl"], 300, 259_200),
+        "viber_service" => (&body["viber_service"]["ttl"], 30, 259_200),
+        _ => (&body["ttl"], 20, 604_800),
     };
-    need(body["ttl"].is_null() || body["ttl"].as_i64().is_some_and(|ttl| (least..=most).contains(&ttl)), "ttl")?;
+    need(body["ttl"].is_null() || !matches!(channel, "viber_service" | "messenger"), "ttl")?;
+    need(ttl.is_null() || ttl.as_i64().is_some_and(|ttl| (least..=most).contains(&ttl)), "ttl")?;
     content(channel, kind, body)
 }
 

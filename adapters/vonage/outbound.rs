@@ -47,12 +47,13 @@ impl Medium {
         }
     }
 
-    /// The validity it takes, in seconds.
-    fn ttl(self) -> (i64, i64) {
+    /// The validity it takes, in seconds; Messenger takes none.
+    fn ttl(self) -> Option<(i64, i64)> {
         match self {
-            Self::Rcs => (300, 259_200),
-            Self::Viber => (30, 259_200),
-            _ => (20, 604_800),
+            Self::Rcs => Some((300, 259_200)),
+            Self::Viber => Some((30, 259_200)),
+            Self::Sms | Self::Whatsapp => Some((20, 604_800)),
+            Self::Messenger => None,
         }
     }
 }
@@ -312,10 +313,10 @@ impl Writer<'_> {
         rich::check(&asked.options, &format!("{at}/options"))?;
         match self.medium {
             Medium::Whatsapp => {
-                if let Some(content) = rich::interactive(asked) {
                 let once = || words::once(&asked.options, &format!("{at}/options"));
-                    return self.asked(index, asked, content);
+                if let Some(content) = rich::interactive(asked) {
                     once()?;
+                    return self.asked(index, asked, content);
                 }
                 // Links, numbers and what cannot be asked stand beside answers as words and as one more answer.
                 let noted = self.out.downgrades.len();
@@ -324,8 +325,8 @@ impl Writer<'_> {
                 if !apart.options.is_empty()
                     && let Some(content) = rich::interactive(&apart)
                 {
-                    if let Some(media) = &asked.media {
                     once()?;
+                    if let Some(media) = &asked.media {
                         self.out.note(index, "media", "message", "these options have no picture beside them: it goes before");
                         self.file(index, spoken::looks(media), media, "", &format!("{at}/media"))?;
                     }
@@ -457,9 +458,11 @@ impl Writer<'_> {
         let mut body = json!({ "channel": word, "message_type": kind, "to": self.to, "from": self.channel.settings.from });
         spoken::merge(&mut body, content.as_object().unwrap_or(&Map::new()));
         body["client_ref"] = self.message.id.into();
-        if let Some(until) = self.message.expires_at {
-            let (least, most) = if mms { (300, 259_200) } else { self.medium.ttl() };
-            body["ttl"] = (until.since(self.cx.now) / 1000).clamp(least, most).into();
+        let validity = if mms { Some((300, 259_200)) } else { self.medium.ttl() };
+        if let (Some(until), Some((least, most))) = (self.message.expires_at, validity) {
+            let ttl = (until.since(self.cx.now) / 1000).clamp(least, most);
+            let place = if self.medium == Medium::Viber { json!({ "viber_service": { "ttl": ttl } }) } else { json!({ "ttl": ttl }) };
+            spoken::merge(&mut body, place.as_object().expect("an object"));
         }
         if let Some(id) = self.message.reply_to.filter(|_| self.medium == Medium::Whatsapp && !self.quoted) {
             body["context"] = json!({ "message_uuid": id });
