@@ -100,7 +100,9 @@ impl Writer<'_> {
                 };
                 let emoji = reaction.emoji.as_deref().filter(|e| !e.is_empty());
                 self.out.shown.push(emoji.map_or_else(|| "[reaction taken back]".to_owned(), |emoji| format!("[reaction] {emoji}")));
-                let list: Vec<Value> = emoji.map(|emoji| json!({ "type": "emoji", "emoji": emoji })).into_iter().collect();
+                // Telegram lists its reactions without the mark that makes an emoji of a sign, and compares letter by letter.
+                let listed = |emoji: &str| json!({ "type": "emoji", "emoji": emoji.replace('\u{FE0F}', "") });
+                let list: Vec<Value> = emoji.map(listed).into_iter().collect();
                 return self.action("setMessageReaction", json!({ "message_id": number, "reaction": list }));
             }
             Part::Order(order) if !order.items.is_empty() || order.text.is_some() => {

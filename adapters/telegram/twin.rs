@@ -212,7 +212,7 @@ impl Twin {
             "setmessagereaction" => {
                 number(body, "message_id").ok_or_else(|| bad("message to react not found"))?;
                 let list = body["reaction"].as_array().ok_or_else(|| bad("can't parse reaction"))?;
-                let good = list.iter().all(|r| r["type"] == "emoji" && r["emoji"].as_str().is_some_and(|e| !e.is_empty()));
+                let good = list.iter().all(|r| r["type"] == "emoji" && r["emoji"].as_str().is_some_and(|e| !e.is_empty() && !e.contains('\u{FE0F}')));
                 if !good || list.len() > 1 {
                     return Err(bad("REACTION_INVALID"));
                 }
