@@ -279,7 +279,10 @@ fn mailgun(channel: &Channel, message: &Outbound<'_>, letter: &Letter) -> Call {
     let mut fields: Vec<(String, String)> = vec![("from".into(), spelled(&sender(channel, message))), ("to".into(), letter.to.clone())];
     fields.extend(letter.cc.iter().map(|a| ("cc".into(), a.clone())));
     fields.extend(letter.bcc.iter().map(|a| ("bcc".into(), a.clone())));
-    fields.push(("subject".into(), letter.subject.clone()));
+    // A template may have a subject of its own, which any in the request takes the place of.
+    if message.template.is_none() || !letter.subject.is_empty() {
+        fields.push(("subject".into(), letter.subject.clone()));
+    }
     match message.template {
         Some(template) => {
             fields.push(("template".into(), template.name.clone()));
