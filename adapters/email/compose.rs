@@ -80,6 +80,9 @@ pub(super) fn letter(channel: &Channel, message: &Outbound<'_>, cx: &Context<'_>
         letter.text = names.join(", ");
         letter.html = paragraph(&escape(&letter.text));
     }
+    if letter.text.trim().is_empty() && !message.parts.is_empty() {
+        return Err(RenderError::new("#/parts", "text_empty", "a mail needs words or a file"));
+    }
     if letter.subject.is_empty() {
         // A link says little as a subject: words come first, then what the link leads to.
         let lines = || letter.text.lines().map(str::trim).filter(|line| !line.is_empty());
