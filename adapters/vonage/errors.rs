@@ -138,11 +138,12 @@ fn code_of(error: &Object<'_>) -> Option<i64> {
 pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
     let status = reply.status.as_u16();
     let body = std::str::from_utf8(&reply.body).ok().and_then(Object::parse).unwrap_or_default();
+    // What asks, shows typing or takes a message back may be repeated.
+    let harmless = call.method == http::Method::PATCH || call.method == http::Method::GET;
     if reply.status.is_success() {
         if body.has("messages") {
             return parts(&body.objects("messages"));
         }
-        let harmless = call.method == http::Method::PATCH || call.method == http::Method::GET;
         return match body.words("message_uuid") {
             Some(id) => Step::accept(id),
             None if harmless => Step::accept(""),
@@ -155,8 +156,11 @@ pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
         return kept(reply, meaning);
     }
     if status >= 500 {
-        // It may have been sent, and nothing makes repeating safe.
         let known = meaning.map_or_else(|| adapter::unexplained(reply.status), |(meaning, code)| reason(meaning, code));
+        if harmless {
+            return Step::Done(Verdict::Retry(Reason { class: C::Transient, ..known }));
+        }
+        // It may have been sent, and nothing makes repeating safe.
         return Step::Done(Verdict::Unclear(Reason { class: C::Unknown, ..known }));
     }
     // Only as an answer to the message itself does "sent already" mean that it is there.
@@ -168,6 +172,8 @@ pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
     match status {
         401 => Step::of(Reason { class: C::Auth, ..bare }),
         402 => Step::of(Reason { class: C::Auth, code: "balance_used_up".into(), title: "The account's balance is used up.".into(), ..bare }),
+        // Of the message that is answered: the channel goes on.
+        404 if call.method == http::Method::PATCH => absent(bare),
         403 | 404 => Step::of(Reason { class: C::Config, ..bare }),
         422 => Step::of(field(&body, bare)),
         429 => Step::throttle(Scope::Account, reply.retry_after(), bare),
@@ -183,9 +189,14 @@ fn kept(reply: &Reply, meaning: Option<(Meaning, i64)>) -> Step {
         401 => Step::of(Reason { class: C::Auth, ..bare }),
         429 => Step::throttle(Scope::Account, reply.retry_after(), bare),
         500..=599 => Step::Done(Verdict::Retry(Reason { class: C::Transient, ..bare })),
-        404 => Step::Done(Verdict::Reject(Reason { class: C::Content, code: "message_not_found".into(), title: "Vonage has no such message in this region.".into(), ..bare })),
+        404 => absent(bare),
         _ => Step::Done(Verdict::Reject(Reason { class: C::Window, code: "too_late".into(), title: "The message cannot be taken back any more.".into(), ..bare })),
     }
+}
+
+fn absent(bare: Reason) -> Step {
+    let title = "Vonage has no such message in this region.";
+    Step::Done(Verdict::Reject(Reason { class: C::Content, code: "message_not_found".into(), title: title.into(), ..bare }))
 }
 
 /// The field at fault: a wrong sender is the set-up's, a wrong recipient the person's, the rest the message's.
