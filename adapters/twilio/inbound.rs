@@ -62,7 +62,7 @@ impl<'a> Delivery<'_, 'a> {
         self.fields.iter().find(|(n, v)| n == name && !v.is_empty()).map(|(_, value)| value.clone())
     }
 
-    pub(super) fn read(&self, parsed: &mut Parsed<'a>) -> Result<(), String> {
+    pub(super) fn read(&mut self, parsed: &mut Parsed<'a>) -> Result<(), String> {
         let sid = self.text("MessageSid").or_else(|| self.text("SmsSid")).or_else(|| self.text("SmsMessageSid"));
         let Some(sid) = sid else {
             return self.alert(parsed).or_else(|| self.conversation(parsed)).ok_or_else(|| "a form without `MessageSid`".into());
@@ -112,7 +112,7 @@ impl<'a> Delivery<'_, 'a> {
         }
     }
 
-    fn message(&self, sid: Text<'a>, parsed: &mut Parsed<'a>) {
+    pub(super) fn message(&self, sid: Text<'a>, parsed: &mut Parsed<'a>) {
         let (from, to) = (self.get("From").unwrap_or_default(), self.get("To").unwrap_or_default());
         let medium = self.medium();
         let person = self.person(from, medium);
@@ -215,18 +215,20 @@ impl<'a> Delivery<'_, 'a> {
         let count = self.get("NumMedia").and_then(|n| n.trim().parse::<usize>().ok()).unwrap_or(0);
         // The count is the provider's; the addresses are what there is.
         let there = (0..count.max(10)).map_while(|n| Some((n, self.text(&format!("MediaUrl{n}"))?)));
-        let mut files: Vec<Part<'a>> = there.map(|(n, url)| self.file(url, self.text(&format!("MediaContentType{n}")), medium)).collect();
-        let reason = "Twilio's stream does not say where the file lies: let the sender's own webhook come here";
+        let named = |name: &str, n| self.text(&format!("{name}{n}"));
+        let file = |(n, url)| self.file(url, named("MediaContentType", n), named("MediaFilename", n), medium);
+        let mut files: Vec<Part<'a>> = there.map(file).collect();
+        let reason = "Twilio does not say here where the file lies: let the sender's own webhook come here";
         let media = Media { status: Some(MediaStatus::Unavailable), reason: Some(reason.into()), ..Media::default() };
         files.resize(count.min(10).max(files.len()), Part::File(MediaPart { media, caption: None }));
         files
     }
 
-    fn file(&self, url: Text<'a>, kind: Option<Text<'a>>, medium: &str) -> Part<'a> {
+    fn file(&self, url: Text<'a>, kind: Option<Text<'a>>, filename: Option<Text<'a>>, medium: &str) -> Part<'a> {
         let mime = kind.as_deref().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        let id = url.rsplit('/').next().unwrap_or_default().to_owned();
+        let id = url.trim_end_matches("/Content").rsplit('/').next().unwrap_or_default().to_owned();
         let source = Some(MediaRef { id, url: Some(url.into_owned()), expires_at: None });
-        let part = MediaPart { media: Media { mime_type: kind, source, ..Media::default() }, caption: None };
+        let part = MediaPart { media: Media { mime_type: kind, filename, source, ..Media::default() }, caption: None };
         let chat = medium == "whatsapp";
         match (self.get("MessageType"), mime.split('/').next().unwrap_or_default()) {
             (Some("document" | "contacts"), _) => Part::File(part),
@@ -274,9 +276,10 @@ impl<'a> Delivery<'_, 'a> {
 
     fn extra(&self) -> Extra<'a> {
         let mut extra = Extra::default();
-        let numbered = |name: &str, stem: &str| name.strip_prefix(stem).is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
+        let numbered = |rest: &str, stem: &str| rest.strip_prefix(stem).is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
+        let file = |rest: &str| ["Url", "ContentType", "Filename"].iter().any(|stem| numbered(rest, stem));
         for (name, value) in &self.fields {
-            let told = TOLD.contains(&&**name) || numbered(name, "MediaUrl") || numbered(name, "MediaContentType");
+            let told = TOLD.contains(&&**name) || name.strip_prefix("Media").is_some_and(file);
             if !told && !value.is_empty() {
                 let raw = if matches!(&**name, "ChannelMetadata" | "Recipients") { json_or_text(value) } else { Raw::of(&**value) };
                 extra.push(name.clone(), raw);
@@ -285,7 +288,7 @@ impl<'a> Delivery<'_, 'a> {
         extra
     }
 
-    fn receipt(&self, sid: Text<'a>, status: &str, parsed: &mut Parsed<'a>) {
+    pub(super) fn receipt(&self, sid: Text<'a>, status: &str, parsed: &mut Parsed<'a>) {
         let state = match status {
             // It waits at Twilio: Twilio has it.
             "accepted" | "scheduled" | "queued" | "sending" | "sent" => State::Sent,
@@ -317,7 +320,9 @@ impl<'a> Delivery<'_, 'a> {
             ..Receipt::new(sid.clone(), state)
         };
         let event = |key: String, peer: Text<'a>, body| Event { account: account.clone(), key: Some(key.into()), medium: medium.into(), peer, time: self.time, body };
-        parsed.events.push(event(format!("{sid}:{status}"), peer, Body::Receipt(receipt)));
+        // A message of Conversations reaches each participant by itself.
+        let whose = self.get("ParticipantSid").map(|whose| format!(":{whose}")).unwrap_or_default();
+        parsed.events.push(event(format!("{sid}:{status}{whose}"), peer, Body::Receipt(receipt)));
         if code.is_some_and(errors::is_warning) {
             let raw = Some(Raw::of(&json!({ "ErrorCode": code, "MessageSid": sid, "From": from })));
             let text = known.map_or_else(Text::default, |reason| reason.title);

@@ -6,8 +6,10 @@
 //! Checked against `twilio` for Node (`tests/sdks/twilio.mjs`): its signatures in both directions, its client on the twin, its request
 //! beside ours.
 //! Deliveries recorded in the tests of courier and Vercel's chat SDK, and the samples of other consumers' and Twilio's own pages, were
-//! read by it on 2026-11-29, those of Event Streams in Twilio's pages and in n8n's workflows on 2026-11-30.
+//! read by it on 2026-11-29, those of Event Streams in Twilio's pages and in n8n's workflows, and what consumers of Conversations
+//! logged, on 2026-11-30.
 
+mod conversations;
 mod errors;
 mod facts;
 mod inbound;

@@ -6,7 +6,6 @@ use serde_json::json;
 use super::inbound::Delivery;
 use crate::contract::event::*;
 use crate::contract::*;
-use crate::kit::crypto;
 use crate::kit::object::{self, Object};
 
 impl<'a> Delivery<'_, 'a> {
@@ -28,6 +27,8 @@ impl<'a> Delivery<'_, 'a> {
             } else if kind.starts_with("com.twilio.messaging.") && data.has("messageSid") || kind.is_empty() && data.has("MessageSid") {
                 // The latter is a form that somebody between Twilio and us has put into JSON.
                 self.message_or_receipt(&event, &data, parsed);
+            } else if kind == "com.twilio.conversations.message.added" && self.said(&data, parsed) {
+                // A person on a phone wrote it.
             } else if kind.starts_with("com.twilio.") {
                 self.other(&event, &data, kind, parsed);
             } else {
@@ -86,22 +87,6 @@ impl<'a> Delivery<'_, 'a> {
         let time = event.words("time").and_then(|at| Time::parse(&at));
         let (account, key) = (self.account(""), event.words("id"));
         parsed.events.push(Event { account, key, medium: "sms".into(), peer: Text::default(), time, body });
-    }
-
-    /// What Twilio Conversations tells of a conversation: another product's, without a counterpart here.
-    pub(super) fn conversation(&self, parsed: &mut Parsed<'a>) -> Option<()> {
-        let (kind, conversation) = (self.text("EventType")?, self.text("ConversationSid")?);
-        let raw: serde_json::Map<_, _> = self.fields.iter().map(|(name, value)| (name.to_string(), json!(value))).collect();
-        let raw = Raw::of(&raw);
-        parsed.events.push(Event {
-            account: self.account(""),
-            key: Some(crypto::fingerprint(&[&kind, &conversation, raw.get()]).into()),
-            medium: "sms".into(),
-            peer: Text::default(),
-            time: ["DateUpdated", "DateCreated"].iter().find_map(|name| Time::parse(self.get(name)?)),
-            body: Body::Provider(ProviderEvent { provider_type: kind, raw }),
-        });
-        Some(())
     }
 
     /// What the debugger of the account logs. The request it is about has people's words in it and stays behind.
