@@ -80,18 +80,20 @@ impl<'a> Delivery<'_, 'a> {
     }
 
     fn receipt(&self, batch: &Text<'a>, recipient: Option<Text<'a>>, status: &str, code: Option<i64>) -> Result<Event<'a>, String> {
-        let state = match status {
-            "Queued" | "Dispatched" | "Unknown" => State::Sent,
-            "Delivered" => State::Delivered,
-            "Aborted" | "Rejected" | "Deleted" | "Failed" | "Cancelled" | "Expired" => State::Failed,
-            other => return Err(format!("a receipt with the unknown status `{}`", short(other))),
+        // Documented with a capital; some pages and tests of Sinch's own have it in capitals.
+        let word = status.to_ascii_lowercase();
+        let state = match &*word {
+            "queued" | "dispatched" | "unknown" => State::Sent,
+            "delivered" => State::Delivered,
+            "aborted" | "rejected" | "deleted" | "failed" | "cancelled" | "expired" => State::Failed,
+            _ => return Err(format!("a receipt with the unknown status `{}`", short(status))),
         };
-        let told = matches!(status, "Unknown" | "Expired" | "Cancelled" | "Aborted" | "Rejected" | "Deleted" | "Queued");
+        let told = matches!(&*word, "unknown" | "expired" | "cancelled" | "aborted" | "rejected" | "deleted" | "queued");
         let body = Receipt {
             message_id: self.fields.words("client_reference"),
             at: self.time(),
             error: (state == State::Failed).then(|| errors::receipt(code)),
-            detail: told.then(|| status.to_ascii_lowercase().into()),
+            detail: told.then(|| word.clone().into()),
             ..Receipt::new(batch.clone(), state)
         };
         let peer = recipient.as_deref().map(|to| identity::of("SMS", to).1).unwrap_or_default();
@@ -124,10 +126,11 @@ impl<'a> Delivery<'_, 'a> {
     }
 }
 
-/// Words and files of an MMS. A file that could not be kept has no address.
+/// Words and files of an MMS, one of which may stand alone. A file that could not be kept has no address.
 fn media<'a>(body: &Object<'a>) -> Vec<Part<'a>> {
     let mut parts: Vec<Part<'a>> = body.words("message").map(Part::text).into_iter().collect();
-    for item in body.objects("media") {
+    let alone = body.has("url").then(|| body.clone());
+    for item in body.objects("media").into_iter().chain(alone) {
         parts.push(inbound::file(&item).filter(|_| item.text("status").as_deref() != Some("Failed")).unwrap_or_else(|| {
             let reason = Some("Sinch could not keep the file".into());
             let media = Media { mime_type: item.words("content_type"), status: Some(MediaStatus::Unavailable), reason, ..Media::default() };
