@@ -52,9 +52,9 @@ pub(super) fn status<'a>(out: &mut Parsed<'a>, about: &About<'a>, raw: &'a RawVa
             receipt.recipient = member.map(|id| Cow::Owned(address::of(&id)));
             receipt.detail = (&*word == "played").then_some(word);
             if state == State::Failed {
-                receipt.error = Some(failure(&status));
-                // The closer words, of which a title says little.
-                receipt.detail = status.objects("errors").first().and_then(|error| error.object("error_data")?.words("details"));
+                let errors = status.objects("errors");
+                receipt.error = Some(failure(errors.first()));
+                receipt.detail = details(&errors);
             }
             Body::Receipt(receipt)
         }
@@ -94,9 +94,8 @@ fn money<'a>(amount: &Object<'a>, currency: Text<'a>) -> Option<Money<'a>> {
     Some(Money { amount: Cow::Owned(amount), currency })
 }
 
-fn failure(status: &Object<'_>) -> Reason {
-    let errors = status.objects("errors");
-    let Some(error) = errors.first() else {
+fn failure(error: Option<&Object<'_>>) -> Reason {
+    let Some(error) = error else {
         return Reason::new(ErrorClass::Unknown, "failed", "WhatsApp gave no reason");
     };
     let words = error.words("title").or_else(|| error.words("message"));
@@ -104,4 +103,20 @@ fn failure(status: &Object<'_>) -> Reason {
         Some(code) => errors::reason(code, 0, words.as_deref().unwrap_or_default()),
         None => Reason::new(ErrorClass::Unknown, "failed", words.map_or(Cow::Borrowed("WhatsApp gave no code"), |w| Cow::Owned(w.into_owned()))),
     }
+}
+
+/// The closer words, of which a title says little. What is wrong besides the first has no other place: its code stands with it.
+fn details<'a>(errors: &[Object<'a>]) -> Option<Text<'a>> {
+    let closer = |error: &Object<'a>| error.object("error_data")?.words("details");
+    let (first, more) = errors.split_first()?;
+    let first = closer(first);
+    if more.is_empty() {
+        return first;
+    }
+    let more = more.iter().map(|error| {
+        let words = closer(error).or_else(|| error.words("title")).or_else(|| error.words("message")).unwrap_or_default();
+        Cow::Owned(format!("{} {words}", error.text("code").unwrap_or_default()).trim().to_owned())
+    });
+    let all: Vec<Text<'a>> = first.into_iter().chain(more).collect();
+    Some(Cow::Owned(all.iter().map(|words| words.trim_end_matches('.')).filter(|words| !words.is_empty()).collect::<Vec<_>>().join("; ")))
 }
