@@ -69,7 +69,9 @@ fn handed<'a>(out: &mut Parsed<'a>, about: &About<'a>, value: &Object<'a>, raw: 
 }
 
 fn single<'a>(out: &mut Parsed<'a>, about: &About<'a>, raw: &RawValue, body: Body<'a>) {
-    let key = crypto::fingerprint(&[&about.waba, &about.field, raw.get()]);
+    // The same news comes again when it is true again: a template is paused twice in a week.
+    let time = about.time.map(|time| time.0.to_string()).unwrap_or_default();
+    let key = crypto::fingerprint(&[&about.waba, &about.field, raw.get(), &time]);
     out.events.push(event(about, key, Cow::Borrowed(""), about.time, body));
 }
 
