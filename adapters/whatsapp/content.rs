@@ -26,6 +26,12 @@ pub(super) fn message<'a>(message: &Object<'a>, kind: &str, raw: &'a RawValue) -
     Message { parts: vec![part], reply_to: quoted(message), forwarded: forwarded.then_some(true), ..Message::default() }
 }
 
+/// The kind of a message that does not name it, as the reference's own samples of places and cards: by what it has.
+pub(super) fn implied(message: &Object<'_>) -> &'static str {
+    let known = ["text", "image", "video", "voice", "audio", "document", "sticker", "location", "contacts", "button", "interactive", "order", "reaction"];
+    known.into_iter().find(|kind| message.has(kind)).unwrap_or("unknown")
+}
+
 /// `context` as what the message answers; `None` when it only says that the message was forwarded.
 pub(super) fn quoted<'a>(message: &Object<'a>) -> Option<ReplyTo<'a>> {
     let context = message.object("context")?;

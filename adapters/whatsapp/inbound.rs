@@ -178,7 +178,7 @@ pub(super) fn received<'a>(out: &mut Parsed<'a>, about: &About<'a>, raw: &'a Raw
     };
     // Every message has an id; samples have been seen without.
     let id = message.words("id").unwrap_or_else(|| Cow::Owned(crypto::fingerprint(&[&about.waba, raw.get()])));
-    let kind = message.words("type").unwrap_or(Cow::Borrowed("unknown"));
+    let kind = message.words("type").unwrap_or_else(|| Cow::Borrowed(content::implied(&message)));
     let time = stamp(message.int("timestamp"));
     let group = message.words("group_id");
     let peer = match &group {
@@ -200,7 +200,7 @@ pub(super) fn received<'a>(out: &mut Parsed<'a>, about: &About<'a>, raw: &'a Raw
             Body::Deleted(Deleted { from: Some(from), message_id: named("original_message_id").unwrap_or_default() })
         }
         "edit" if content.has("original_message_id") => edited(&content, &message, from, time, raw),
-        "system" if content.has("type") => system(&content, &message, from),
+        "system" if content.has("type") || content.has("body") => system(&content, &message, from),
         "request_welcome" => Body::Followed(Follow { from, ..Follow::default() }),
         _ => {
             if &*kind == "media_placeholder" {
@@ -262,9 +262,14 @@ fn edited<'a>(content: &Object<'a>, outer: &Object<'a>, from: Person<'a>, time: 
 
 /// WhatsApp's own news about a person.
 fn system<'a>(content: &Object<'a>, message: &Object<'a>, from: Person<'a>) -> Body<'a> {
-    let kind = content.words("type").unwrap_or_default();
     let number = content.words("wa_id").or_else(|| content.words("new_wa_id"));
-    let user = content.words("user_id");
+    let user = content.words("new_user_id").or_else(|| content.words("user_id"));
+    // Without a kind it is told by what is new.
+    let kind = content.words("type").unwrap_or(Cow::Borrowed(match (&user, &number) {
+        (Some(_), _) => "user_changed_user_id",
+        (_, Some(_)) => "user_changed_number",
+        _ => "",
+    }));
     let phone = |id: Option<Text<'a>>| id.map(|id| Cow::Owned(address::of(&id)));
     let told = phone(content.words("previous_user_id"));
     let (change, previous, current, reason) = match &*kind {
