@@ -4,7 +4,7 @@ use mail_parser::decoders::charsets::map::charset_decoder;
 use mail_parser::{HeaderName, Message as Mail, MessageParser, MessagePart, MimeHeaders, PartType};
 use serde_json::{Map, Value, json};
 
-use super::{Channel, compose, filename, html as pages, quote, report};
+use super::{Channel, compose, filename, html as pages, quote, report, wrapped};
 use crate::contract::event::*;
 use crate::contract::part::*;
 use crate::contract::*;
@@ -19,6 +19,7 @@ const WORDS: usize = 200_000;
 const HOPS: usize = 100;
 
 /// A file in a mail.
+#[derive(Clone)]
 pub(super) struct Attached {
     pub filename: Option<String>,
     pub mime_type: String,
@@ -336,6 +337,14 @@ fn parts(mail: &Mail<'_>, incoming: &Incoming) -> (Vec<Part<'static>>, bool) {
     if texts.is_empty() {
         texts.extend(html.as_deref().map(|page| pages::plain(page).replace("\r\n", "\n")));
     }
+    let mut enclosed = Vec::new();
+    for text in texts.iter_mut().filter(|text| text.contains("begin ")) {
+        let (words, files) = wrapped::in_words(text);
+        if !files.is_empty() {
+            *text = words;
+            enclosed.extend(files);
+        }
+    }
     let (mut parts, mut forwarded) = (Vec::new(), false);
     // Words of any length are kept, but an event is no place for a book.
     let mut books = Vec::new();
@@ -363,15 +372,18 @@ fn parts(mail: &Mail<'_>, incoming: &Incoming) -> (Vec<Part<'static>>, bool) {
     }
     parts.extend(books);
     parts.extend(incoming.elsewhere.iter().cloned());
-    if apart {
-        parts.extend(incoming.files.iter().take(FILES).map(|f| file(f.filename.clone(), f.mime_type.clone(), f.bytes.clone())));
-        return (parts, forwarded);
-    }
-    for part in mail.attachments().take(FILES).filter(|_| bare.is_none()) {
+    let attached = |part: &MessagePart<'_>| {
         let kind = part.content_type().map(|t| format!("{}/{}", t.ctype(), t.subtype().unwrap_or("octet-stream")).to_lowercase());
         let fallback = if part.is_message() { "message/rfc822" } else { "application/octet-stream" };
-        parts.push(file(filename::of(mail, part), kind.unwrap_or_else(|| fallback.to_owned()), part.contents().to_vec()));
-    }
+        let (filename, mime_type) = (filename::of(mail, part), kind.unwrap_or_else(|| fallback.to_owned()));
+        Attached { filename, mime_type, bytes: part.contents().to_vec() }
+    };
+    let files: Vec<Attached> = match (apart, bare) {
+        (true, _) => incoming.files.clone(),
+        (false, Some(_)) => Vec::new(),
+        (false, None) => mail.attachments().take(FILES).map(attached).collect(),
+    };
+    parts.extend(files.into_iter().flat_map(wrapped::unpacked).chain(enclosed).take(FILES).map(file));
     (parts, forwarded)
 }
 
@@ -408,12 +420,12 @@ fn book(words: String, name: &str, mime_type: &str, files: &mut Vec<Part<'static
     if words.len() <= WORDS {
         return Some(words);
     }
-    files.push(file(Some(name.into()), mime_type.into(), words.into_bytes()));
+    files.push(file(Attached { filename: Some(name.into()), mime_type: mime_type.into(), bytes: words.into_bytes() }));
     None
 }
 
 /// A file of the mail as the part it is.
-fn file(filename: Option<String>, mime_type: String, bytes: Vec<u8>) -> Part<'static> {
+fn file(Attached { filename, mime_type, bytes }: Attached) -> Part<'static> {
     let filename = filename.map(|name| name.rsplit(['/', '\\']).next().unwrap_or_default().to_owned());
     let media = Media {
         size: Some(bytes.len() as u64),

@@ -32,6 +32,7 @@ mod sendgrid;
 mod ses;
 mod sigv4;
 mod twin;
+mod wrapped;
 
 use std::sync::Arc;
 
