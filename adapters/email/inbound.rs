@@ -73,7 +73,7 @@ fn json_feed<'a>(channel: &Channel, hook: &Verified<'a>) -> Parsed<'a> {
         take(channel, postmark::letter(&body), &mut parsed);
     } else if body.has("RecordType") {
         postmark::event(&body, &mut parsed);
-    } else if body.has("mail") && (body.has("eventType") || body.has("notificationType")) {
+    } else if body.has("mail") && (body.has("eventType") || body.has("notificationType")) || ses::from_the_bus(&body) {
         ses::notification(channel, &body, "", None, &mut parsed);
     } else if body.has("event") && (body.has("sg_event_id") || body.has("email")) {
         sendgrid::event(&body, &mut parsed);

@@ -54,8 +54,35 @@ pub(super) fn parse(channel: &Channel, envelope: &Object<'_>, parsed: &mut Parse
     }
 }
 
+/// Whether it is an event of SES as EventBridge tells of it.
+pub(super) fn from_the_bus(event: &Object<'_>) -> bool {
+    event.has("detail-type") && event.text("source").as_deref() == Some("aws.ses")
+}
+
+/// What SES says inside an event of EventBridge, or what has become of the account (docs.aws.amazon.com/eventbridge, events-ref-ses, read
+/// 2026-11-30).
+fn bus(channel: &Channel, event: &Object<'_>, published: Option<Time>, parsed: &mut Parsed<'_>) {
+    let text = |name: &str| event.words(name).map(|text| text.into_owned()).unwrap_or_default();
+    let (id, at) = (text("id"), Time::parse(&text("time")).or(published));
+    let said = event.object("detail").unwrap_or_default();
+    if said.has("eventType") {
+        return notification(channel, &said, &id, at, parsed);
+    }
+    let kind = text("detail-type");
+    let severity = match () {
+        () if kind.ends_with("Disabled") => Severity::Error,
+        () if kind.ends_with("Open") => Severity::Warning,
+        () => Severity::Info,
+    };
+    let notice = Notice { kind: "account".into(), severity, text: format!("Amazon SES: {kind}").into(), raw: Some(event.without(&[])) };
+    parsed.events.push(about(id, "", at, Body::Notice(notice)));
+}
+
 /// What SES says, whoever handed it over under this id and at this time.
 pub(super) fn notification(channel: &Channel, message: &Object<'_>, sns_id: &str, published: Option<Time>, parsed: &mut Parsed<'_>) {
+    if from_the_bus(message) {
+        return bus(channel, message, published, parsed);
+    }
     let word = message.words("eventType").or_else(|| message.words("notificationType")).map(|w| w.into_owned()).unwrap_or_default();
     let mail = message.object("mail").unwrap_or_default();
     if word == "Received" {
