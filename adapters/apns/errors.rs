@@ -30,10 +30,16 @@ pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
         }
         "ChannelNotRegistered" => Step::of(reason(C::Recipient, "channel_unknown", "there is no such broadcast channel")),
         "DeviceTokenNotForTopic" => Step::of(reason(C::Recipient, "other_app", "the device token belongs to another app")),
-        "BadTopic" | "MissingTopic" | "TopicDisallowed" => Step::of(reason(C::Config, "topic_refused", "the key may not send for this bundle id")),
-        "MissingDeviceToken" | "MissingProviderToken" | "BadPath" | "MethodNotAllowed" | "InvalidPushType" | "FeatureNotEnabled" | "TopicMismatch" => {
-            Step::of(reason(C::Config, "request_refused", "Apple refuses the request as it is made"))
+        "BadTopic" | "MissingTopic" | "TopicDisallowed" => {
+            Step::of(reason(C::Config, "topic_refused", "the key may not send for this bundle id"))
         }
+        "MissingDeviceToken"
+        | "MissingProviderToken"
+        | "BadPath"
+        | "MethodNotAllowed"
+        | "InvalidPushType"
+        | "FeatureNotEnabled"
+        | "TopicMismatch" => Step::of(reason(C::Config, "request_refused", "Apple refuses the request as it is made")),
         "BadCertificate" | "BadCertificateEnvironment" | "Forbidden" | "InvalidProviderToken" => {
             Step::of(reason(C::Auth, "key_refused", "the key was revoked, or does not belong to this team"))
         }
@@ -64,11 +70,17 @@ pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
 
 fn by_status(status: u16, reply: &Reply, reason: impl Fn(C, &'static str, &str) -> Reason) -> Step {
     match status {
-        410 => Step::Done(Verdict::Gone { reason: reason(C::Recipient, "unregistered", "the device token is no longer valid"), current: None }),
+        410 => {
+            Step::Done(Verdict::Gone { reason: reason(C::Recipient, "unregistered", "the device token is no longer valid"), current: None })
+        }
         403 => Step::of(reason(C::Auth, "key_refused", "Apple refuses the key")),
         404 | 405 => Step::of(reason(C::Config, "request_refused", "Apple refuses the request as it is made")),
         413 => Step::of(reason(C::Content, "message_too_large", "the payload has more than 4 KB")),
-        429 => Step::throttle(Scope::Conversation, reply.retry_after(), reason(C::Throttled, "too_many_requests", "too many pushes to this device")),
+        429 => Step::throttle(
+            Scope::Conversation,
+            reply.retry_after(),
+            reason(C::Throttled, "too_many_requests", "too many pushes to this device"),
+        ),
         408 | 425 => Step::of(reason(C::Unknown, "server_fault", "Apple gave up waiting and may have the message")),
         400..=499 => Step::of(reason(C::Content, "refused", "Apple refuses the message")),
         503 => Step::Done(Verdict::Retry(reason(C::Transient, "unavailable", "Apple is overloaded"))),

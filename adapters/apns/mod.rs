@@ -20,8 +20,8 @@ pub use facts::FACTS;
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, Context, Device, Outbound, Parsed, Registered, RenderError, Rendered, Reply, Secret, SettingsError, Setup, Step, Time, Verified,
-    VerifyError, Webhook,
+    Adapter, Call, Context, Device, Outbound, Parsed, Registered, RenderError, Rendered, Reply, Secret, SettingsError, Setup, Step, Time,
+    Verified, VerifyError, Webhook,
 };
 use crate::kit::{push, tokens::TokenSigner};
 
@@ -173,7 +173,8 @@ mod tests {
         let token = "eyJhbGciOiJFUzI1NiIsImtpZCI6IktFWUlEMTIzNDUifQ.eyJpc3MiOiJURUFNSUQ2Nzg5IiwiaWF0IjoxNzk1MDAwMDAwfQ.\
                      _RGJJiNaGM-AUZhzzYh5PpsRsoZjhI5RpnpYRSWEdwXoKmBJAAcKmiOedYMZ71HiLjC5yNtvbdgSjnLkoZ0MhQ";
         assert!(tokens::is_signed(token, "ES256", &point));
-        let private = crate::kit::crypto::unhex::<32>("ae2ac7f2f5b10c0e2b43cc42ceab4414776b8ece60a42d4b6c0d54b5db4313a6").expect("a scalar");
+        let private =
+            crate::kit::crypto::unhex::<32>("ae2ac7f2f5b10c0e2b43cc42ceab4414776b8ece60a42d4b6c0d54b5db4313a6").expect("a scalar");
         let signer = TokenSigner::es256_raw(&private, &point).expect("a pair");
         let ours = signer.token(&json!({ "alg": "ES256", "kid": "KEYID12345" }), &json!({ "iss": "TEAMID6789", "iat": 1_795_000_000 }));
         assert_eq!(ours.expect("signed").reveal().rsplit_once('.').map(|(s, _)| s), token.rsplit_once('.').map(|(s, _)| s));

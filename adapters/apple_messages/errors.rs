@@ -11,7 +11,9 @@ pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
         // The message's id is the one we gave it.
         200..=299 => Step::accept(call.headers.iter().find(|(name, _)| name == "id").map(|(_, id)| id.clone()).unwrap_or_default()),
         401 | 403 => Step::of(reason(C::Auth, "token_refused", "Apple refuses the token, or the business is not this provider's")),
-        404 | 410 => Step::of(reason(C::OptedOut, "conversation_closed", "the customer closed the conversation, or is unknown: they write first")),
+        404 | 410 => {
+            Step::of(reason(C::OptedOut, "conversation_closed", "the customer closed the conversation, or is unknown: they write first"))
+        }
         413 => Step::of(reason(C::Content, "message_too_large", "the message is too large")),
         429 => Step::throttle(Scope::Account, reply.retry_after(), reason(C::Throttled, "too_fast", "Apple wants fewer messages")),
         503 if reply.retry_after().is_some() => {
@@ -52,7 +54,9 @@ mod tests {
         let busy = Reply::json(503, &json!({})).header("retry-after", "3");
         let step = classify(&call.clone().header("id", "u-1"), &busy);
         assert!(matches!(step, Step::Done(Verdict::Throttle { scope: Scope::Account, after: Some(3000), .. })));
-        let Step::Done(Verdict::Accept { provider_id }) = classify(&call.header("id", "u-1"), &Reply::json(200, &json!(null))) else { panic!("taken") };
+        let Step::Done(Verdict::Accept { provider_id }) = classify(&call.header("id", "u-1"), &Reply::json(200, &json!(null))) else {
+            panic!("taken")
+        };
         assert_eq!(provider_id, "u-1");
     }
 }

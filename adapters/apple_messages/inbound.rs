@@ -160,7 +160,12 @@ pub(super) fn file(handle: &files::Sealed) -> Media<'static> {
 /// What the button, code or advertisement carried through which they came.
 fn referral(message: &Object<'_>) -> Option<Referral<'static>> {
     let (intent, group) = (own(message, "intent"), own(message, "group"));
-    (intent.is_some() || group.is_some()).then(|| Referral { kind: Some(Cow::Borrowed("link")), id: group, payload: intent, ..Referral::default() })
+    (intent.is_some() || group.is_some()).then(|| Referral {
+        kind: Some(Cow::Borrowed("link")),
+        id: group,
+        payload: intent,
+        ..Referral::default()
+    })
 }
 
 /// What the customer's device is and can show.

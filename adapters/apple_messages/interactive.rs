@@ -9,7 +9,8 @@ use crate::contract::*;
 use crate::kit::object::{self, Object};
 
 /// What a customer may not see published: log-in and payment tokens.
-const SECRETS: &[&str] = &["token", "code", "access_token", "paymentToken", "merchantSession", "key", "owner", "url", "signature-base64", "signature"];
+const SECRETS: &[&str] =
+    &["token", "code", "access_token", "paymentToken", "merchantSession", "key", "owner", "url", "signature-base64", "signature"];
 
 /// Our id, which the answer repeats.
 pub(super) fn answered(message: &Object<'_>) -> Option<Text<'static>> {

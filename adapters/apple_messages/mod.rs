@@ -173,7 +173,8 @@ mod tests {
 
     #[test]
     fn the_published_vectors_hold() {
-        let secrets = json!({ "msp_id": "11111111-aaaa-bbbb-cccc-222222222222", "api_secret": "ZmFrZS1hcHBsZS1tc3Ata2V5LTMyLWJ5dGVzLWxvbmc=" });
+        let secrets =
+            json!({ "msp_id": "11111111-aaaa-bbbb-cccc-222222222222", "api_secret": "ZmFrZS1hcHBsZS1tc3Ata2V5LTMyLWJ5dGVzLWxvbmc=" });
         let channel = bound(secrets);
         let head = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9";
         let claims = "eyJhdWQiOiIxMTExMTExMS1hYWFhLWJiYmItY2NjYy0yMjIyMjIyMjIyMjIiLCJpYXQiOjE3NjM2MDAwMDB9";
@@ -229,7 +230,8 @@ mod tests {
         let cx = cx(1_795_169_730_000);
         let call = channel.signal(Signalled::Typing { to: "apple:urn:mbid:FAKE-ANN", last: None }, &cx).expect("a call");
         let body = call.body_bytes().to_vec().into();
-        let request = Request { method: call.method.clone(), path: "/v1/message".into(), query: String::new(), headers: call.header_map(), body };
+        let request =
+            Request { method: call.method.clone(), path: "/v1/message".into(), query: String::new(), headers: call.header_map(), body };
         assert!(twin.counts(&request).is_none());
         assert_eq!(twin.answer(&request, cx.now).reply.status, 200);
         assert!(matches!(channel.setup(&cx), Setup::ByHand(words) if words.contains("https://gw.example.org/hooks/a as")));

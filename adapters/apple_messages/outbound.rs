@@ -24,7 +24,11 @@ pub(super) fn render(channel: &Channel, message: &Outbound<'_>, cx: &Context<'_>
         return invite(channel, message, cx);
     }
     let Some(customer) = address::id(message.to, "apple").filter(|id| !id.contains(char::is_whitespace)) else {
-        return Err(RenderError::new("#/to", "address_invalid", "expected `apple:` and the customer's opaque id, or `tel:+1...` for an invitation"));
+        return Err(RenderError::new(
+            "#/to",
+            "address_invalid",
+            "expected `apple:` and the customer's opaque id, or `tel:+1...` for an invitation",
+        ));
     };
     if message.template.is_some() {
         return Err(RenderError::new("#/template", "template_not_supported", "invitations go to numbers: `tel:+1...`"));
@@ -218,11 +222,10 @@ impl Writer<'_> {
             }
             items.push(item);
         }
-        let section = |(order, (title, items)): (usize, (&str, Vec<Value>))| {
-            json!({ "title": title, "order": order, "multipleSelection": false, "items": items })
-        };
+        let section = |(order, (title, items)): (usize, (&str, Vec<Value>))| json!({ "title": title, "order": order, "multipleSelection": false, "items": items });
         let sections: Vec<Value> = sections.into_iter().enumerate().map(section).collect();
-        let title = [asked.header.as_deref(), Some(&*asked.text)].into_iter().flatten().filter(|t| !t.is_empty()).collect::<Vec<_>>().join("\n");
+        let title =
+            [asked.header.as_deref(), Some(&*asked.text)].into_iter().flatten().filter(|t| !t.is_empty()).collect::<Vec<_>>().join("\n");
         let subtitle = asked.footer.as_deref().or(asked.menu_label.as_deref()).unwrap_or_default();
         json!({
             "bid": BID,
@@ -253,9 +256,7 @@ impl Writer<'_> {
         }
         let text = words::card(card).text;
         match link {
-            Some(url) => {
-                self.text(index, &format!("{text}\n{url}"))
-            }
+            Some(url) => self.text(index, &format!("{text}\n{url}")),
             None => self.text(index, &text),
         }
     }

@@ -27,13 +27,22 @@ fn chars(value: &Value) -> usize {
 }
 
 fn link(value: &Value, field: &str) -> Checked {
-    need(value.as_str().is_some_and(|url| url.starts_with("https://") || url.starts_with("http://") || url.starts_with("attachment://")), field)
+    need(
+        value.as_str().is_some_and(|url| url.starts_with("https://") || url.starts_with("http://") || url.starts_with("attachment://")),
+        field,
+    )
 }
 
 /// Checks a message; answers its words.
 pub(super) fn message(body: &Value, files: usize) -> Checked<String> {
     let list = |name: &str| body[name].as_array().map(Vec::as_slice).unwrap_or_default();
-    if chars(&body["content"]) == 0 && list("embeds").is_empty() && list("components").is_empty() && files == 0 && body["poll"].is_null() && list("sticker_ids").is_empty() {
+    if chars(&body["content"]) == 0
+        && list("embeds").is_empty()
+        && list("components").is_empty()
+        && files == 0
+        && body["poll"].is_null()
+        && list("sticker_ids").is_empty()
+    {
         return Err(refused(400, 50_006, "Cannot send an empty message"));
     }
     need(chars(&body["content"]) <= 2000, "content")?;
@@ -56,7 +65,10 @@ pub(super) fn message(body: &Value, files: usize) -> Checked<String> {
     if !body["poll"].is_null() {
         let answers = body["poll"]["answers"].as_array().map(Vec::as_slice).unwrap_or_default();
         let good = |answer: &Value| (1..=55).contains(&chars(&answer["poll_media"]["text"]));
-        need((1..=300).contains(&chars(&body["poll"]["question"]["text"])) && (1..=10).contains(&answers.len()) && answers.iter().all(good), "poll")?;
+        need(
+            (1..=300).contains(&chars(&body["poll"]["question"]["text"])) && (1..=10).contains(&answers.len()) && answers.iter().all(good),
+            "poll",
+        )?;
     }
     Ok(body["content"].as_str().unwrap_or_default().to_owned())
 }
@@ -88,7 +100,8 @@ fn button(button: &Value) -> Checked {
     need((1..=80).contains(&chars(&button["label"])), "components.label")?;
     match button["style"].as_i64() {
         Some(1..=4) => need((1..=100).contains(&chars(&button["custom_id"])), "components.custom_id"),
-        Some(5) => link(&button["url"], "components.url").and(need(chars(&button["url"]) <= 512 && button["custom_id"].is_null(), "components.url")),
+        Some(5) => link(&button["url"], "components.url")
+            .and(need(chars(&button["url"]) <= 512 && button["custom_id"].is_null(), "components.url")),
         _ => Err(invalid("components.style")),
     }
 }
@@ -96,7 +109,8 @@ fn button(button: &Value) -> Checked {
 fn menu(menu: &Value) -> Checked {
     need((1..=100).contains(&chars(&menu["custom_id"])) && chars(&menu["placeholder"]) <= 150, "components.custom_id")?;
     let options = menu["options"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let good = |o: &Value| (1..=100).contains(&chars(&o["label"])) && (1..=100).contains(&chars(&o["value"])) && chars(&o["description"]) <= 100;
+    let good =
+        |o: &Value| (1..=100).contains(&chars(&o["label"])) && (1..=100).contains(&chars(&o["value"])) && chars(&o["description"]) <= 100;
     let values: HashSet<&str> = options.iter().filter_map(|o| o["value"].as_str()).collect();
     need((1..=25).contains(&options.len()) && options.iter().all(good) && values.len() == options.len(), "components.options")
 }

@@ -34,7 +34,8 @@ pub(super) fn lay(asked: &Choices<'_>, part: usize, at: &str, out: &mut Rendered
     let head = |descriptions: bool| {
         let title = asked.header.as_deref().filter(|h| !h.is_empty()).map(|h| format!("**{}**", markup::escape(h)));
         let question = markup::escape(&spoken::question(&Choices { header: None, ..asked.clone() }, descriptions));
-        let lines: Vec<String> = asked.options.iter().filter(|o| matches!(o.kind, OptionKind::Call | OptionKind::Copy)).filter_map(spoken::acting).collect();
+        let lines: Vec<String> =
+            asked.options.iter().filter(|o| matches!(o.kind, OptionKind::Call | OptionKind::Copy)).filter_map(spoken::acting).collect();
         let footer = asked.footer.as_deref().filter(|f| !f.is_empty()).map(|f| format!("-# {}", markup::escape(f).replace('\n', " ")));
         let first = [title.as_deref(), Some(question.as_str())];
         spoken::lines(first.into_iter().chain(lines.iter().map(|line| Some(line.as_str()))).chain([footer.as_deref()]))
@@ -48,7 +49,9 @@ pub(super) fn lay(asked: &Choices<'_>, part: usize, at: &str, out: &mut Rendered
         match option.kind {
             OptionKind::Call => out.note(part, "call", "text", "Discord has no such button"),
             OptionKind::Copy => out.note(part, "copy", "text", "Discord has no such button"),
-            OptionKind::Location | OptionKind::Contact | OptionKind::Date => out.note(part, "ask", "button", "Discord cannot ask for this; the press comes back as a choice"),
+            OptionKind::Location | OptionKind::Contact | OptionKind::Date => {
+                out.note(part, "ask", "button", "Discord cannot ask for this; the press comes back as a choice")
+            }
             _ => {}
         }
         if Unit::Chars.count(&option.title) > if menu { OPTION } else { LABEL } {
@@ -60,10 +63,14 @@ pub(super) fn lay(asked: &Choices<'_>, part: usize, at: &str, out: &mut Rendered
         let menus = answers.chunks(MENU).enumerate();
         made.extend(menus.map(|(number, answers)| json!({ "type": 1, "components": [select(asked, answers, number)] })));
     } else {
-        let buttons: Vec<Value> = answers.iter().map(|o| json!({ "type": 2, "style": 1, "label": short(&o.title, LABEL), "custom_id": spoken::payload(o) })).collect();
+        let buttons: Vec<Value> = answers
+            .iter()
+            .map(|o| json!({ "type": 2, "style": 1, "label": short(&o.title, LABEL), "custom_id": spoken::payload(o) }))
+            .collect();
         made.extend(buttons.chunks(ROW).map(|row| json!({ "type": 1, "components": row })));
     }
-    let opens: Vec<Value> = links.iter().map(|o| json!({ "type": 2, "style": 5, "label": short(&o.title, LABEL), "url": o.value })).collect();
+    let opens: Vec<Value> =
+        links.iter().map(|o| json!({ "type": 2, "style": 5, "label": short(&o.title, LABEL), "url": o.value })).collect();
     made.extend(opens.chunks(ROW).map(|row| json!({ "type": 1, "components": row })));
     Ok(Laid { rows: made, words: head(!menu) })
 }
@@ -76,7 +83,8 @@ fn short(words: &str, most: usize) -> String {
 fn select(asked: &Choices<'_>, answers: &[&ChoiceOption<'_>], number: usize) -> Value {
     let option = |o: &&ChoiceOption<'_>| {
         let mut made = json!({ "label": short(&o.title, OPTION), "value": spoken::payload(o) });
-        let words = [o.section.as_deref(), o.description.as_deref()].into_iter().flatten().filter(|w| !w.is_empty()).collect::<Vec<_>>().join(": ");
+        let words =
+            [o.section.as_deref(), o.description.as_deref()].into_iter().flatten().filter(|w| !w.is_empty()).collect::<Vec<_>>().join(": ");
         if !words.is_empty() {
             made["description"] = short(&words, OPTION).into();
         }

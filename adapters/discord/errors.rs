@@ -20,7 +20,12 @@ const CODES: &[(&[i64], ErrorClass, &str, &str)] = &[
     (&[50_007], C::OptedOut, "direct_messages_closed", "The person takes no direct messages from the bot."),
     (&[50_278], C::Recipient, "no_common_server", "The person shares no server with the bot."),
     (&[40_007], C::Recipient, "banned", "The person is banned from the server."),
-    (&[10_015, 50_027, 40_094, 10_062], C::Window, "answer_expired", "What was asked can no longer be answered: 15 minutes or five answers are over."),
+    (
+        &[10_015, 50_027, 40_094, 10_062],
+        C::Window,
+        "answer_expired",
+        "What was asked can no longer be answered: 15 minutes or five answers are over.",
+    ),
     (&[40_005, 50_045, 50_046, 50_109], C::Content, "media_too_large", "A file is larger than Discord takes, or broken."),
     (&[200_000, 240_000, 20_009], C::Content, "filtered", "The server's or Discord's rules forbid the words."),
     (&[50_159, 50_160, 50_161], C::Content, "voice_invalid", "The voice message is not one Discord takes."),
@@ -28,7 +33,14 @@ const CODES: &[(&[i64], ErrorClass, &str, &str)] = &[
 ];
 
 /// Codes for too much at once, and what is too fast.
-const SLOW: &[(i64, Scope)] = &[(20_028, Scope::Conversation), (20_029, Scope::Account), (40_062, Scope::Conversation), (20_016, Scope::Conversation), (30_046, Scope::Conversation), (40_003, Scope::Account)];
+const SLOW: &[(i64, Scope)] = &[
+    (20_028, Scope::Conversation),
+    (20_029, Scope::Account),
+    (40_062, Scope::Conversation),
+    (20_016, Scope::Conversation),
+    (30_046, Scope::Conversation),
+    (40_003, Scope::Account),
+];
 
 /// Cloudflare's way of saying stop has no JSON and means minutes.
 const CLOUDFLARE_MS: u64 = 300_000;
@@ -58,7 +70,11 @@ pub(super) fn classify(channel: &Channel, call: &Call, reply: &Reply) -> Step {
     }
     if status >= 500 || matches!(status, 408 | 425) {
         let reason = reason(C::Unknown, "provider_error", "Discord had a fault while it held the message.");
-        return Step::Done(if repeatable(call) { Verdict::Retry(Reason { class: C::Transient, ..reason }) } else { Verdict::Unclear(reason) });
+        return Step::Done(if repeatable(call) {
+            Verdict::Retry(Reason { class: C::Transient, ..reason })
+        } else {
+            Verdict::Unclear(reason)
+        });
     }
     if code == Some(40_060) && status == 400 {
         return Step::accept(""); // Answered already.
@@ -72,7 +88,11 @@ pub(super) fn classify(channel: &Channel, call: &Call, reply: &Reply) -> Step {
         return Step::Call(next);
     }
     match (known, status) {
-        _ if late => Step::Done(Verdict::Reject(reason(C::Window, "answer_expired", "What was asked can no longer be answered: 15 minutes or five answers are over."))),
+        _ if late => Step::Done(Verdict::Reject(reason(
+            C::Window,
+            "answer_expired",
+            "What was asked can no longer be answered: 15 minutes or five answers are over.",
+        ))),
         (Some((_, class, ours, title)), _) => verdict(reason(*class, ours, title)),
         (None, 401) => Step::of(reason(C::Auth, "token_invalid", "Discord does not accept the bot's token.")),
         // Without JSON it is not Discord that speaks but what stands before it.
@@ -138,7 +158,9 @@ fn again(channel: &Channel, note: &Value, late: bool, code: Option<i64>) -> Opti
 fn accepted(channel: &Channel, call: &Call, note: &Value, body: Object<'_>, reply: &Reply) -> Step {
     match note["then"].as_str() {
         Some("post") => match body.words("id") {
-            Some(id) => Step::Call(outbound::posted(channel, &id, &note["body"], note["files"].as_array().map(Vec::as_slice).unwrap_or_default())),
+            Some(id) => {
+                Step::Call(outbound::posted(channel, &id, &note["body"], note["files"].as_array().map(Vec::as_slice).unwrap_or_default()))
+            }
             None => Step::Done(Verdict::Retry(adapter::unexplained(reply.status))),
         },
         Some("revise") => match body.words("id") {
@@ -202,7 +224,11 @@ mod tests {
             (C::Recipient, 403, &[50_278, 40_007]),
             (C::Window, 404, &[10_015, 50_027, 10_062]),
             (C::Window, 400, &[40_094]),
-            (C::Content, 400, &[50_035, 50_006, 40_005, 50_045, 50_046, 50_109, 30_015, 50_081, 200_000, 240_000, 20_009, 50_159, 50_160, 50_161, 99_999]),
+            (
+                C::Content,
+                400,
+                &[50_035, 50_006, 40_005, 50_045, 50_046, 50_109, 30_015, 50_081, 200_000, 240_000, 20_009, 50_159, 50_160, 50_161, 99_999],
+            ),
         ];
         for (class, status, codes) in rows {
             for code in *codes {

@@ -11,9 +11,21 @@ pub const FACTS: Facts = Facts {
     // discord.com/developers/docs/resources/message#create-message, read 2026-11-20.
     text: TextLimit { max: 2000, unit: Unit::Chars },
     paces: &[
-        Pace { scope: Scope::Account, count: 50, window_ms: 1000, burst: 1, source: "discord.com/developers/docs/topics/rate-limits, read 2026-11-20" },
+        Pace {
+            scope: Scope::Account,
+            count: 50,
+            window_ms: 1000,
+            burst: 1,
+            source: "discord.com/developers/docs/topics/rate-limits, read 2026-11-20",
+        },
         // Not documented, commonly seen; the headers of each answer have the last word.
-        Pace { scope: Scope::Conversation, count: 5, window_ms: 5000, burst: 5, source: "X-RateLimit headers of message creation as seen, read 2026-11-20" },
+        Pace {
+            scope: Scope::Conversation,
+            count: 5,
+            window_ms: 5000,
+            burst: 5,
+            source: "X-RateLimit headers of message creation as seen, read 2026-11-20",
+        },
     ],
     concurrency: 20,
     shared_with_inbound: false,

@@ -14,14 +14,42 @@ const WRITTEN: &[i64] = &[0, 19, 20, 23];
 
 /// Known, and without a counterpart in our words; a name that ends in `_` begins several.
 const KNOWN: &[&str] = &[
-    "READY", "RESUMED", "APPLICATION_", "AUTO_MODERATION_", "CHANNEL_", "ENTITLEMENT_", "GUILD_", "INTEGRATION_", "INVITE_", "MESSAGE_REACTION_REMOVE_",
-    "PRESENCE_", "SOUNDBOARD_", "STAGE_", "SUBSCRIPTION_", "THREAD_", "USER_", "VOICE_", "WEBHOOKS_", "MESSAGE_POLL_VOTE_REMOVE", "RATE_LIMITED",
+    "READY",
+    "RESUMED",
+    "APPLICATION_",
+    "AUTO_MODERATION_",
+    "CHANNEL_",
+    "ENTITLEMENT_",
+    "GUILD_",
+    "INTEGRATION_",
+    "INVITE_",
+    "MESSAGE_REACTION_REMOVE_",
+    "PRESENCE_",
+    "SOUNDBOARD_",
+    "STAGE_",
+    "SUBSCRIPTION_",
+    "THREAD_",
+    "USER_",
+    "VOICE_",
+    "WEBHOOKS_",
+    "MESSAGE_POLL_VOTE_REMOVE",
+    "RATE_LIMITED",
 ];
 
 /// What changes nothing in any conversation and comes all the time; a name that ends in `_` begins several. A session drops it.
 const NOISE: &[&str] = &[
-    "READY", "RESUMED", "CHANNEL_PINS_UPDATE", "GUILD_MEMBER_UPDATE", "GUILD_MEMBERS_CHUNK", "PRESENCE_", "RATE_LIMITED", "SOUNDBOARD_", "STAGE_",
-    "THREAD_LIST_SYNC", "USER_UPDATE", "VOICE_",
+    "READY",
+    "RESUMED",
+    "CHANNEL_PINS_UPDATE",
+    "GUILD_MEMBER_UPDATE",
+    "GUILD_MEMBERS_CHUNK",
+    "PRESENCE_",
+    "RATE_LIMITED",
+    "SOUNDBOARD_",
+    "STAGE_",
+    "THREAD_LIST_SYNC",
+    "USER_UPDATE",
+    "VOICE_",
 ];
 
 /// When the session began that brought a dispatch; nobody else can say so.
@@ -47,7 +75,8 @@ impl<'a> Dispatch<'a> {
         let told = |name: &str, data: &str, count: &str| {
             Some(Self { kind: fields.words(name)?, raw: fields.raw(data)?, count: fields.text(count).unwrap_or_default() })
         };
-        let handed = told("type", "data", "timestamp").and_then(|d| Some(Self { kind: d.kind.strip_prefix("GATEWAY_")?.to_owned().into(), ..d }));
+        let handed =
+            told("type", "data", "timestamp").and_then(|d| Some(Self { kind: d.kind.strip_prefix("GATEWAY_")?.to_owned().into(), ..d }));
         let dispatch = told("t", "d", "s").or(handed)?;
         // Every session counts from 1.
         let count = since.map(|since| format!("{since}/{}", dispatch.count).into());
@@ -96,7 +125,9 @@ pub(super) fn dispatch<'a>(channel: &Channel, dispatch: &Dispatch<'a>, now: Time
             }
             return Ok(());
         }
-        "MESSAGE_REACTION_ADD" | "MESSAGE_REACTION_REMOVE" => reaction(channel, account.clone(), &data, dispatch)?.unwrap_or_else(|| provider(kind)),
+        "MESSAGE_REACTION_ADD" | "MESSAGE_REACTION_REMOVE" => {
+            reaction(channel, account.clone(), &data, dispatch)?.unwrap_or_else(|| provider(kind))
+        }
         "MESSAGE_POLL_VOTE_ADD" => vote(channel, account.clone(), &data)?,
         "TYPING_START" => {
             let user = data.words("user_id").ok_or("typing without a user")?;

@@ -78,7 +78,9 @@ fn event<'a>(channel: &Channel, fields: &Object<'a>, parsed: &mut Parsed<'a>) ->
             }
             let guild = data.object("guild").and_then(|guild| Some(Group { id: guild.words("id")?, name: guild.words("name") }));
             let body = match (&*kind, guild) {
-                ("APPLICATION_AUTHORIZED", Some(group)) => Body::GroupUpdated(GroupUpdated { group, change: "bot_added".into(), from: Some(from), extra }),
+                ("APPLICATION_AUTHORIZED", Some(group)) => {
+                    Body::GroupUpdated(GroupUpdated { group, change: "bot_added".into(), from: Some(from), extra })
+                }
                 ("APPLICATION_AUTHORIZED", None) => Body::Followed(Follow { from, extra, ..Follow::default() }),
                 _ => Body::Unfollowed(Follow { from, extra, ..Follow::default() }),
             };

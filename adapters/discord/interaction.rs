@@ -33,7 +33,13 @@ pub(super) fn read<'a>(channel: &Channel, fields: &Object<'a>, now: Time, parsed
             parsed.ack = answer(&json!({ "type": 8, "data": { "choices": [] } }));
             let raw = fields.without(&["token"]);
             let body = Body::Provider(ProviderEvent { provider_type: "autocomplete".into(), raw });
-            parsed.events.push(made(account(channel, fields), Some(call.id.clone().into_owned()), call.peer(), place::time(&call.id), body));
+            parsed.events.push(made(
+                account(channel, fields),
+                Some(call.id.clone().into_owned()),
+                call.peer(),
+                place::time(&call.id),
+                body,
+            ));
             return Ok(());
         }
         5 => vec![form(&data)],

@@ -51,8 +51,8 @@ pub use intents::Intent;
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, CallBody, Context, Fetched, Field, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Revision, Secret, Secrets, SentMessage,
-    Session, SettingsError, Setup, Signalled, Step, Verified, VerifyError, Webhook,
+    Adapter, Call, CallBody, Context, Fetched, Field, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Revision, Secret, Secrets,
+    SentMessage, Session, SettingsError, Setup, Signalled, Step, Verified, VerifyError, Webhook,
 };
 use crate::kit::crypto;
 use crate::kit::object::Object;
@@ -108,7 +108,11 @@ impl Adapter for Channel {
     fn bind(settings: crate::contract::Settings) -> Result<Self, SettingsError> {
         let settings: Settings = settings.parse()?;
         let Some(key) = crypto::unhex(&settings.public_key) else {
-            return Err(SettingsError::new("public_key", "not a public key", "copy the 64 hex digits from the application's general information"));
+            return Err(SettingsError::new(
+                "public_key",
+                "not a public key",
+                "copy the 64 hex digits from the application's general information",
+            ));
         };
         if !place::is_id(&settings.application_id) {
             return Err(SettingsError::new("application_id", "not an id", "copy the digits from the application's general information"));
@@ -173,7 +177,9 @@ impl Adapter for Channel {
             200..=299 => Fetched::Bytes,
             408 | 425 | 429 | 500..=599 => Fetched::Later,
             // A link works for about a day; a fresh one can be had while the message is there.
-            403 | 404 if call.then.is_none() => Fetched::Call(self.json(Method::POST, "/attachments/refresh-urls", &json!({ "attachment_urls": [call.url] }))),
+            403 | 404 if call.then.is_none() => {
+                Fetched::Call(self.json(Method::POST, "/attachments/refresh-urls", &json!({ "attachment_urls": [call.url] })))
+            }
             _ => Fetched::Gone(format!("Discord answered {status}")),
         }
     }
@@ -188,8 +194,16 @@ impl Adapter for Channel {
 
     fn setup(&self, cx: &Context<'_>) -> Setup {
         let events = [
-            "APPLICATION_AUTHORIZED", "APPLICATION_DEAUTHORIZED", "ENTITLEMENT_CREATE", "ENTITLEMENT_UPDATE", "ENTITLEMENT_DELETE",
-            "LOBBY_MESSAGE_CREATE", "LOBBY_MESSAGE_UPDATE", "LOBBY_MESSAGE_DELETE", "GAME_DIRECT_MESSAGE_CREATE", "GAME_DIRECT_MESSAGE_UPDATE",
+            "APPLICATION_AUTHORIZED",
+            "APPLICATION_DEAUTHORIZED",
+            "ENTITLEMENT_CREATE",
+            "ENTITLEMENT_UPDATE",
+            "ENTITLEMENT_DELETE",
+            "LOBBY_MESSAGE_CREATE",
+            "LOBBY_MESSAGE_UPDATE",
+            "LOBBY_MESSAGE_DELETE",
+            "GAME_DIRECT_MESSAGE_CREATE",
+            "GAME_DIRECT_MESSAGE_UPDATE",
             "GAME_DIRECT_MESSAGE_DELETE",
         ];
         // Discord tries the address at once, with good and bad signatures.
@@ -254,7 +268,12 @@ impl Channel {
         let mut fields = vec![Field::Text { name: "payload_json".into(), value: body.to_string() }];
         for (index, file) in files.iter().enumerate() {
             let text = |name: &str| file[name].as_str().unwrap_or_default().to_owned();
-            fields.push(Field::Media { name: format!("files[{index}]"), id: text("id"), filename: text("filename"), mime_type: text("mime_type") });
+            fields.push(Field::Media {
+                name: format!("files[{index}]"),
+                id: text("id"),
+                filename: text("filename"),
+                mime_type: text("mime_type"),
+            });
         }
         Call { body: CallBody::Multipart(fields), ..call }
     }
@@ -273,7 +292,9 @@ impl Channel {
 
     /// A file on Discord's own hosts, or elsewhere; never with our token.
     fn file(&self, url: &str) -> Call {
-        let own = url::Url::parse(url).ok().filter(|u| u.host_str().is_some_and(|h| h.ends_with(".discordapp.com") || h.ends_with(".discordapp.net")));
+        let own = url::Url::parse(url)
+            .ok()
+            .filter(|u| u.host_str().is_some_and(|h| h.ends_with(".discordapp.com") || h.ends_with(".discordapp.net")));
         let url = match (&self.settings.api_base, own) {
             (Some(base), Some(url)) => format!("{}{}?{}", base.trim_end_matches('/'), url.path(), url.query().unwrap_or_default()),
             _ => url.to_owned(),
@@ -314,7 +335,10 @@ mod tests {
             channel.verify(hook, &Context { now: Time::from_secs(now), ..CX }).map(|_| ()).map_err(|e| e.label())
         };
         let vectors = [
-            (r#"{"type":1}"#, "a01acd23c204285902d47f455a3f3901fa38a61944eaf4775ed1f5beac58bc3de2ae546d20dce7916fd1d52b22ebceb3b651cdde02612618d508e29cddea7005"),
+            (
+                r#"{"type":1}"#,
+                "a01acd23c204285902d47f455a3f3901fa38a61944eaf4775ed1f5beac58bc3de2ae546d20dce7916fd1d52b22ebceb3b651cdde02612618d508e29cddea7005",
+            ),
             (
                 r#"{"version":1,"application_id":"100000000000000001","type":0}"#,
                 "7912526bc236570792495333917b2dccabe10809b887de19a543f130cda858b6cec09f27219bff75a0b892a6b28ad221b8c1d42d9c765558c5bd07f98f729c06",
@@ -336,7 +360,8 @@ mod tests {
         let first = channel.fetch(&media, &CX).expect("a call");
         assert!(first.secret_headers.is_empty(), "the token goes to the API alone");
         let Fetched::Call(refresh) = channel.fetched(&first, &Reply::json(404, &()), &CX) else { panic!("not renewed") };
-        let fresh = json!({ "refreshed_urls": [{ "original": "x", "refreshed": "https://cdn.discordapp.com/attachments/8/9/a.png?ex=2" }] });
+        let fresh =
+            json!({ "refreshed_urls": [{ "original": "x", "refreshed": "https://cdn.discordapp.com/attachments/8/9/a.png?ex=2" }] });
         let Fetched::Call(second) = channel.fetched(&refresh, &Reply::json(200, &fresh), &CX) else { panic!("no second try") };
         assert!(second.url.ends_with("ex=2"));
         assert!(matches!(channel.fetched(&second, &Reply::json(404, &()), &CX), Fetched::Gone(_)));

@@ -89,7 +89,11 @@ impl Writer<'_> {
                     self.out.calls.push(self.channel.call(Method::POST, &format!("/channels/{id}/typing")));
                     Ok(())
                 }
-                Place::User(_) => Err(RenderError::new(format!("#/parts/{index}"), "part_not_supported", "typing shows in a channel, `discord:CHANNEL_ID`")),
+                Place::User(_) => Err(RenderError::new(
+                    format!("#/parts/{index}"),
+                    "part_not_supported",
+                    "typing shows in a channel, `discord:CHANNEL_ID`",
+                )),
             },
             Part::Reaction(reaction) => self.reaction(index, reaction),
             other => Err(RenderError::unsupported(index, other.kind(), "Discord")),
@@ -150,7 +154,11 @@ impl Writer<'_> {
         }
         let Some(link) = link else {
             let large = media.size.is_some_and(|size| size > FILE);
-            let (code, problem) = if large { ("media_too_large", "Discord takes files to 10 MB") } else { ("media_missing", "a file needs `url` (http or https) or `id`") };
+            let (code, problem) = if large {
+                ("media_too_large", "Discord takes files to 10 MB")
+            } else {
+                ("media_missing", "a file needs `url` (http or https) or `id`")
+            };
             return Err(RenderError::new(at, code, problem));
         };
         self.out.note(index, kind, "text", "Discord shows only pictures from an address; it makes what it can of the link");
@@ -184,7 +192,11 @@ impl Writer<'_> {
             let more = body["embeds"][0]["description"].as_str();
             spoken::lines([Some(title), more])
         });
-        let words = if numbered { choices::numbered(asked) } else { spoken::shown(asked, |o| !matches!(o.kind, OptionKind::Call | OptionKind::Copy)) };
+        let words = if numbered {
+            choices::numbered(asked)
+        } else {
+            spoken::shown(asked, |o| !matches!(o.kind, OptionKind::Call | OptionKind::Copy))
+        };
         self.out.shown.push(spoken::lines([embedded.as_deref(), Some(words.trim_start())]));
         self.send(body, &[]);
         Ok(())
@@ -219,7 +231,8 @@ impl Writer<'_> {
         if let Some(words) = carousel.text.as_deref().filter(|t| !t.trim().is_empty()) {
             self.text(index, words, Format::Plain)?;
         }
-        let embeds: Option<Vec<Value>> = carousel.cards.iter().map(|card| components::embed(card).filter(|_| card.options.is_empty())).collect();
+        let embeds: Option<Vec<Value>> =
+            carousel.cards.iter().map(|card| components::embed(card).filter(|_| card.options.is_empty())).collect();
         let length = |card: &Card<'_>| Unit::Chars.count(&card.title) + Unit::Chars.count(card.text.as_deref().unwrap_or_default());
         let small = carousel.cards.iter().map(length).sum::<usize>() <= EMBED_CHARS / 2;
         match embeds.filter(|embeds| embeds.len() <= EMBEDS && small) {
@@ -229,7 +242,11 @@ impl Writer<'_> {
                 self.send(json!({ "embeds": embeds }), &[]);
                 Ok(())
             }
-            None => carousel.cards.iter().enumerate().try_for_each(|(number, card)| self.card(index, card, &format!("#/parts/{index}/cards/{number}"))),
+            None => carousel
+                .cards
+                .iter()
+                .enumerate()
+                .try_for_each(|(number, card)| self.card(index, card, &format!("#/parts/{index}/cards/{number}"))),
         }
     }
 
@@ -316,7 +333,9 @@ impl Writer<'_> {
                 body["enforce_nonce"] = true.into();
                 let call = posted(self.channel, &self.name(), &body, files);
                 self.out.calls.push(match (spare, &call.then) {
-                    (Some(("spare", token)), None) => call.then(json!({ "then": "spare", "token": token, "body": body, "files": files }).to_string()),
+                    (Some(("spare", token)), None) => {
+                        call.then(json!({ "then": "spare", "token": token, "body": body, "files": files }).to_string())
+                    }
                     _ => call,
                 });
             }
@@ -353,5 +372,6 @@ fn shown(words: &str, format: Format) -> String {
 
 /// An emoji in a path; a custom one is `name:id`.
 pub(super) fn escaped(emoji: &str) -> String {
-    percent_encoding::utf8_percent_encode(emoji.trim_matches(['<', '>']).trim_start_matches(':'), percent_encoding::NON_ALPHANUMERIC).to_string()
+    percent_encoding::utf8_percent_encode(emoji.trim_matches(['<', '>']).trim_start_matches(':'), percent_encoding::NON_ALPHANUMERIC)
+        .to_string()
 }

@@ -50,7 +50,8 @@ impl Play for Twin {
     }
 
     fn settings(&self) -> Map<String, Value> {
-        let settings = json!({ "application_id": APPLICATION, "public_key": crypto::hex(self.key.public_key().as_ref()), "bot_token": self.token });
+        let settings =
+            json!({ "application_id": APPLICATION, "public_key": crypto::hex(self.key.public_key().as_ref()), "bot_token": self.token });
         settings.as_object().cloned().unwrap_or_default()
     }
 
@@ -79,16 +80,20 @@ impl Play for Twin {
         };
         match act {
             Act::Text(text) => dispatch(json!({ "content": text })),
-            Act::Image(caption) => dispatch(json!({ "content": caption, "attachments": [{ "id": "9", "filename": "a.png", "content_type": "image/png", "size": 67,
-                "url": "https://cdn.discordapp.com/attachments/8/9/a.png?ex=7fffffff" }] })),
+            Act::Image(caption) => dispatch(
+                json!({ "content": caption, "attachments": [{ "id": "9", "filename": "a.png", "content_type": "image/png", "size": 67,
+                "url": "https://cdn.discordapp.com/attachments/8/9/a.png?ex=7fffffff" }] }),
+            ),
             Act::Pick { id: custom, title } => {
                 let token = format!("fake-interaction-{id}");
                 self.tokens.insert(token.clone());
-                vec![Draft::json(&json!({ "id": id, "application_id": APPLICATION, "type": 3, "token": token, "version": 1, "channel_id": place, "user": user,
+                vec![Draft::json(
+                    &json!({ "id": id, "application_id": APPLICATION, "type": 3, "token": token, "version": 1, "channel_id": place, "user": user,
                     "context": 1, "authorizing_integration_owners": { "1": "500000000000000001" }, "locale": "en-GB",
                     "message": { "id": "600000000000000001", "channel_id": place, "content": "?",
                         "components": [{ "type": 1, "components": [{ "type": 2, "style": 1, "label": title, "custom_id": custom }] }] },
-                    "data": { "component_type": 2, "custom_id": custom } }))]
+                    "data": { "component_type": 2, "custom_id": custom } }),
+                )]
             }
             Act::Read => Vec::new(),
             Act::Block => {
@@ -165,7 +170,8 @@ impl Twin {
             ("GET", ["users", "@me"]) => Ok(Reply::json(200, &json!({ "id": APPLICATION, "username": "twin", "bot": true })).into()),
             ("POST", ["users", "@me", "channels"]) => {
                 let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-                let user = body["recipient_id"].as_str().filter(|id| snowflake(id)).ok_or_else(|| refused(400, 50_033, "Invalid Recipient(s)"))?;
+                let user =
+                    body["recipient_id"].as_str().filter(|id| snowflake(id)).ok_or_else(|| refused(400, 50_033, "Invalid Recipient(s)"))?;
                 // Stable per person.
                 Ok(Reply::json(200, &json!({ "id": format!("8{}", &user[1..]), "type": 1 })).into())
             }
@@ -183,9 +189,15 @@ impl Twin {
             }
             ("PATCH", ["channels", channel, "messages", id]) => self.edit(request, channel, id),
             ("DELETE", ["channels", _, "messages", id]) => {
-                if self.sent.take_back(id) { none(204) } else { Err(refused(404, 10_008, "Unknown Message")) }
+                if self.sent.take_back(id) {
+                    none(204)
+                } else {
+                    Err(refused(404, 10_008, "Unknown Message"))
+                }
             }
-            ("PUT" | "DELETE", ["channels", _, "messages", id, "reactions", emoji, "@me"]) if snowflake(id) && !emoji.is_empty() => none(204),
+            ("PUT" | "DELETE", ["channels", _, "messages", id, "reactions", emoji, "@me"]) if snowflake(id) && !emoji.is_empty() => {
+                none(204)
+            }
             _ => Err(refused(404, 0, "404: Not Found")),
         }
     }
@@ -229,7 +241,8 @@ impl Twin {
         }
         let words = message(&body, files)?;
         self.sent.change(id, &words);
-        Ok(Reply::json(200, &json!({ "id": id, "channel_id": channel, "content": words, "edited_timestamp": self.clock.to_string() })).into())
+        Ok(Reply::json(200, &json!({ "id": id, "channel_id": channel, "content": words, "edited_timestamp": self.clock.to_string() }))
+            .into())
     }
 
     fn interaction(&mut self, request: &Request, application: &str, token: &str, rest: &[&str]) -> Checked<Answer> {
@@ -242,7 +255,11 @@ impl Twin {
                 let words = message(&body, files)?;
                 let id = self.id();
                 let accepted = Accepted { provider_id: id.clone(), to: token.to_owned(), our_id: None, text: words };
-                Ok(Answer { reply: Reply::json(200, &json!({ "id": id, "channel_id": "400000000000000001" })), accepted: vec![accepted], emits: Vec::new() })
+                Ok(Answer {
+                    reply: Reply::json(200, &json!({ "id": id, "channel_id": "400000000000000001" })),
+                    accepted: vec![accepted],
+                    emits: Vec::new(),
+                })
             }
             _ => Err(refused(404, 0, "404: Not Found")),
         }

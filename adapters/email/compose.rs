@@ -43,7 +43,8 @@ pub(super) fn mailbox(text: &str) -> (Option<String>, String) {
 
 /// `user@domain`, with nothing that could end a header or a command.
 pub(super) fn is_address(text: &str) -> bool {
-    let safe = |t: &str| !t.is_empty() && !t.chars().any(|c| c.is_control() || c.is_whitespace() || matches!(c, '<' | '>' | ',' | ';' | '"'));
+    let safe =
+        |t: &str| !t.is_empty() && !t.chars().any(|c| c.is_control() || c.is_whitespace() || matches!(c, '<' | '>' | ',' | ';' | '"'));
     text.rsplit_once('@').is_some_and(|(user, domain)| safe(user) && safe(domain) && !user.contains('@')) && text.len() <= 320
 }
 
@@ -67,7 +68,8 @@ pub(super) fn letter(channel: &Channel, message: &Outbound<'_>, cx: &Context<'_>
     natives(&mut letter)?;
     if message.category == Category::Marketing {
         let link = super::proof::unsubscribe_url(channel, cx.hook_url, &letter.to, message.id);
-        let by_mail = channel.settings.unsubscribe_mailto.as_ref().map(|a| format!(", <mailto:{a}?subject=unsubscribe>")).unwrap_or_default();
+        let by_mail =
+            channel.settings.unsubscribe_mailto.as_ref().map(|a| format!(", <mailto:{a}?subject=unsubscribe>")).unwrap_or_default();
         letter.headers.push(("List-Unsubscribe".into(), format!("<{link}>{by_mail}")));
         letter.headers.push(("List-Unsubscribe-Post".into(), "List-Unsubscribe=One-Click".into()));
     }
@@ -135,7 +137,8 @@ fn natives(letter: &mut Letter) -> Result<(), RenderError> {
         for (name, value) in headers {
             let value = value.as_str().unwrap_or_default().to_owned();
             let token = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-            let reserved = ["from", "to", "cc", "bcc", "subject", "date", "message-id", "reply-to", "received", "dkim-signature", "mime-version"];
+            let reserved =
+                ["from", "to", "cc", "bcc", "subject", "date", "message-id", "reply-to", "received", "dkim-signature", "mime-version"];
             let lower = name.to_ascii_lowercase();
             if !token || value.chars().any(char::is_control) || reserved.contains(&lower.as_str()) || lower.starts_with("content-") {
                 return bad("headers", "a header that may be set has a plain name, one line, and is none of the letter's own");
@@ -173,7 +176,9 @@ impl Body<'_> {
                 self.file(index, part.kind(), shown, &m.media, m.caption.as_deref().unwrap_or_default())
             }
             Part::Location(place) => self.spoken(index, "location", "a mail shows no map: a link to it stands in", &words::location(place)),
-            Part::Contacts(list) => self.spoken(index, "contacts", "address-book entries are written out", &words::contacts(&list.contacts)),
+            Part::Contacts(list) => {
+                self.spoken(index, "contacts", "address-book entries are written out", &words::contacts(&list.contacts))
+            }
             Part::Choices(choices) => self.choices(index, choices),
             Part::Card(card) => self.card(index, card),
             Part::Carousel(carousel) => {
@@ -186,7 +191,9 @@ impl Body<'_> {
                 self.out.note(index, "carousel", "text", "cards stand under each other in a mail");
                 carousel.cards.iter().try_for_each(|card| self.card(index, card))
             }
-            Part::Order(order) if !order.items.is_empty() || order.text.is_some() => self.spoken(index, "order", words::ORDER, &words::order(order)),
+            Part::Order(order) if !order.items.is_empty() || order.text.is_some() => {
+                self.spoken(index, "order", words::ORDER, &words::order(order))
+            }
             Part::Product(product) => self.spoken(index, "product", "a mail has no catalogue", &words::product(product)),
             Part::Poll(poll) => {
                 words::one_answer(poll, index, self.out);

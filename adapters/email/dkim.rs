@@ -8,8 +8,20 @@ use crate::kit::crypto;
 
 /// The headers that are signed where they are there; what is not signed may be changed on the way.
 const SIGNED: &[&str] = &[
-    "from", "reply-to", "to", "cc", "subject", "date", "message-id", "in-reply-to", "references", "mime-version", "content-type",
-    "content-transfer-encoding", "list-unsubscribe", "list-unsubscribe-post",
+    "from",
+    "reply-to",
+    "to",
+    "cc",
+    "subject",
+    "date",
+    "message-id",
+    "in-reply-to",
+    "references",
+    "mime-version",
+    "content-type",
+    "content-transfer-encoding",
+    "list-unsubscribe",
+    "list-unsubscribe-post",
 ];
 
 enum Key {

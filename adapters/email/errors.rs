@@ -44,10 +44,16 @@ pub(super) fn blocked(status: &str, words: &str) -> Reason {
 /// A refusal by its enhanced status (RFC 3463), or by the one its words begin with, or by what the words say, or by the
 /// SMTP code.
 pub(super) fn bounced(status: &str, words: &str) -> Reason {
-    let is_status = |t: &str| t.starts_with(['4', '5']) && t.len() >= 5 && t.split('.').count() == 3 && t.split('.').all(|n| !n.is_empty() && n.len() <= 3 && n.bytes().all(|b| b.is_ascii_digit()));
+    let is_status = |t: &str| {
+        t.starts_with(['4', '5'])
+            && t.len() >= 5
+            && t.split('.').count() == 3
+            && t.split('.').all(|n| !n.is_empty() && n.len() <= 3 && n.bytes().all(|b| b.is_ascii_digit()))
+    };
     let mut found = words.split([' ', '-', ';', ':', '(', ')', '\n', '\r', '\t', '#', '[', ']', '<', '>']).filter(|word| is_status(word));
     // A status that says no more than that it failed gives way to anything that does.
-    let enhanced = if is_status(status) && !status.ends_with(".0.0") { Some(status) } else { found.next().or(Some(status).filter(|s| is_status(s))) };
+    let enhanced =
+        if is_status(status) && !status.ends_with(".0.0") { Some(status) } else { found.next().or(Some(status).filter(|s| is_status(s))) };
     let code = enhanced.unwrap_or(status);
     // Many servers answer 5.7.1 for every refusal of theirs, an unknown mailbox among them.
     let refusal = enhanced == Some("5.7.1");
@@ -62,12 +68,16 @@ pub(super) fn bounced(status: &str, words: &str) -> Reason {
         return Reason { provider_code: (!code.is_empty()).then(|| code.to_owned()), ..told };
     }
     let Some((class, rest)) = enhanced.and_then(|s| s.split_once('.')) else {
-        let is_code = |word: &&str| matches!(word.as_bytes(), [b'4' | b'5', b'0'..=b'5', b'0'..=b'9'] | [b'4' | b'5', b'0'..=b'5', b'0'..=b'9', b'-', ..]);
+        let is_code = |word: &&str| {
+            matches!(word.as_bytes(), [b'4' | b'5', b'0'..=b'5', b'0'..=b'9'] | [b'4' | b'5', b'0'..=b'5', b'0'..=b'9', b'-', ..])
+        };
         let smtp = || words.split_whitespace().find(is_code).and_then(|word| word.get(..3));
         let code = if code.is_empty() { smtp().unwrap_or_default() } else { code };
         return match code.as_bytes().first() {
             Some(b'4') => reason(C::Transient, "delivery_delayed", "the receiver could not take the mail for the time being", code),
-            _ if ["550", "551", "553"].contains(&code) => reason(C::Recipient, "mailbox_unknown", "the receiver knows no such mailbox", code),
+            _ if ["550", "551", "553"].contains(&code) => {
+                reason(C::Recipient, "mailbox_unknown", "the receiver knows no such mailbox", code)
+            }
             _ => reason(C::Content, "mail_refused", "the receiver refused the mail", code),
         };
     };
@@ -81,12 +91,16 @@ pub(super) fn bounced(status: &str, words: &str) -> Reason {
         _ if late && rest.starts_with("7.") => reason(C::Throttled, "rate_limited", "the receiver finds us too fast", code),
         "2.2" => reason(C::Transient, "mailbox_full", "the mailbox is full", code),
         "4.7" => reason(C::Transient, "delivery_expired", "the receiver did not take the mail in time", code),
-        "1.1" | "1.2" | "1.3" | "1.10" | "2.1" | "4.4" if !late => reason(C::Recipient, "mailbox_unknown", "the receiver knows no such mailbox", code),
+        "1.1" | "1.2" | "1.3" | "1.10" | "2.1" | "4.4" if !late => {
+            reason(C::Recipient, "mailbox_unknown", "the receiver knows no such mailbox", code)
+        }
         _ if late => reason(C::Transient, "delivery_delayed", "the receiver could not take the mail for the time being", code),
         "2.3" | "3.4" => reason(C::Content, "mail_too_large", "the mail is too large for the receiver", code),
         "7.1" => reason(C::Content, "content_rejected", "the receiver's policy refused the mail", code),
         "7.0" | "7.8" | "7.9" | "7.11" if ["530", "534", "535", "538"].iter().any(|c| words.starts_with(c)) => auth(code),
-        _ if rest.starts_with("6.") || rest.starts_with("7.") => reason(C::Content, "content_rejected", "the receiver's policy refused the mail", code),
+        _ if rest.starts_with("6.") || rest.starts_with("7.") => {
+            reason(C::Content, "content_rejected", "the receiver's policy refused the mail", code)
+        }
         _ if rest.starts_with("1.") => reason(C::Recipient, "mailbox_unknown", "the receiver knows no such mailbox", code),
         _ => reason(C::Content, "mail_refused", "the receiver refused the mail", code),
     }
@@ -95,29 +109,106 @@ pub(super) fn bounced(status: &str, words: &str) -> Reason {
 /// What the words of a server mean that gives no status of its own.
 fn told(words: &str) -> Option<Reason> {
     const FULL: &[&str] = &[
-        "quota", "mailbox full", "mailbox is full", "box is full", "space not enough", "exceeded storage", "insufficient disk",
-        "full mailbox", "storage full", "over its limit", "mailbox size limit", "mailbox exceeds", "disk space limit", "too many messages on",
+        "quota",
+        "mailbox full",
+        "mailbox is full",
+        "box is full",
+        "space not enough",
+        "exceeded storage",
+        "insufficient disk",
+        "full mailbox",
+        "storage full",
+        "over its limit",
+        "mailbox size limit",
+        "mailbox exceeds",
+        "disk space limit",
+        "too many messages on",
     ];
     const UNKNOWN: &[&str] = &[
-        "user unknown", "unknown user", "no such user", "unknown recipient", "recipient unknown", "no such recipient", "no such address",
-        "no mailbox", "no such mailbox", "mailbox unavailable", "mailbox not found", "user not found", "does not exist", "doesn't exist",
+        "user unknown",
+        "unknown user",
+        "no such user",
+        "unknown recipient",
+        "recipient unknown",
+        "no such recipient",
+        "no such address",
+        "no mailbox",
+        "no such mailbox",
+        "mailbox unavailable",
+        "mailbox not found",
+        "user not found",
+        "does not exist",
+        "doesn't exist",
         "not a valid mailbox",
-        "not listed in", "isn't listed", "invalid recipient", "invalid mailbox", "unknown address", "unknown or illegal",
-        "no such person", "address rejected", "user doesn't have", "doesn't have a", "account is disabled", "account disabled",
-        "unrouteable", "unroutable", "host unknown",
-        "host not found", "domain not found", "name or service not known", "couldn't find any host", "bad destination", "user not known",
-        "not our customer", "no longer valid", "name is not recognized", "invalid final delivery userid", "address not found",
-        "user is not found", "has been disabled", "not a known user", "not a valid user", "not an active", "deactivated", "no such domain",
-        "no mail box", "address does not", "bad_recipient", "not a registered", "invalid user", "ディレクトリのリストにありません",
+        "not listed in",
+        "isn't listed",
+        "invalid recipient",
+        "invalid mailbox",
+        "unknown address",
+        "unknown or illegal",
+        "no such person",
+        "address rejected",
+        "user doesn't have",
+        "doesn't have a",
+        "account is disabled",
+        "account disabled",
+        "unrouteable",
+        "unroutable",
+        "host unknown",
+        "host not found",
+        "domain not found",
+        "name or service not known",
+        "couldn't find any host",
+        "bad destination",
+        "user not known",
+        "not our customer",
+        "no longer valid",
+        "name is not recognized",
+        "invalid final delivery userid",
+        "address not found",
+        "user is not found",
+        "has been disabled",
+        "not a known user",
+        "not a valid user",
+        "not an active",
+        "deactivated",
+        "no such domain",
+        "no mail box",
+        "address does not",
+        "bad_recipient",
+        "not a registered",
+        "invalid user",
+        "ディレクトリのリストにありません",
     ];
     const LARGE: &[&str] = &["too large", "too big", "message size", "size limit", "maximum size", "exceeds size"];
     const SPAM: &[&str] = &[
-        "spam", "blocked", "blacklist", "block list", "blocklist", "policy", "unsolicited", "content rejected", "virus",
-        "not authorized", "access denied",
+        "spam",
+        "blocked",
+        "blacklist",
+        "block list",
+        "blocklist",
+        "policy",
+        "unsolicited",
+        "content rejected",
+        "virus",
+        "not authorized",
+        "access denied",
     ];
     const LATE: &[&str] = &[
-        "timed out", "timeout", "time-out", "connection refused", "could not connect", "couldn't establish", "no route to host",
-        "unreachable", "too long", "20 attempts", "aborted after", "maximum-time-expired", "retry time", "not responding",
+        "timed out",
+        "timeout",
+        "time-out",
+        "connection refused",
+        "could not connect",
+        "couldn't establish",
+        "no route to host",
+        "unreachable",
+        "too long",
+        "20 attempts",
+        "aborted after",
+        "maximum-time-expired",
+        "retry time",
+        "not responding",
         "can't connect",
     ];
     let said = words.to_lowercase();
@@ -259,10 +350,19 @@ fn ses(body: &Value, reply: &Reply) -> Step {
         "TooManyRequestsException" | "ThrottlingException" | "Throttling" => too_fast(reply),
         // The same name for an identity that nobody has verified and for a mail that SES finds harmful: only the words tell.
         "MessageRejected" if words.contains("not verified") => Step::of(config(name)),
-        "SendingPausedException" | "AccountSuspendedException" | "LimitExceededException" | "MailFromDomainNotVerifiedException"
+        "SendingPausedException"
+        | "AccountSuspendedException"
+        | "LimitExceededException"
+        | "MailFromDomainNotVerifiedException"
         | "NotFoundException" => Step::of(config(name)),
-        "InvalidClientTokenId" | "SignatureDoesNotMatch" | "UnrecognizedClientException" | "ExpiredTokenException" | "AccessDeniedException"
-        | "InvalidSignatureException" | "IncompleteSignature" | "MissingAuthenticationToken" => Step::of(auth(name)),
+        "InvalidClientTokenId"
+        | "SignatureDoesNotMatch"
+        | "UnrecognizedClientException"
+        | "ExpiredTokenException"
+        | "AccessDeniedException"
+        | "InvalidSignatureException"
+        | "IncompleteSignature"
+        | "MissingAuthenticationToken" => Step::of(auth(name)),
         "MessageRejected" | "BadRequestException" | "ValidationException" => Step::of(content(name)),
         _ => Step::of(unexplained(reply.status)),
     }
@@ -313,7 +413,9 @@ mod tests {
             Step::Done(verdict) => format!("{} {}", verdict.word(), verdict.reason().map_or("", |r| &r.code)),
             Step::Call(_) => "call".into(),
         };
-        let smtp = |code: u16, words: &str, status| Reply { body: words.to_owned().into(), ..Reply::json(status, &()) }.header("x-smtp-code", &code.to_string());
+        let smtp = |code: u16, words: &str, status| {
+            Reply { body: words.to_owned().into(), ..Reply::json(status, &()) }.header("x-smtp-code", &code.to_string())
+        };
         let rows = [
             (Transport::Smtp, smtp(250, "2.0.0 queued", 200), "accept "),
             (Transport::Smtp, smtp(421, "4.7.28 too fast", 503), "throttle rate_limited"),

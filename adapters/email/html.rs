@@ -22,7 +22,8 @@ pub(super) fn plain(html: &str) -> String {
 
 /// Without comments, styles, scripts and the like.
 fn shown(html: &str) -> String {
-    const HIDDEN: &[(&str, &str)] = &[("<!--", "-->"), ("<style", "</style>"), ("<script", "</script>"), ("<title", "</title>"), ("<?", ">"), ("<![", ">")];
+    const HIDDEN: &[(&str, &str)] =
+        &[("<!--", "-->"), ("<style", "</style>"), ("<script", "</script>"), ("<title", "</title>"), ("<?", ">"), ("<![", ">")];
     // ASCII folding keeps every position where it was.
     let folded = html.to_ascii_lowercase();
     let mut out = String::with_capacity(html.len());
@@ -46,7 +47,8 @@ fn shown(html: &str) -> String {
 
 /// White space is one space, and none in front of a block, except where it is kept.
 fn collapsed(html: &str) -> String {
-    const BLOCKS: &[&str] = &["div", "p", "br", "tr", "td", "table", "tbody", "ul", "ol", "li", "h", "body", "blockquote", "center", "section"];
+    const BLOCKS: &[&str] =
+        &["div", "p", "br", "tr", "td", "table", "tbody", "ul", "ol", "li", "h", "body", "blockquote", "center", "section"];
     let folded = html.to_ascii_lowercase();
     if folded.contains("<pre") {
         return html.to_owned();
@@ -78,7 +80,10 @@ fn named(html: &str) -> String {
     while let Some(at) = rest.find('&') {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
-        let name = rest[1..].split_once(';').map(|(name, _)| name).filter(|name| !name.is_empty() && name.len() <= 31 && name.bytes().all(|b| b.is_ascii_alphanumeric()));
+        let name = rest[1..]
+            .split_once(';')
+            .map(|(name, _)| name)
+            .filter(|name| !name.is_empty() && name.len() <= 31 && name.bytes().all(|b| b.is_ascii_alphanumeric()));
         match name {
             Some(name) if !["amp", "lt", "gt", "quot"].contains(&name) => {
                 let token = &rest[..name.len() + 2];

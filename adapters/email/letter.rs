@@ -162,7 +162,8 @@ fn reacted(mail: &Mail<'_>, event: Event<'static>) -> Event<'static> {
     };
     match emoji {
         Some(emoji) => {
-            let reaction = Reaction { from: from.clone(), message_id: id.clone(), reaction: Some(emoji.into()), action: ReactionAction::Added };
+            let reaction =
+                Reaction { from: from.clone(), message_id: id.clone(), reaction: Some(emoji.into()), action: ReactionAction::Added };
             Event { body: Body::Reaction(reaction), ..event }
         }
         None => event,
@@ -173,7 +174,8 @@ fn reacted(mail: &Mail<'_>, event: Event<'static>) -> Event<'static> {
 fn authenticated(channel: &Channel, mail: &Mail<'_>) -> Option<Authentication<'static>> {
     let trusted = channel.settings.trusted_authserv_id.as_deref()?;
     let values = mail.headers().iter().filter(|h| h.name().eq_ignore_ascii_case("Authentication-Results"));
-    let mut texts = values.filter_map(|h| std::str::from_utf8(mail.raw_message.get(h.offset_start() as usize..h.offset_end() as usize)?).ok());
+    let mut texts =
+        values.filter_map(|h| std::str::from_utf8(mail.raw_message.get(h.offset_start() as usize..h.offset_end() as usize)?).ok());
     // The topmost is the last that was written.
     let found = texts.find(|text| {
         let id = text.split(';').next().unwrap_or_default().split_whitespace().next().unwrap_or_default();
@@ -280,7 +282,18 @@ fn automatic(channel: &Channel, mail: &Mail<'_>, incoming: &Incoming) -> bool {
         || says("Delivered-To", &["autoresponder"])
         || header(mail, "X-POST-MessageClass").is_some_and(|v| v.to_lowercase().contains("autoresponder"))
         || header(mail, "X-Auto-Response-Suppress").is_some_and(|v| !v.eq_ignore_ascii_case("none"))
-        || ["X-Autoreply", "X-Autorespond", "X-Autoresponder", "X-Auto-Reply-From", "X-Autoreply-From", "X-Mail-Autoreply", "X-Vacation", "Feedback-ID"].into_iter().any(has)
+        || [
+            "X-Autoreply",
+            "X-Autorespond",
+            "X-Autoresponder",
+            "X-Auto-Reply-From",
+            "X-Autoreply-From",
+            "X-Mail-Autoreply",
+            "X-Vacation",
+            "Feedback-ID",
+        ]
+        .into_iter()
+        .any(has)
         || AWAY.iter().any(|words| subject.starts_with(words))
         || lists
         || own
@@ -291,36 +304,127 @@ fn automatic(channel: &Channel, mail: &Mail<'_>, incoming: &Incoming) -> bool {
 
 /// Whether only machines write from this address.
 fn robot(from: &str) -> bool {
-    const USERS: &[&str] = &[
-        "mailer-daemon@", "postmaster@", "noreply@", "no-reply@", "no_reply@", "donotreply@", "do-not-reply@", "do_not_reply@", "owner-",
-    ];
+    const USERS: &[&str] =
+        &["mailer-daemon@", "postmaster@", "noreply@", "no-reply@", "no_reply@", "donotreply@", "do-not-reply@", "do_not_reply@", "owner-"];
     USERS.iter().any(|user| from.starts_with(user)) || from.split('@').next().is_some_and(|user| user.ends_with("-request"))
 }
 
 /// How the subjects begin that mail programs give to automatic replies, in lower case.
 const AWAY: &[&str] = &[
-    "auto:", "auto generated", "auto-generated", "auto-reply", "auto reply", "autoreply", "automatic reply", "automated reply", "auto response", "autoresponse",
-    "auto-response", "automatic response", "out of office", "out of the office", "out-of-office", "ooo:", "vacation",
+    "auto:",
+    "auto generated",
+    "auto-generated",
+    "auto-reply",
+    "auto reply",
+    "autoreply",
+    "automatic reply",
+    "automated reply",
+    "auto response",
+    "autoresponse",
+    "auto-response",
+    "automatic response",
+    "out of office",
+    "out of the office",
+    "out-of-office",
+    "ooo:",
+    "vacation",
     "away from my mail",
-    "automatische antwort", "automatische antworten", "abwesenheit", "abwesend", "abwesenheitsnotiz", "réponse automatique",
-    "réponse auto", "absence du bureau", "absent du bureau", "message d'absence", "respuesta automática", "respuesta automatica",
+    "automatische antwort",
+    "automatische antworten",
+    "abwesenheit",
+    "abwesend",
+    "abwesenheitsnotiz",
+    "réponse automatique",
+    "réponse auto",
+    "absence du bureau",
+    "absent du bureau",
+    "message d'absence",
+    "respuesta automática",
+    "respuesta automatica",
     "fuera de la oficina",
-    "resposta automática", "resposta automatica", "fora do escritório", "ausência temporária", "risposta automatica", "fuori sede",
-    "fuori ufficio", "automatisch antwoord", "automatische reactie", "automatisch bericht", "afwezig", "niet op kantoor", "autosvar",
-    "automatisk svar", "automatiskt svar",
-    "fraværsmeddelelse", "frånvaro", "fravær", "ikke til stede", "automaattinen vastaus", "poissa", "automatyczna odpowiedź",
-    "odpowiedź automatyczna", "poza biurem", "automatická odpověď", "automatická odpoveď", "mimo kancelář", "automatikus válasz",
-    "házon kívül", "răspuns automat",
-    "автоматический ответ", "автоответ", "автоматична відповідь", "автоматичен отговор", "αυτόματη απάντηση", "otomatik yanıt",
-    "otomatik cevap", "automatski odgovor", "samodejni odgovor", "automatinis atsakymas", "automātiskā atbilde", "automaatvastus",
+    "resposta automática",
+    "resposta automatica",
+    "fora do escritório",
+    "ausência temporária",
+    "risposta automatica",
+    "fuori sede",
+    "fuori ufficio",
+    "automatisch antwoord",
+    "automatische reactie",
+    "automatisch bericht",
+    "afwezig",
+    "niet op kantoor",
+    "autosvar",
+    "automatisk svar",
+    "automatiskt svar",
+    "fraværsmeddelelse",
+    "frånvaro",
+    "fravær",
+    "ikke til stede",
+    "automaattinen vastaus",
+    "poissa",
+    "automatyczna odpowiedź",
+    "odpowiedź automatyczna",
+    "poza biurem",
+    "automatická odpověď",
+    "automatická odpoveď",
+    "mimo kancelář",
+    "automatikus válasz",
+    "házon kívül",
+    "răspuns automat",
+    "автоматический ответ",
+    "автоответ",
+    "автоматична відповідь",
+    "автоматичен отговор",
+    "αυτόματη απάντηση",
+    "otomatik yanıt",
+    "otomatik cevap",
+    "automatski odgovor",
+    "samodejni odgovor",
+    "automatinis atsakymas",
+    "automātiskā atbilde",
+    "automaatvastus",
     "automatvastus",
-    "תשובה אוטומטית", "מענה אוטומטי", "رد تلقائي", "الرد التلقائي", "پاسخ خودکار", "自动答复", "自动回复", "自動回覆", "自動回復", "自動応答", "自動返信", "不在",
-    "자동 회신", "자동 응답", "자동회신", "부재중", "trả lời tự động", "balasan otomatis", "ตอบกลับอัตโนมัติ", "ตอบกลับโดยอัตโนมัติ",
+    "תשובה אוטומטית",
+    "מענה אוטומטי",
+    "رد تلقائي",
+    "الرد التلقائي",
+    "پاسخ خودکار",
+    "自动答复",
+    "自动回复",
+    "自動回覆",
+    "自動回復",
+    "自動応答",
+    "自動返信",
+    "不在",
+    "자동 회신",
+    "자동 응답",
+    "자동회신",
+    "부재중",
+    "trả lời tự động",
+    "balasan otomatis",
+    "ตอบกลับอัตโนมัติ",
+    "ตอบกลับโดยอัตโนมัติ",
 ];
 
 /// How the subjects of mails begin that are passed on, in lower case.
 const PASSED_ON: &[&str] = &[
-    "fw:", "fwd:", "wg:", "tr:", "rv:", "enc:", "doorst:", "vs:", "vb:", "pd:", "i:", "továbbítás:", "转发:", "转发：", "轉寄:", "轉寄：",
+    "fw:",
+    "fwd:",
+    "wg:",
+    "tr:",
+    "rv:",
+    "enc:",
+    "doorst:",
+    "vs:",
+    "vb:",
+    "pd:",
+    "i:",
+    "továbbítás:",
+    "转发:",
+    "转发：",
+    "轉寄:",
+    "轉寄：",
 ];
 
 /// The content, and whether it is that of a mail passed on.
@@ -398,7 +502,10 @@ fn shown(mail: &Mail<'_>) -> (Vec<String>, Option<String>) {
     let is_page = |part: &MessagePart<'_>| matches!(part.body, PartType::Html(_));
     let plain = mail.text_bodies().any(|part| matches!(part.body, PartType::Text(_)));
     let texts = if plain { mail.text_bodies().filter_map(text).collect() } else { Vec::new() };
-    let pages = mail.html_bodies().any(is_page).then(|| (0..mail.html_body_count()).filter_map(|at| mail.body_html(at)).collect::<Vec<_>>().join("\n"));
+    let pages = mail
+        .html_bodies()
+        .any(is_page)
+        .then(|| (0..mail.html_body_count()).filter_map(|at| mail.body_html(at)).collect::<Vec<_>>().join("\n"));
     (texts, pages)
 }
 
@@ -408,7 +515,8 @@ fn bare(mail: &Mail<'_>) -> Option<String> {
     let [part] = &mail.parts[..] else { return None };
     let kind = part.content_type().filter(|_| mail.text_body_count() == 0 && part.content_disposition().is_none())?;
     let known = |sub: &str| ["plain", "enriched", "richtext", "markdown"].iter().any(|known| sub.to_ascii_lowercase().starts_with(known));
-    let words = kind.ctype().eq_ignore_ascii_case("text") && kind.subtype().is_none_or(known) || kind.ctype().eq_ignore_ascii_case("multipart");
+    let words =
+        kind.ctype().eq_ignore_ascii_case("text") && kind.subtype().is_none_or(known) || kind.ctype().eq_ignore_ascii_case("multipart");
     words.then(|| match &part.body {
         PartType::Text(text) => text.to_string(),
         _ => decoded(part.contents(), kind.attribute("charset")),

@@ -43,7 +43,10 @@ fn failure(event: &Object<'_>) -> Reason {
         "suppress-unsubscribe" | "suppress-complaint" => errors::opted_out(&reason),
         "suppress-bounce" => errors::bounced("5.1.1", &reason),
         _ => {
-            let words = ["message", "description"].into_iter().find_map(|name| status.words(name)).or_else(|| event.object("reject")?.words("reason"));
+            let words = ["message", "description"]
+                .into_iter()
+                .find_map(|name| status.words(name))
+                .or_else(|| event.object("reject")?.words("reason"));
             errors::bounced(&code, &words.unwrap_or_default())
         }
     }
@@ -63,7 +66,9 @@ pub(super) fn route(pieces: Vec<Piece>) -> Incoming {
     let (spf, dkim) = (found("X-Mailgun-Spf"), found("X-Mailgun-Dkim-Check-Result"));
     let authentication = (spf.is_some() || dkim.is_some()).then_some(Authentication { spf, dkim, dmarc: None });
     let named = |name: &str| headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
-    let missing = [("From", "from"), ("Subject", "subject"), ("Message-Id", "Message-Id"), ("To", "To"), ("Date", "Date"), ("Cc", "Cc")].into_iter().filter(|(name, _)| !named(name));
+    let missing = [("From", "from"), ("Subject", "subject"), ("Message-Id", "Message-Id"), ("To", "To"), ("Date", "Date"), ("Cc", "Cc")]
+        .into_iter()
+        .filter(|(name, _)| !named(name));
     let missing: Vec<(String, String)> = missing.filter_map(|(name, field)| Some((name.to_owned(), text(field)?))).collect();
     let numbered = |name: &str| name.strip_prefix("attachment-").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
     let files = pieces.iter().filter(|p| numbered(&p.name));
@@ -78,7 +83,12 @@ pub(super) fn route(pieces: Vec<Piece>) -> Incoming {
     let stored: Vec<Value> = serde_json::from_str(&text("attachments").unwrap_or_default()).unwrap_or_default();
     let stored = stored.iter().map(|file| {
         let word = |name: &str| file[name].as_str().map(str::to_owned);
-        elsewhere(word("name"), word("content-type"), file["size"].as_u64(), "the file lies at Mailgun: let the route forward instead of store")
+        elsewhere(
+            word("name"),
+            word("content-type"),
+            file["size"].as_u64(),
+            "the file lies at Mailgun: let the route forward instead of store",
+        )
     });
     // What Mailgun takes for a signature may be what somebody wrote: a list of addresses, say.
     let stripped = text("stripped-text").filter(|words| !words.trim().is_empty());
@@ -112,7 +122,8 @@ pub(super) fn legacy(pieces: &[Piece], parsed: &mut Parsed<'_>) {
     };
     let event = if matches!(word.as_str(), "bounced" | "dropped") { "failed" } else { word.as_str() };
     let secrets = ["token", "signature"];
-    let fields = pieces.iter().filter(|p| p.filename.is_none() && !secrets.contains(&p.name.as_str())).map(|p| (p.name.clone(), json!(p.text())));
+    let fields =
+        pieces.iter().filter(|p| p.filename.is_none() && !secrets.contains(&p.name.as_str())).map(|p| (p.name.clone(), json!(p.text())));
     let mut now: Map<String, Value> = fields.collect();
     let names = [
         ("event", json!(event)),

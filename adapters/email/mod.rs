@@ -272,7 +272,11 @@ fn signer(settings: &Settings, own: &str) -> Result<Option<Arc<dkim::Signer>>, S
     let (Some(selector), Some(key)) = (&settings.dkim_selector, &settings.dkim_private_key) else {
         return match (&settings.dkim_selector, &settings.dkim_private_key) {
             (None, None) => Ok(None),
-            _ => Err(SettingsError::new("dkim_private_key", "a DKIM key needs its selector", "set `dkim_selector` and `dkim_private_key`, or neither")),
+            _ => Err(SettingsError::new(
+                "dkim_private_key",
+                "a DKIM key needs its selector",
+                "set `dkim_selector` and `dkim_private_key`, or neither",
+            )),
         };
     };
     let domain = settings.dkim_domain.as_deref().unwrap_or(own);

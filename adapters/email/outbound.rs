@@ -86,7 +86,8 @@ fn key(settings: &Settings) -> &str {
 }
 
 fn postmark_token(call: Call, settings: &Settings) -> Call {
-    call.header("accept", "application/json").secret_header("x-postmark-server-token", settings.server_token.as_ref().map_or("", Secret::reveal))
+    call.header("accept", "application/json")
+        .secret_header("x-postmark-server-token", settings.server_token.as_ref().map_or("", Secret::reveal))
 }
 
 /// `Name <address>`, the name quoted where it must be.

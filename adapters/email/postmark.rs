@@ -63,11 +63,8 @@ pub(super) fn letter(body: &Object<'_>) -> Incoming {
     if let Some(whole) = text("RawEmail") {
         return Incoming::whole(whole, None, to);
     }
-    let headers: Vec<(String, String)> = body
-        .objects("Headers")
-        .iter()
-        .filter_map(|h| Some((h.words("Name")?.into_owned(), h.words("Value")?.into_owned())))
-        .collect();
+    let headers: Vec<(String, String)> =
+        body.objects("Headers").iter().filter_map(|h| Some((h.words("Name")?.into_owned(), h.words("Value")?.into_owned()))).collect();
     let named = |name: &str| headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
     let full = body.object("FromFull").unwrap_or_default();
     let from = full.words("Email").map(|email| match full.words("Name") {
@@ -76,13 +73,23 @@ pub(super) fn letter(body: &Object<'_>) -> Incoming {
     });
     let copies = body.objects("CcFull").iter().filter_map(|cc| Some(cc.words("Email")?.into_owned())).collect::<Vec<_>>().join(", ");
     let copies = text("Cc").or(Some(copies).filter(|cc| !cc.is_empty()));
-    let own = [("From", from.or_else(|| text("From"))), ("To", text("To")), ("Subject", text("Subject")), ("Date", text("Date")), ("Cc", copies), ("Reply-To", text("ReplyTo"))];
-    let own: Vec<(String, String)> = own.into_iter().filter(|(name, _)| !named(name)).filter_map(|(n, v)| Some((n.to_owned(), v?))).collect();
+    let own = [
+        ("From", from.or_else(|| text("From"))),
+        ("To", text("To")),
+        ("Subject", text("Subject")),
+        ("Date", text("Date")),
+        ("Cc", copies),
+        ("Reply-To", text("ReplyTo")),
+    ];
+    let own: Vec<(String, String)> =
+        own.into_iter().filter(|(name, _)| !named(name)).filter_map(|(n, v)| Some((n.to_owned(), v?))).collect();
     let id = (!named("Message-ID")).then(|| text("MessageID")).flatten().map(|id| ("Message-ID".to_owned(), format!("<{id}@mtasv.net>")));
     let files = body.objects("Attachments").into_iter().filter_map(|file| {
         Some(Attached {
             filename: file.words("Name").map(|n| n.into_owned()),
-            mime_type: file.words("ContentType").map_or_else(|| "application/octet-stream".into(), |m| m.split(';').next().unwrap_or(&m).trim().to_owned()),
+            mime_type: file
+                .words("ContentType")
+                .map_or_else(|| "application/octet-stream".into(), |m| m.split(';').next().unwrap_or(&m).trim().to_owned()),
             bytes: crypto::unbase64(&file.words("Content").or_else(|| file.words("Data"))?)?,
         })
     });
@@ -92,7 +99,13 @@ pub(super) fn letter(body: &Object<'_>) -> Incoming {
         let tests: Vec<&str> = tests.as_deref()?.split(',').map(str::trim).collect();
         rows.iter().find(|(test, _)| tests.contains(test)).map(|(_, result)| (*result).into())
     };
-    let spf = result(&[("SPF_PASS", "pass"), ("SPF_FAIL", "fail"), ("SPF_SOFTFAIL", "softfail"), ("SPF_NEUTRAL", "neutral"), ("SPF_NONE", "none")]);
+    let spf = result(&[
+        ("SPF_PASS", "pass"),
+        ("SPF_FAIL", "fail"),
+        ("SPF_SOFTFAIL", "softfail"),
+        ("SPF_NEUTRAL", "neutral"),
+        ("SPF_NONE", "none"),
+    ]);
     let dkim = result(&[("DKIM_VALID", "pass"), ("DKIM_INVALID", "fail")]);
     Incoming {
         authentication: (spf.is_some() || dkim.is_some()).then_some(Authentication { spf, dkim, dmarc: None }),

@@ -1,7 +1,8 @@
 //! Who delivered it: each feed has a proof of its own.
 
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm,
+    ECDSA_P256_SHA256_ASN1, RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey,
+    VerificationAlgorithm,
 };
 
 use super::{Channel, ses};
@@ -49,7 +50,8 @@ fn known(right: bool) -> Result<(), VerifyError> {
 pub(super) fn unsubscribe_url(channel: &Channel, hook_url: &str, address: &str, id: &str) -> String {
     let pieces: [&[u8]; 4] = [b"unsubscribe\n", address.as_bytes(), b"\n", id.as_bytes()];
     let proof = channel.hook_keys.first().map(|key| crypto::hex(&crypto::sign_pieces(key, &pieces))).unwrap_or_default();
-    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs([("unsubscribe", address), ("mid", id), ("proof", &proof)]).finish();
+    let query =
+        form_urlencoded::Serializer::new(String::new()).extend_pairs([("unsubscribe", address), ("mid", id), ("proof", &proof)]).finish();
     let joint = if hook_url.contains('?') { '&' } else { '?' };
     format!("{hook_url}{joint}{query}")
 }
@@ -204,8 +206,12 @@ mod tests {
 
     #[test]
     fn the_vector_of_sendgrid() {
-        let key = crypto::unbase64("MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE+evkZBR8wQLZIyTQmdknwaUOQtV6CKEW/+wKKYGdjGVwuvfRKIiQKmoMHWet0QMSPIWatpv46UMck4STDUt+7g==").expect("base64");
-        let tag = crypto::unbase64("MEUCIF3yYxeEMNEThJ57Igy4fQiQnyeyHYMkWe/rIO4FCpLVAiEAreGhur+oOWuvZ2uD5qksjnyCjeuKQvJK/jR7xVIc8So=").expect("base64");
+        let key = crypto::unbase64(
+            "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE+evkZBR8wQLZIyTQmdknwaUOQtV6CKEW/+wKKYGdjGVwuvfRKIiQKmoMHWet0QMSPIWatpv46UMck4STDUt+7g==",
+        )
+        .expect("base64");
+        let tag = crypto::unbase64("MEUCIF3yYxeEMNEThJ57Igy4fQiQnyeyHYMkWe/rIO4FCpLVAiEAreGhur+oOWuvZ2uD5qksjnyCjeuKQvJK/jR7xVIc8So=")
+            .expect("base64");
         let text = "1763600000[{\"email\":\"a@example.com\",\"event\":\"delivered\",\"sg_event_id\":\"e1\",\"sg_message_id\":\"m1.x\",\"timestamp\":1763599990}]";
         let right = |text: &str| UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &key).verify(text.as_bytes(), &tag).is_ok();
         assert!(right(&format!("{text}\r\n")) && !right(text));

@@ -61,7 +61,9 @@ fn structured<'m>(mail: &'m Mail<'m>) -> Option<(Kind, &'m Mail<'m>, &'m Message
         Some((*kind, mail, part))
     });
     let reports = |part: &MessagePart<'_>| part.content_type().is_some_and(|t| t.attribute("report-type").is_some());
-    own.or_else(|| mail.parts.first().filter(|part| reports(part)).and_then(|_| mail.parts.iter().find_map(|part| structured(part.message()?))))
+    own.or_else(|| {
+        mail.parts.first().filter(|part| reports(part)).and_then(|_| mail.parts.iter().find_map(|part| structured(part.message()?)))
+    })
 }
 
 type Block = Vec<(String, String)>;
@@ -173,7 +175,8 @@ impl Report<'_> {
             "" => return None,
             word => word,
         };
-        let people = ["original-recipient", "final-recipient", "x-actual-recipient"].into_iter().filter_map(|name| field(block, name).map(person));
+        let people =
+            ["original-recipient", "final-recipient", "x-actual-recipient"].into_iter().filter_map(|name| field(block, name).map(person));
         let who = people.clone().find(|who| who.contains('@')).or_else(|| people.clone().next())?;
         let words = [field(block, "diagnostic-code").map(person).unwrap_or_default(), explained].join(" ");
         let words = if words.trim().is_empty() { self.words.as_str() } else { &words };
@@ -208,7 +211,8 @@ impl Report<'_> {
         let disposition = field(block, "disposition")?.to_ascii_lowercase();
         let who = field(block, "final-recipient").or(field(block, "original-recipient")).map(person)?;
         let id = field(block, "original-message-id").map(|id| id.trim_matches(['<', '>']).to_owned()).or_else(|| self.id.clone());
-        let mut receipt = self.receipt(id.as_deref(), if disposition.contains("displayed") { State::Read } else { State::Delivered }, Some(who));
+        let mut receipt =
+            self.receipt(id.as_deref(), if disposition.contains("displayed") { State::Read } else { State::Delivered }, Some(who));
         // Filters refuse a mail by way of a report that it was deleted unread.
         if disposition.contains("deleted") && self.words.contains("was automatically rejected") {
             receipt.state = State::Failed;
@@ -233,7 +237,8 @@ impl Report<'_> {
 
     fn complained(&self, kind: &str, who: &str) -> Event<'static> {
         let evidence = Raw::of(&json!({ "feedback-type": kind, "message-id": self.id }));
-        let consent = Consent { from: Some(Person::at(mailto(who))), state: ConsentState::OptedOut, scope: "all".into(), evidence: Some(evidence) };
+        let consent =
+            Consent { from: Some(Person::at(mailto(who))), state: ConsentState::OptedOut, scope: "all".into(), evidence: Some(evidence) };
         self.event("complaint", who, Body::Consent(consent))
     }
 }

@@ -19,8 +19,12 @@ pub(super) fn event(event: &Object<'_>, parsed: &mut Parsed<'_>) {
     let (long, own) = (text("sg_message_id"), text("smtp-id"));
     // Events of mails that were dropped may have the suffix alone; then the message id has it. Ids of some hosts have dots themselves.
     let suffix = [".filter", ".recvd"].iter().find_map(|suffix| long.find(suffix)).or_else(|| long.find('.'));
-    let id = suffix.map_or(Some(&*long), |at| long.get(..at)).filter(|id| !id.is_empty() && !id.starts_with("filter")).unwrap_or_else(|| provider_id(&own));
-    let key = event.words("sg_event_id").map(|k| k.into_owned()).unwrap_or_else(|| crypto::fingerprint(&[id, &word, &who, &text("timestamp")]));
+    let id = suffix
+        .map_or(Some(&*long), |at| long.get(..at))
+        .filter(|id| !id.is_empty() && !id.starts_with("filter"))
+        .unwrap_or_else(|| provider_id(&own));
+    let key =
+        event.words("sg_event_id").map(|k| k.into_owned()).unwrap_or_else(|| crypto::fingerprint(&[id, &word, &who, &text("timestamp")]));
     let says = |state| receipt(id, Some(text("mid")), state, at, &who, &word);
     let body = match word.as_str() {
         "processed" | "deferred" => Body::Receipt(says(State::Sent)),
@@ -56,7 +60,16 @@ pub(super) fn letter(pieces: Vec<Piece>) -> Incoming {
     let envelope = Object::parse(&envelope).unwrap_or_default();
     let from = envelope.words("from").map(|f| f.into_owned());
     let to = envelope.list("to").first().and_then(|raw| crate::kit::object::text(raw)).map(|t| t.into_owned());
-    let dkim = text("dkim").map(|d| if d.contains("pass") { "pass" } else if d.contains("fail") { "fail" } else { "none" }.into());
+    let dkim = text("dkim").map(|d| {
+        if d.contains("pass") {
+            "pass"
+        } else if d.contains("fail") {
+            "fail"
+        } else {
+            "none"
+        }
+        .into()
+    });
     let spf = text("SPF").map(|spf| spf.to_lowercase().into());
     let authentication = (spf.is_some() || dkim.is_some()).then_some(Authentication { spf, dkim, dmarc: None });
     if let Some(whole) = pieces.iter().find(|p| p.name == "email") {
@@ -64,7 +77,9 @@ pub(super) fn letter(pieces: Vec<Piece>) -> Incoming {
     }
     let headers = text("headers").unwrap_or_default();
     // What the header lacks stands in fields of its own.
-    let named = |name: &str| headers.lines().any(|line| line.get(..=name.len()).is_some_and(|start| start.trim_end_matches(':').eq_ignore_ascii_case(name)));
+    let named = |name: &str| {
+        headers.lines().any(|line| line.get(..=name.len()).is_some_and(|start| start.trim_end_matches(':').eq_ignore_ascii_case(name)))
+    };
     let missing = [("From", "from"), ("To", "to"), ("Cc", "cc"), ("Subject", "subject")].into_iter().filter(|(name, _)| !named(name));
     let missing = missing.filter_map(|(name, field)| Some((name.to_owned(), text(field)?)));
     let mut mail = headers.trim_end().as_bytes().to_vec();

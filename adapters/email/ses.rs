@@ -30,7 +30,12 @@ pub(super) fn parse(channel: &Channel, envelope: &Object<'_>, parsed: &mut Parse
     match text("Type").as_str() {
         "SubscriptionConfirmation" if is_amazons(&text("SubscribeURL")) => {
             parsed.owed.push(certificate(channel, &text("SubscribeURL")));
-            let notice = Notice { kind: "subscription_confirmed".into(), severity: Severity::Info, text: "an SNS topic was subscribed".into(), raw: None };
+            let notice = Notice {
+                kind: "subscription_confirmed".into(),
+                severity: Severity::Info,
+                text: "an SNS topic was subscribed".into(),
+                raw: None,
+            };
             parsed.events.push(about(id, "", at, Body::Notice(notice)));
         }
         "UnsubscribeConfirmation" => {
@@ -44,7 +49,12 @@ pub(super) fn parse(channel: &Channel, envelope: &Object<'_>, parsed: &mut Parse
                 Some(message) => notification(channel, &message, &id, at, parsed),
                 // SES tells in words that it may publish to the topic.
                 None if !message.trim().is_empty() => {
-                    let notice = Notice { kind: "topic_message".into(), severity: Severity::Info, text: message.trim().to_owned().into(), raw: None };
+                    let notice = Notice {
+                        kind: "topic_message".into(),
+                        severity: Severity::Info,
+                        text: message.trim().to_owned().into(),
+                        raw: None,
+                    };
                     parsed.events.push(about(id, "", at, Body::Notice(notice)));
                 }
                 None => parsed.leave("a notification without anything in it"),
@@ -117,7 +127,11 @@ pub(super) fn notification(channel: &Channel, message: &Object<'_>, sns_id: &str
     let people = if people.is_empty() { vec![(String::new(), Object::default())] } else { people };
     // Without an envelope of SNS, what tells two deliveries apart is what happened when to which mail.
     let bare = || format!("{id}/{}", at.map_or(0, |at| at.0));
-    let feedback = detail.words("feedbackId").map(|f| f.into_owned()).or_else(|| Some(sns_id.to_owned()).filter(|id| !id.is_empty())).unwrap_or_else(bare);
+    let feedback = detail
+        .words("feedbackId")
+        .map(|f| f.into_owned())
+        .or_else(|| Some(sns_id.to_owned()).filter(|id| !id.is_empty()))
+        .unwrap_or_else(bare);
     for (who, person) in people {
         let says = |state| receipt(&id, ours.clone(), state, at, &who, &word);
         let raw = || detail.without(&[]);
@@ -141,7 +155,8 @@ pub(super) fn notification(channel: &Channel, message: &Object<'_>, sns_id: &str
 fn subscription(detail: &Object<'_>) -> ConsentState {
     let Some(now) = detail.object("newTopicPreferences") else { return ConsentState::OptedOut };
     let topics = now.objects("topicSubscriptionStatus");
-    let out = now.flag("unsubscribeAll") || topics.iter().any(|topic| topic.words("subscriptionStatus").is_some_and(|s| s.eq_ignore_ascii_case("OptOut")));
+    let out = now.flag("unsubscribeAll")
+        || topics.iter().any(|topic| topic.words("subscriptionStatus").is_some_and(|s| s.eq_ignore_ascii_case("OptOut")));
     if out || topics.is_empty() && !now.has("unsubscribeAll") { ConsentState::OptedOut } else { ConsentState::OptedIn }
 }
 
@@ -176,7 +191,11 @@ fn received(channel: &Channel, message: &Object<'_>, mail: &Object<'_>, parsed: 
     let incoming = match message.words("content") {
         Some(content) => {
             let base64 = action.words("encoding").is_some_and(|e| e.eq_ignore_ascii_case("base64"));
-            Incoming::whole(if base64 { crypto::unbase64(&content).unwrap_or_default() } else { content.into_owned().into_bytes() }, from, to)
+            Incoming::whole(
+                if base64 { crypto::unbase64(&content).unwrap_or_default() } else { content.into_owned().into_bytes() },
+                from,
+                to,
+            )
         }
         None => {
             let field = |h: &Object<'_>| Some((h.words("name")?.into_owned(), h.words("value")?.into_owned()));
@@ -220,7 +239,13 @@ mod tests {
         for good in ["https://sns.eu-west-1.amazonaws.com/x.pem", "https://sns.cn-north-1.amazonaws.com.cn/x.pem"] {
             assert!(is_amazons(good), "{good}");
         }
-        for bad in ["http://sns.eu-west-1.amazonaws.com/x.pem", "https://sns.a.evil.amazonaws.com/x.pem", "https://sns.eu-west-1.amazonaws.com.evil.example/x.pem", "https://u@sns.eu-west-1.amazonaws.com/x.pem", "https://s3.amazonaws.com/x.pem"] {
+        for bad in [
+            "http://sns.eu-west-1.amazonaws.com/x.pem",
+            "https://sns.a.evil.amazonaws.com/x.pem",
+            "https://sns.eu-west-1.amazonaws.com.evil.example/x.pem",
+            "https://u@sns.eu-west-1.amazonaws.com/x.pem",
+            "https://s3.amazonaws.com/x.pem",
+        ] {
             assert!(!is_amazons(bad), "{bad}");
         }
         assert_eq!(super::super::letter::provider_id("<0102-fake@eu-west-1.amazonses.com>"), "0102-fake");

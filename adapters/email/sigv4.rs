@@ -15,9 +15,10 @@ pub(super) fn signed(call: Call, settings: &Settings, now: Time) -> Call {
     let (_, signature) = signature(&call, region, secret, &stamp);
     let scope = format!("{}/{region}/ses/aws4_request", &stamp[..8.min(stamp.len())]);
     let token = settings.session_token.as_ref().map(|t| t.reveal().to_owned());
-    let call = call
-        .header("x-amz-date", stamp)
-        .secret_header("authorization", format!("AWS4-HMAC-SHA256 Credential={id}/{scope}, SignedHeaders=content-type;host;x-amz-date, Signature={signature}"));
+    let call = call.header("x-amz-date", stamp).secret_header(
+        "authorization",
+        format!("AWS4-HMAC-SHA256 Credential={id}/{scope}, SignedHeaders=content-type;host;x-amz-date, Signature={signature}"),
+    );
     // Amazon takes the session token unsigned as well.
     match token {
         Some(token) => call.secret_header("x-amz-security-token", token),

@@ -206,7 +206,11 @@ impl Twin {
     fn mail(&mut self, from: &str, subject: &str, words: String, file: bool) -> Draft {
         let id = self.id("mail");
         let mut piece = vec![
-            ("headers", None, format!("From: Ann <{from}>\r\nTo: hello@acme.example\r\nSubject: {subject}\r\nMessage-ID: <{id}@mail.example.net>")),
+            (
+                "headers",
+                None,
+                format!("From: Ann <{from}>\r\nTo: hello@acme.example\r\nSubject: {subject}\r\nMessage-ID: <{id}@mail.example.net>"),
+            ),
             ("envelope", None, json!({ "to": ["hello@acme.example"], "from": from }).to_string()),
             ("text", None, words),
             ("SPF", None, "pass".to_owned()),
@@ -254,7 +258,8 @@ impl Twin {
             return bad(400, "Does not contain a valid address.");
         }
         let contents = body["content"].as_array().cloned().unwrap_or_default();
-        let ordered = contents.first().is_some_and(|c| c["type"] == "text/plain") && contents.iter().all(|c| c["value"].as_str().is_some_and(|v| !v.is_empty()));
+        let ordered = contents.first().is_some_and(|c| c["type"] == "text/plain")
+            && contents.iter().all(|c| c["value"].as_str().is_some_and(|v| !v.is_empty()));
         if body["template_id"].is_null() && (!ordered || body["subject"].as_str().is_none_or(str::is_empty)) {
             return bad(400, "The subject and content are required, text/plain first.");
         }
@@ -263,7 +268,10 @@ impl Twin {
             return bad(400, "A header is reserved.");
         }
         let files = body["attachments"].as_array().cloned().unwrap_or_default();
-        if !files.iter().all(|f| f["filename"].is_string() && f["content"].as_str().and_then(crypto::unbase64).is_some_and(|b| !b.is_empty())) {
+        if !files
+            .iter()
+            .all(|f| f["filename"].is_string() && f["content"].as_str().and_then(crypto::unbase64).is_some_and(|b| !b.is_empty()))
+        {
             return bad(400, "The attachment content must be base64 encoded.");
         }
         let id = self.id("sg");
@@ -283,7 +291,10 @@ impl Twin {
         let bad = |status, name: &str| Answer::from(Reply::json(status, &json!({ "message": name })).header("x-amzn-errortype", name));
         let proof = request.headers.get("authorization").and_then(|v| v.to_str().ok()).unwrap_or_default();
         let stamp = request.headers.get("x-amz-date").and_then(|v| v.to_str().ok()).unwrap_or_default();
-        let scope = format!("AWS4-HMAC-SHA256 Credential=FAKEACCESSID/{}/eu-west-1/ses/aws4_request, SignedHeaders=", stamp.get(..8).unwrap_or_default());
+        let scope = format!(
+            "AWS4-HMAC-SHA256 Credential=FAKEACCESSID/{}/eu-west-1/ses/aws4_request, SignedHeaders=",
+            stamp.get(..8).unwrap_or_default()
+        );
         if !proof.starts_with(&scope) || proof.rsplit_once("Signature=").is_none_or(|(_, tag)| tag.len() != 64) {
             return bad(403, "SignatureDoesNotMatch");
         }
@@ -299,11 +310,17 @@ impl Twin {
         let ours = body["EmailTags"][0]["Value"].as_str().map(str::to_owned);
         let message = json!({ "eventType": "Delivery", "mail": { "messageId": id, "destination": [to], "tags": { "mid": [ours] } },
             "delivery": { "recipients": [to], "timestamp": now } });
-        let mut draft = Draft::json(&json!({ "Type": "Notification", "MessageId": self.id("sns"), "TopicArn": TOPIC, "Message": message.to_string(), "Timestamp": now }));
+        let mut draft = Draft::json(
+            &json!({ "Type": "Notification", "MessageId": self.id("sns"), "TopicArn": TOPIC, "Message": message.to_string(), "Timestamp": now }),
+        );
         draft.headers.push(("x-amz-sns-message-type".into(), "Notification".into()));
         let text = mail.and_then(|m| m.body_text(0).map(|t| t.into_owned())).unwrap_or_default();
         let accepted = Accepted { provider_id: id.clone(), to, our_id: ours, text };
-        Answer { reply: Reply::json(200, &json!({ "MessageId": id })), accepted: vec![accepted], emits: vec![Emit { after_ms: 60, url: None, draft }] }
+        Answer {
+            reply: Reply::json(200, &json!({ "MessageId": id })),
+            accepted: vec![accepted],
+            emits: vec![Emit { after_ms: 60, url: None, draft }],
+        }
     }
 
     fn mailgun(&mut self, request: &Request, now: Time) -> Answer {
@@ -346,7 +363,10 @@ impl Twin {
             return bad(422, 300, "Provide either email TextBody or HtmlBody or both.");
         }
         let files = body["Attachments"].as_array().cloned().unwrap_or_default();
-        if !files.iter().all(|f| f["Name"].is_string() && f["ContentType"].is_string() && f["Content"].as_str().and_then(crypto::unbase64).is_some()) {
+        if !files
+            .iter()
+            .all(|f| f["Name"].is_string() && f["ContentType"].is_string() && f["Content"].as_str().and_then(crypto::unbase64).is_some())
+        {
             return bad(422, 300, "Attachment content must be base64 encoded.");
         }
         let id = crypto::uuid(&["postmark", &self.id("pm")]);
@@ -360,7 +380,9 @@ impl Twin {
 
     /// What the transport makes of a mail server's answers.
     fn smtp(&mut self, request: &Request) -> Answer {
-        let said = |status, code: &str, words: &str| Reply { body: words.to_owned().into(), ..Reply::json(status, &()) }.header("x-smtp-code", code);
+        let said = |status, code: &str, words: &str| {
+            Reply { body: words.to_owned().into(), ..Reply::json(status, &()) }.header("x-smtp-code", code)
+        };
         let header = |name: &str| request.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
         if header("x-smtp-user") != "acme" || header("x-smtp-password") != format!("{}-smtp", self.secret) {
             return said(422, "535", "5.7.8 authentication credentials invalid").into();

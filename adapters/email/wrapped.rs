@@ -164,7 +164,8 @@ fn properties(data: &[u8], file: &mut Attached) -> Option<()> {
 /// Words up to their end, in UTF-16 or in octets.
 fn words(value: &[u8], wide: bool) -> Option<String> {
     let text = if wide {
-        let units: Vec<u16> = value.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).take_while(|unit| *unit != 0).collect();
+        let units: Vec<u16> =
+            value.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).take_while(|unit| *unit != 0).collect();
         String::from_utf16_lossy(&units)
     } else {
         decoded(value.split(|octet| *octet == 0).next().unwrap_or_default(), None)
@@ -220,7 +221,9 @@ mod tests {
 
     #[test]
     fn words_that_only_look_like_a_file_stay() {
-        for text in ["begin 100 times\nend", "begin 644 x\n#0V%T\nand then\nend", "begin 644 x\n#0V%T\n`", "begin now\n#0V%T\nend", "HELLO\nend"] {
+        for text in
+            ["begin 100 times\nend", "begin 644 x\n#0V%T\nand then\nend", "begin 644 x\n#0V%T\n`", "begin now\n#0V%T\nend", "HELLO\nend"]
+        {
             assert_eq!(read(text), (text.to_owned(), Vec::new()), "{text}");
         }
     }
@@ -237,7 +240,9 @@ mod tests {
             whole.extend(data);
             whole.extend([0, 0]);
         }
-        let named = |bytes: &[u8]| unpacked(parcel(bytes)).into_iter().map(|file| (file.filename.unwrap_or_default(), file.bytes)).collect::<Vec<_>>();
+        let named = |bytes: &[u8]| {
+            unpacked(parcel(bytes)).into_iter().map(|file| (file.filename.unwrap_or_default(), file.bytes)).collect::<Vec<_>>()
+        };
         assert_eq!(named(&whole), [("A.TXT".to_owned(), b"words".to_vec())]);
         let cut = &whole[..whole.len() - 1];
         assert_eq!(named(cut), [("winmail.dat".to_owned(), cut.to_vec())]);

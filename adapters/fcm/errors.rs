@@ -26,7 +26,9 @@ pub(super) fn classify(reply: &Reply) -> Step {
     match (status, error.code, error.status) {
         (_, "UNREGISTERED", _) => gone("unregistered", "the app was removed, or its registration was renewed or has expired"),
         (400, ..) if error.names_the_device() => gone("token_invalid", "the registration is not one of Firebase's"),
-        (400, "UNSPECIFIED_ERROR", _) => Step::Done(Verdict::Retry(reason(C::Transient, "unspecified", "Firebase refuses without saying why"))),
+        (400, "UNSPECIFIED_ERROR", _) => {
+            Step::Done(Verdict::Retry(reason(C::Transient, "unspecified", "Firebase refuses without saying why")))
+        }
         // The device has another app than this one: the channel goes on for the others.
         (400, ..) if error.names_the_package() => {
             Step::Done(Verdict::Reject(reason(C::Config, "package_name", "the app is not the one that `restricted_package_name` names")))

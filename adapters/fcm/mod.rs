@@ -20,11 +20,11 @@ use account::Account;
 pub use facts::FACTS;
 pub use twin::Twin;
 
-use crate::kit::push;
 use crate::contract::{
-    Adapter, Call, Context, Device, Outbound, Parsed, Registered, RenderError, Rendered, Reply, Secret, SettingsError, Setup, Step, Verified, VerifyError,
-    Webhook,
+    Adapter, Call, Context, Device, Outbound, Parsed, Registered, RenderError, Rendered, Reply, Secret, SettingsError, Setup, Step,
+    Verified, VerifyError, Webhook,
 };
+use crate::kit::push;
 
 /// The settings of an FCM channel.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -107,7 +107,9 @@ impl Adapter for Channel {
     }
 
     fn setup(&self, _cx: &Context<'_>) -> Setup {
-        Setup::ByHand("Firebase delivers nothing: there is no webhook to register. Let the app send its registration to the gateway.".into())
+        Setup::ByHand(
+            "Firebase delivers nothing: there is no webhook to register. Let the app send its registration to the gateway.".into(),
+        )
     }
 }
 

@@ -60,9 +60,8 @@ fn target(to: &str) -> Result<(&'static str, String), RenderError> {
     if id.bytes().any(|b| !b.is_ascii_graphic()) {
         return wrong("a registration as the app got it");
     }
-    let installation = id.len() == 22
-        && id.starts_with(['c', 'd', 'e', 'f'])
-        && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    let installation =
+        id.len() == 22 && id.starts_with(['c', 'd', 'e', 'f']) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     Ok((if installation { "fid" } else { "token" }, id.into_owned()))
 }
 

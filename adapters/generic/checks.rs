@@ -12,7 +12,19 @@ use crate::contract::{Category, Context, Outbound, Part, SettingsError, Time};
 
 /// What a message fills.
 const MESSAGE: &[&str] = &[
-    "to", "text", "id", "call", "kind", "reply_to", "thread", "author", "category", "media.url", "media.type", "media.filename", "options",
+    "to",
+    "text",
+    "id",
+    "call",
+    "kind",
+    "reply_to",
+    "thread",
+    "author",
+    "category",
+    "media.url",
+    "media.type",
+    "media.filename",
+    "options",
 ];
 /// What a message fills that is safe in headers and paths.
 const PLAIN: &[&str] = &["to", "id", "call", "reply_to", "thread", "category"];
@@ -62,14 +74,17 @@ fn revising(key: &str, rule: Option<&Revising>, usual: Method, known: &[&str]) -
         return Err(SettingsError::new(at("path"), "does not say which message", "put `{{provider_id}}` where the provider wants its id"));
     }
     match key {
-        "edit" if !takes("text") => Err(SettingsError::new("edit.body", "has no place for the words", "put `{{text}}` where the provider wants them")),
+        "edit" if !takes("text") => {
+            Err(SettingsError::new("edit.body", "has no place for the words", "put `{{text}}` where the provider wants them"))
+        }
         _ => Ok(()),
     }
 }
 
 fn names(settings: &Settings) -> Result<(), SettingsError> {
     let scheme = &settings.scheme;
-    let good = scheme.starts_with(|c: char| c.is_ascii_lowercase()) && scheme.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b));
+    let good = scheme.starts_with(|c: char| c.is_ascii_lowercase())
+        && scheme.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b));
     if !good {
         return Err(SettingsError::new("scheme", "no scheme of a URI", "write lower-case letters and digits, such as `pigeon`"));
     }
@@ -97,7 +112,11 @@ fn send(settings: &Settings, message: &[&str], plain: &[&str]) -> Result<(), Set
     if let Some(media) = &send.media {
         tree("send.media", media, message)?;
         if !media.takes("media.url") {
-            return Err(SettingsError::new("send.media", "has no place for the file", "put `{{media.url}}` where the provider wants its link"));
+            return Err(SettingsError::new(
+                "send.media",
+                "has no place for the file",
+                "put `{{media.url}}` where the provider wants its link",
+            ));
         }
     }
     if let Some(choices) = &send.choices {
@@ -192,9 +211,14 @@ pub(super) fn trial(channel: &Channel) -> Result<(), SettingsError> {
         native: &native,
     };
     let cx = Context { now: Time(0), public_url: "", hook_url: "", login: None, keys: None };
-    let rendered = outbound::render(channel, &message, &cx).map_err(|e| SettingsError::new("send", e.problem, "look at `body` and `path`"))?;
+    let rendered =
+        outbound::render(channel, &message, &cx).map_err(|e| SettingsError::new("send", e.problem, "look at `body` and `path`"))?;
     if rendered.calls.iter().any(|call| url::Url::parse(&call.full_url()).is_err()) {
-        return Err(SettingsError::new("send.path", "makes no URL with `api_base`", "write the path behind `api_base`, beginning with `/`"));
+        return Err(SettingsError::new(
+            "send.path",
+            "makes no URL with `api_base`",
+            "write the path behind `api_base`, beginning with `/`",
+        ));
     }
     for (number, sample) in channel.settings.samples.iter().enumerate() {
         let key = format!("samples[{number}]");

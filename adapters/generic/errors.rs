@@ -74,7 +74,9 @@ fn success(channel: &Channel, answer: Option<&RawValue>, code: Option<&str>, id:
     match (id, &send.id) {
         (Some(id), _) => Step::accept(id),
         (None, None) => Step::accept(""),
-        (None, Some(_)) => Step::of(Reason::new(ErrorClass::Unknown, "strange_answer", "nothing stands where `send.id` points in the answer")),
+        (None, Some(_)) => {
+            Step::of(Reason::new(ErrorClass::Unknown, "strange_answer", "nothing stands where `send.id` points in the answer"))
+        }
     }
 }
 

@@ -121,7 +121,13 @@ fn pace(text: &str) -> Result<Pace, SettingsError> {
         };
         let count: u32 = count.trim().parse().ok()?;
         let window_ms = many.checked_mul(unit)?;
-        (count > 0 && window_ms > 0).then_some(Pace { scope: Scope::Sender, count, window_ms, burst: 1, source: "the settings of the channel" })
+        (count > 0 && window_ms > 0).then_some(Pace {
+            scope: Scope::Sender,
+            count,
+            window_ms,
+            burst: 1,
+            source: "the settings of the channel",
+        })
     };
     read().ok_or_else(|| SettingsError::new("send.pace", "no pace", "write messages per window, such as `20/s`, `100/10s` or `1000/h`"))
 }

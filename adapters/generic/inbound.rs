@@ -202,7 +202,8 @@ fn receipt<'a>(channel: &Channel, number: usize, rule: &ReceiptRule, place: Plac
 pub(super) fn ack(settings: &super::Settings) -> Result<Ack<'static>, SettingsError> {
     let said = &settings.ack;
     let status = StatusCode::from_u16(said.status.unwrap_or(200)).ok().filter(StatusCode::is_success);
-    let status = status.ok_or_else(|| SettingsError::new("ack.status", "no success", "write 200, or what the provider wants of 201 to 299"))?;
+    let status =
+        status.ok_or_else(|| SettingsError::new("ack.status", "no success", "write 200, or what the provider wants of 201 to 299"))?;
     let (body, usual) = match &said.body {
         None => (Vec::new(), None),
         Some(Value::String(text)) => (text.clone().into_bytes(), Some("text/plain")),

@@ -165,7 +165,8 @@ impl Channel {
     /// The address of a person as the provider writes it. Phone numbers without their `+` get it.
     fn person(&self, id: &str) -> String {
         let scheme = self.facts.schemes[0];
-        let bare = NUMBERS.contains(&scheme) && (8..=15).contains(&id.len()) && !id.starts_with('0') && id.bytes().all(|b| b.is_ascii_digit());
+        let bare =
+            NUMBERS.contains(&scheme) && (8..=15).contains(&id.len()) && !id.starts_with('0') && id.bytes().all(|b| b.is_ascii_digit());
         if bare { address::address(scheme, &format!("+{id}")) } else { address::address(scheme, id) }
     }
 

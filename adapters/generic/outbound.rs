@@ -27,7 +27,12 @@ pub(super) fn render(channel: &Channel, message: &Outbound<'_>, cx: &Context<'_>
 }
 
 /// The call that changes a message, or takes it back; `None` where the settings describe none.
-pub(super) fn revise(channel: &Channel, sent: &SentMessage<'_>, revision: Revision<'_>, cx: &Context<'_>) -> Option<Result<Call, RenderError>> {
+pub(super) fn revise(
+    channel: &Channel,
+    sent: &SentMessage<'_>,
+    revision: Revision<'_>,
+    cx: &Context<'_>,
+) -> Option<Result<Call, RenderError>> {
     let (rule, note) = match revision {
         Revision::Edit(_) => (channel.settings.edit.as_ref()?, EDIT),
         Revision::Recall => (channel.settings.recall.as_ref()?, RECALL),
@@ -373,10 +378,8 @@ pub(super) fn with_body(call: Call, body: &Value, secrets: Vec<(String, Template
     if secrets.is_empty() {
         return call.bytes(bytes);
     }
-    let filled: Vec<(String, Secret)> = secrets
-        .into_iter()
-        .filter_map(|(at, template)| Some((at, Secret::new(template.text(values, &|text| text.into())?))))
-        .collect();
+    let filled: Vec<(String, Secret)> =
+        secrets.into_iter().filter_map(|(at, template)| Some((at, Secret::new(template.text(values, &|text| text.into())?)))).collect();
     let finish = move |call: Call| {
         let mut body: Value = serde_json::from_slice(call.body_bytes()).unwrap_or_default();
         for (at, secret) in &filled {

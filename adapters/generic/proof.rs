@@ -85,7 +85,8 @@ fn signed(how: &Signature, secrets: &Secrets, algorithm: hmac::Algorithm) -> Res
         Key::Base64 => bytes(secret.strip_prefix("whsec_").unwrap_or(secret)),
     };
     let keys = secrets.iter().map(|s| key(s).map(|bytes| hmac::Key::new(algorithm, &bytes))).collect::<Option<Vec<_>>>();
-    let keys = keys.ok_or_else(|| SettingsError::new("signing_secret", "not in base64", "leave `signature.key` out where the text is the key"))?;
+    let keys =
+        keys.ok_or_else(|| SettingsError::new("signing_secret", "not in base64", "leave `signature.key` out where the text is the key"))?;
     let timestamp = how.timestamp.as_deref().map(|name| header("signature.timestamp", Some(name))).transpose()?;
     let over = match &how.over {
         Some(over) => over.clone(),
@@ -249,7 +250,8 @@ mod tests {
             ),
             ("hmac-sha1", "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"),
         ] {
-            let proof = proof(json!({ "signing_secret": "Jefe", "signature": { "scheme": scheme, "header": "X-Sign" } })).expect("settings");
+            let proof =
+                proof(json!({ "signing_secret": "Jefe", "signature": { "scheme": scheme, "header": "X-Sign" } })).expect("settings");
             assert_eq!(check(&proof, &[("x-sign", tag)], over, 0), Ok(()), "{scheme}");
             assert_eq!(check(&proof, &[("x-sign", &tag.to_uppercase())], over, 0), Ok(()), "{scheme}");
             assert_eq!(check(&proof, &[("x-sign", tag)], "other", 0), Err("mismatch"));

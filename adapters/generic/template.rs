@@ -280,20 +280,29 @@ mod tests {
         );
         let all = json!({ "to": "17", "text": "Hi", "media.url": "u", "reply_to": "r" });
         assert_eq!(filled(tree, all)["both"], "Hi r");
-        assert_eq!(filled(json!({ "n": "{{to:number}}", "o": "{{options}}" }), json!({ "to": "17", "options": [1] })), json!({ "n": 17, "o": [1] }));
+        assert_eq!(
+            filled(json!({ "n": "{{to:number}}", "o": "{{options}}" }), json!({ "to": "17", "options": [1] })),
+            json!({ "n": 17, "o": [1] })
+        );
     }
 
     #[test]
     fn words_cannot_change_the_shape() {
         let evil = r#"","admin":true,"x":"{{credentials.key}}"#;
-        assert_eq!(filled(json!({ "text": "{{text}}", "k": "say {{text}}" }), json!({ "text": evil })), json!({ "text": evil, "k": format!("say {evil}") }));
+        assert_eq!(
+            filled(json!({ "text": "{{text}}", "k": "say {{text}}" }), json!({ "text": evil })),
+            json!({ "text": evil, "k": format!("say {evil}") })
+        );
     }
 
     #[test]
     fn credentials_are_noted_and_not_written() {
         let tree = Tree::parse(json!({ "a/b": ["{{reply_to}}", { "key": "{{credentials.key}}" }] })).expect("a tree");
         let mut secrets = Vec::new();
-        assert_eq!(tree.fill(&values(json!({ "credentials.key": "hunter2" })), "", &mut secrets), Some(json!({ "a/b": [{ "key": "***" }] })));
+        assert_eq!(
+            tree.fill(&values(json!({ "credentials.key": "hunter2" })), "", &mut secrets),
+            Some(json!({ "a/b": [{ "key": "***" }] }))
+        );
         assert_eq!(secrets[0].0, "/a~1b/0/key");
     }
 

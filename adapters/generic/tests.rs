@@ -150,7 +150,8 @@ fn credentials_go_where_they_belong_and_nowhere_else() {
 fn a_login_is_made_and_used() {
     let login = json!({ "path": "/token", "headers": { "authorization": "Basic {{credentials.key:base64}}" }, "form": { "grant_type": "client_credentials" },
         "token": "/access_token", "expires_in": "/expires_in" });
-    let settings = with(&[("/login", login), ("/send/headers", json!({ "authorization": "Bearer {{login}}" })), ("/credentials/key", json!("a:b"))]);
+    let settings =
+        with(&[("/login", login), ("/send/headers", json!({ "authorization": "Bearer {{login}}" })), ("/credentials/key", json!("a:b"))]);
     let channel = bind(settings).expect("settings");
     let call = channel.login(&CX).expect("a login");
     assert_eq!((call.url.as_str(), call.body_bytes()), ("https://api.pigeon.example/v2/token", &b"grant_type=client_credentials"[..]));
@@ -174,7 +175,13 @@ fn what_the_settings_decide_stands_in_the_facts() {
     assert!(facts.repeatable && facts.echoes_our_id && facts.paces.len() == 1);
     let again = bind(settings).expect("settings");
     assert!(std::ptr::eq(facts, Adapter::facts(&again).expect("facts")), "reading a file again must not take memory");
-    let silent = bind(with(&[("/messages", json!([])), ("/receipts", json!([])), ("/ignore", json!([])), ("/samples", json!([])), ("/signature", Value::Null)]));
+    let silent = bind(with(&[
+        ("/messages", json!([])),
+        ("/receipts", json!([])),
+        ("/ignore", json!([])),
+        ("/samples", json!([])),
+        ("/signature", Value::Null),
+    ]));
     assert!(!silent.expect("settings").facts.delivers());
 }
 
@@ -197,7 +204,12 @@ fn every_mistake_is_named_with_its_key() {
         ("/send/path", json!("/{{credentials.key}}/{{credentials.key}}"), "send.path", "takes one"),
         ("/send/method", json!("SEND"), "send.method", "POST"),
         ("/send/headers", json!({ "au th": "x" }), "send.headers.au th", "documentation"),
-        ("/send/headers/authorization", json!("Bearer {{credentials.kee}}"), "send.headers.authorization", "did you mean `credentials.key`?"),
+        (
+            "/send/headers/authorization",
+            json!("Bearer {{credentials.kee}}"),
+            "send.headers.authorization",
+            "did you mean `credentials.key`?",
+        ),
         ("/send/headers/x-text", json!("{{text}}"), "send.headers.x-text", "not known here"),
         ("/send/body/txt", json!("{{txt}}"), "send.body.txt", "did you mean `text`?"),
         ("/send/body/text", json!("{{text"), "send.body", "`text`"),

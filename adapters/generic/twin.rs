@@ -139,7 +139,11 @@ impl Twin {
             }
             ("DELETE", path) if path.starts_with("/messages/") => {
                 let known = self.sent.take_back(path.trim_start_matches("/messages/"));
-                if known { Ok(Reply { status: http::StatusCode::NO_CONTENT, ..Reply::default() }.into()) } else { Err(refused(404, "no_such_letter")) }
+                if known {
+                    Ok(Reply { status: http::StatusCode::NO_CONTENT, ..Reply::default() }.into())
+                } else {
+                    Err(refused(404, "no_such_letter"))
+                }
             }
             _ => Err(refused(404, "no_such_path")),
         }
@@ -188,7 +192,8 @@ impl Twin {
         let emits = vec![status(20, "queued"), status(60, "arrived"), status(140, "seen")];
         self.sent.keep(&id, words.as_deref().unwrap_or("[file]"));
         let reply = Reply::json(202, &json!({ "message": { "id": id, "state": "queued" } }));
-        let accepted = Accepted { provider_id: id.clone(), to: to.clone(), our_id: our.clone(), text: words.unwrap_or_else(|| "[file]".into()) };
+        let accepted =
+            Accepted { provider_id: id.clone(), to: to.clone(), our_id: our.clone(), text: words.unwrap_or_else(|| "[file]".into()) };
         Ok(Answer { reply, accepted: vec![accepted], emits })
     }
 }

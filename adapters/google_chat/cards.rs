@@ -21,7 +21,13 @@ fn action(channel: &Channel, parameters: &[(&str, &str)]) -> Value {
 }
 
 /// The widgets of options. `at` points to them.
-pub(super) fn options(channel: &Channel, asked: &Choices<'_>, part: usize, at: &str, out: &mut Rendered) -> Result<Vec<Value>, RenderError> {
+pub(super) fn options(
+    channel: &Channel,
+    asked: &Choices<'_>,
+    part: usize,
+    at: &str,
+    out: &mut Rendered,
+) -> Result<Vec<Value>, RenderError> {
     check(&asked.options, at)?;
     let answers: Vec<&ChoiceOption<'_>> = asked.options.iter().filter(|o| answered(o)).collect();
     let menu = asked.layout == Some(Layout::List) && answers.len() > 1 || answers.len() > 10;
@@ -45,7 +51,9 @@ pub(super) fn options(channel: &Channel, asked: &Choices<'_>, part: usize, at: &
     let mut buttons = Vec::new();
     for option in &asked.options {
         match option.kind {
-            OptionKind::Url | OptionKind::Webview => buttons.push(json!({ "text": option.title, "onClick": { "openLink": { "url": option.value } } })),
+            OptionKind::Url | OptionKind::Webview => {
+                buttons.push(json!({ "text": option.title, "onClick": { "openLink": { "url": option.value } } }))
+            }
             OptionKind::Call => {
                 let number = option.value.as_deref().unwrap_or_default();
                 buttons.push(json!({ "text": option.title, "onClick": { "openLink": { "url": format!("tel:{number}") } } }));
@@ -118,7 +126,13 @@ pub(super) fn card(title: Option<&str>, widgets: Vec<Value>) -> Value {
 }
 
 /// Cards side by side; `None` where they do not fit.
-pub(super) fn carousel(channel: &Channel, cards: &[Card<'_>], part: usize, at: &str, out: &mut Rendered) -> Result<Option<Value>, RenderError> {
+pub(super) fn carousel(
+    channel: &Channel,
+    cards: &[Card<'_>],
+    part: usize,
+    at: &str,
+    out: &mut Rendered,
+) -> Result<Option<Value>, RenderError> {
     if !CARDS.contains(&cards.len()) || cards.iter().any(|c| c.media.as_ref().is_some_and(|m| picture(m).is_none())) {
         return Ok(None);
     }

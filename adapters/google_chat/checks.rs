@@ -31,7 +31,11 @@ pub(super) fn message(body: &Value, size: usize, addon: Option<&str>) -> Checked
 }
 
 fn widget(widget: &Value, addon: Option<&str>) -> Checked {
-    let (name, inside) = widget.as_object().filter(|w| w.len() == 1).and_then(|w| w.iter().next()).ok_or_else(|| refused(400, "INVALID_ARGUMENT", "widget"))?;
+    let (name, inside) = widget
+        .as_object()
+        .filter(|w| w.len() == 1)
+        .and_then(|w| w.iter().next())
+        .ok_or_else(|| refused(400, "INVALID_ARGUMENT", "widget"))?;
     match name.as_str() {
         "textParagraph" => need(words(&inside["text"]), "textParagraph"),
         "image" => need(inside["imageUrl"].as_str().is_some_and(|url| url.starts_with("https://")), "image.imageUrl"),
@@ -41,7 +45,11 @@ fn widget(widget: &Value, addon: Option<&str>) -> Checked {
             buttons.iter().try_for_each(|button| {
                 need(words(&button["text"]), "button.text")?;
                 let click = &button["onClick"];
-                if click["openLink"].is_object() { need(words(&click["openLink"]["url"]), "openLink.url") } else { action(&click["action"], addon) }
+                if click["openLink"].is_object() {
+                    need(words(&click["openLink"]["url"]), "openLink.url")
+                } else {
+                    action(&click["action"], addon)
+                }
             })
         }
         "selectionInput" => {

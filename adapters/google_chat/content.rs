@@ -16,8 +16,24 @@ pub(super) const MENU: &str = "menu";
 
 /// Fields of a message that are told elsewhere in the event, or repeat another.
 const TOLD: &[&str] = &[
-    "name", "sender", "createTime", "text", "argumentText", "formattedText", "thread", "space", "attachment", "attachments", "attachedGifs",
-    "annotations", "threadReply", "quotedMessageMetadata", "slashCommand", "fallbackText", "retentionSettings", "messageHistoryState",
+    "name",
+    "sender",
+    "createTime",
+    "text",
+    "argumentText",
+    "formattedText",
+    "thread",
+    "space",
+    "attachment",
+    "attachments",
+    "attachedGifs",
+    "annotations",
+    "threadReply",
+    "quotedMessageMetadata",
+    "slashCommand",
+    "fallbackText",
+    "retentionSettings",
+    "messageHistoryState",
 ];
 
 /// Where and when it happened, and who did it.
@@ -73,8 +89,10 @@ pub(super) fn peer(space: &Object<'_>, message: Option<&Object<'_>>) -> String {
     let within = || message?.words("name")?.split_once("/messages/").map(|(space, _)| space.to_owned().into());
     let Some(name) = space.words("name").or_else(within) else { return String::new() };
     // `threaded` is what rooms said before 2022.
-    let threaded = space.flag("threaded") || matches!(space.text("spaceThreadingState").as_deref(), Some("THREADED_MESSAGES" | "GROUPED_MESSAGES"));
-    let thread = message.filter(|m| !is_direct(space) && (threaded || m.flag("threadReply"))).and_then(|m| m.object("thread")?.words("name"));
+    let threaded =
+        space.flag("threaded") || matches!(space.text("spaceThreadingState").as_deref(), Some("THREADED_MESSAGES" | "GROUPED_MESSAGES"));
+    let thread =
+        message.filter(|m| !is_direct(space) && (threaded || m.flag("threadReply"))).and_then(|m| m.object("thread")?.words("name"));
     match thread.as_deref().and_then(|thread| thread.rsplit('/').next()) {
         Some(thread) => format!("{}#{}", address(&name), escape(thread)),
         None => address(&name),
@@ -175,7 +193,8 @@ impl<'a> Scene<'a> {
     pub fn command(&self, id: Option<i64>, kind: Option<Text<'a>>) -> Result<Event<'a>, String> {
         let fields = self.message.and_then(|raw| Object::parse(raw.get())).unwrap_or_default();
         let name = fields.words("name");
-        let values = fields.words("argumentText").map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()).map(Into::into).into_iter().collect();
+        let values =
+            fields.words("argumentText").map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()).map(Into::into).into_iter().collect();
         let mut extra = Extra::default();
         if let Some(kind) = kind {
             extra.push("appCommandType", Raw::of(&*kind));
@@ -219,7 +238,8 @@ impl<'a> Scene<'a> {
                 Some(fields) => Part::Form(Form { name: click.function.clone(), fields: Some(fields) }),
                 None => {
                     // Without the name of a function a parameter that stands alone says what was pressed.
-                    let alone = || <[_; 1]>::try_from(click.parameters.0.clone()).ok().and_then(|[(name, _)]| click.parameters.words(&name));
+                    let alone =
+                        || <[_; 1]>::try_from(click.parameters.0.clone()).ok().and_then(|[(name, _)]| click.parameters.words(&name));
                     let id = click.function.clone().or_else(alone);
                     Part::Choice(Choice { kind: ChoiceKind::Button, id, title: None, values: Vec::new() })
                 }
@@ -268,7 +288,9 @@ fn parts<'a>(fields: &Object<'a>, raw: &'a RawValue) -> Vec<Part<'a>> {
         parts.push(Part::Choice(Choice { kind: ChoiceKind::Command, id: Some(command), title: whole, values }));
     } else {
         match (words.filter(|words| !words.is_empty()), whole) {
-            (Some(words), Some(whole)) if words == whole => parts.push(Part::Text(TextPart { mentions: mentions(fields), text: whole, ..TextPart::default() })),
+            (Some(words), Some(whole)) if words == whole => {
+                parts.push(Part::Text(TextPart { mentions: mentions(fields), text: whole, ..TextPart::default() }))
+            }
             (Some(words), Some(whole)) => {
                 let before = whole.trim_end().strip_suffix(&*words).map(|before| before.chars().count() as u32);
                 let moved = |m: Mention<'a>| Some(Mention { offset: m.offset.checked_sub(before?)?, ..m });
@@ -281,13 +303,18 @@ fn parts<'a>(fields: &Object<'a>, raw: &'a RawValue) -> Vec<Part<'a>> {
         }
     }
     // What was passed on: its words and its files.
-    let passed = fields.object("quotedMessageMetadata").filter(is_forward).and_then(|about| about.object("quotedMessageSnapshot")).unwrap_or_default();
+    let passed = fields
+        .object("quotedMessageMetadata")
+        .filter(is_forward)
+        .and_then(|about| about.object("quotedMessageSnapshot"))
+        .unwrap_or_default();
     parts.extend(passed.words("text").map(Part::text));
     let files = [fields, &passed].into_iter().flat_map(|of| of.objects("attachment").into_iter().chain(of.objects("attachments")));
     parts.extend(files.filter_map(|file| attachment(&file)));
     parts.extend(fields.objects("attachedGifs").iter().filter_map(|gif| {
         let source = MediaRef { url: Some(gif.words("uri")?.into_owned()), ..MediaRef::default() };
-        let media = Media { mime_type: Some("image/gif".into()), status: Some(MediaStatus::Pending), source: Some(source), ..Media::default() };
+        let media =
+            Media { mime_type: Some("image/gif".into()), status: Some(MediaStatus::Pending), source: Some(source), ..Media::default() };
         Some(Part::Image(MediaPart { media, caption: None }))
     }));
     if parts.is_empty() {
@@ -303,7 +330,12 @@ fn mentions<'a>(fields: &Object<'a>) -> Vec<Mention<'a>> {
         let user = about.object("user").unwrap_or_default();
         let number = |name: &str| note.float(name).filter(|n| *n >= 0.0).map(|n| n as u32);
         let own = (user.text("type").as_deref() == Some("BOT")).then_some(true);
-        Some(Mention { address: user.words("name").map(|name| address(&name).into()), offset: number("startIndex").unwrap_or(0), length: number("length")?, own })
+        Some(Mention {
+            address: user.words("name").map(|name| address(&name).into()),
+            offset: number("startIndex").unwrap_or(0),
+            length: number("length")?,
+            own,
+        })
     };
     fields.objects("annotations").into_iter().filter_map(mention).collect()
 }
@@ -336,7 +368,9 @@ fn attachment<'a>(file: &Object<'a>) -> Option<Part<'a>> {
 fn extra<'a>(fields: &Object<'a>) -> Extra<'a> {
     let mut extra = Extra::default();
     // Links to documents and emoji of the organisation's own; mentions and commands have a place.
-    let placed = |note: &&RawValue| Object::parse(note.get()).is_none_or(|n| matches!(n.text("type").as_deref(), Some("USER_MENTION" | "SLASH_COMMAND")));
+    let placed = |note: &&RawValue| {
+        Object::parse(note.get()).is_none_or(|n| matches!(n.text("type").as_deref(), Some("USER_MENTION" | "SLASH_COMMAND")))
+    };
     let notes: Vec<&RawValue> = fields.list("annotations").into_iter().filter(|note| !placed(note)).collect();
     if !notes.is_empty() {
         extra.push("annotations", Raw::of(&notes));
@@ -345,7 +379,11 @@ fn extra<'a>(fields: &Object<'a>) -> Extra<'a> {
     if fields.objects("attachment").iter().any(|file| file.has("driveDataRef")) {
         adapter::keep(&mut extra, "attachment", fields.kept("attachment"));
     }
-    adapter::keep(&mut extra, "quotedMessageMetadata", fields.kept("quotedMessageMetadata").filter(|_| fields.object("quotedMessageMetadata").as_ref().is_some_and(is_forward)));
+    adapter::keep(
+        &mut extra,
+        "quotedMessageMetadata",
+        fields.kept("quotedMessageMetadata").filter(|_| fields.object("quotedMessageMetadata").as_ref().is_some_and(is_forward)),
+    );
     for (name, raw) in &fields.0 {
         if !TOLD.contains(&&**name) && !matches!(raw.get(), "null" | "[]" | "{}") {
             extra.push(name.clone(), Raw::borrowed(raw));

@@ -56,9 +56,10 @@ pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
         404 if fault.status == "NOT_FOUND" && edit => {
             Step::Done(Verdict::Reject(reason(C::Content, "message_not_found", "The message to change is not there any more.")))
         }
-        404 if fault.status == "NOT_FOUND" => {
-            Step::Done(Verdict::Gone { reason: reason(C::Recipient, "space_gone", "The space, or the app's place in it, is gone."), current: None })
-        }
+        404 if fault.status == "NOT_FOUND" => Step::Done(Verdict::Gone {
+            reason: reason(C::Recipient, "space_gone", "The space, or the app's place in it, is gone."),
+            current: None,
+        }),
         400 if fault.status == "FAILED_PRECONDITION" => Step::of(reason(C::Config, "not_set_up", "The app's set-up is not finished.")),
         400 => Step::of(reason(C::Content, "message_invalid", "Google Chat does not take the message as it is.")),
         _ => Step::of(adapter::unexplained(reply.status)),
@@ -109,7 +110,9 @@ mod tests {
             let Step::Done(found) = classify(&call, &refused(*status, word, words)) else { panic!("{words}") };
             assert_eq!((found.word(), found.reason().map(|r| r.class)), (*verdict, Some(*class)), "{status} {words}");
         }
-        let Step::Done(Verdict::Accept { provider_id }) = classify(&call, &refused(409, "ALREADY_EXISTS", "x")) else { panic!("posted before") };
+        let Step::Done(Verdict::Accept { provider_id }) = classify(&call, &refused(409, "ALREADY_EXISTS", "x")) else {
+            panic!("posted before")
+        };
         assert_eq!(provider_id, "spaces/AAA/messages/client-a-0");
     }
 

@@ -88,7 +88,12 @@ fn addon<'a>(fields: &Object<'a>, chat: &Object<'a>, parsed: &mut Parsed<'a>) ->
             parsed.events.push(scene.command(about.int("appCommandId"), about.words("appCommandType"))?);
         }
         "buttonClickedPayload" => {
-            let click = Click { inputs: common.kept("formInputs"), function: common.words("invokedFunction"), dialog: payload.words("dialogEventType"), ..Click::default() };
+            let click = Click {
+                inputs: common.kept("formInputs"),
+                function: common.words("invokedFunction"),
+                dialog: payload.words("dialogEventType"),
+                ..Click::default()
+            };
             let click = Click { parameters: common.object("parameters").unwrap_or_default(), ..click };
             match &click.dialog {
                 Some(kind) if kind == "CANCEL_DIALOG" => parsed.events.push(scene.provider("CANCEL_DIALOG".into(), Raw::borrowed(raw))),

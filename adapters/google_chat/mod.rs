@@ -31,8 +31,8 @@ pub use facts::FACTS;
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, Context, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Revision, Secret, SentMessage, SettingsError, Setup, Step,
-    Verified, VerifyError, Webhook,
+    Adapter, Call, Context, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Revision, Secret, SentMessage, SettingsError, Setup,
+    Step, Verified, VerifyError, Webhook,
 };
 use crate::kit::google;
 
@@ -88,7 +88,11 @@ impl Adapter for Channel {
         let account = google::Account::read("service_account_key", &settings.service_account_key)?;
         let is_url = settings.audience.starts_with("https://") || settings.audience.starts_with("http://");
         if is_url == (settings.inbound_format == Format::ClassicProject) {
-            return Err(SettingsError::new("audience", "does not fit `inbound_format`", "the endpoint's URL, or the project's number with `classic_project`"));
+            return Err(SettingsError::new(
+                "audience",
+                "does not fit `inbound_format`",
+                "the endpoint's URL, or the project's number with `classic_project`",
+            ));
         }
         let number = settings.project_number.as_deref().filter(|number| !number.is_empty());
         let usual = match (settings.inbound_format, number) {

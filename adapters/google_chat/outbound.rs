@@ -109,7 +109,11 @@ impl Writer<'_> {
     /// A picture by its address stands in a card; an app may not upload, so the rest is a link.
     fn file(&mut self, index: usize, kind: &str, media: &Media<'_>, caption: &str, at: &str) -> Result<(), RenderError> {
         let Some(link) = spoken::link(media) else {
-            return Err(RenderError::new(format!("{at}/url"), "media_missing", "an app may not upload to Google Chat; a file needs a public `url`"));
+            return Err(RenderError::new(
+                format!("{at}/url"),
+                "media_missing",
+                "an app may not upload to Google Chat; a file needs a public `url`",
+            ));
         };
         let picture = cards::picture(media).filter(|_| matches!(kind, "image" | "sticker"));
         let Some(url) = picture else {
@@ -133,7 +137,12 @@ impl Writer<'_> {
             match cards::picture(media) {
                 Some(url) => widgets.push(cards::image(url, &asked.text)),
                 None => {
-                    self.out.note(index, "media", "message", "only a picture from an https address stands beside buttons: the file goes before");
+                    self.out.note(
+                        index,
+                        "media",
+                        "message",
+                        "only a picture from an https address stands beside buttons: the file goes before",
+                    );
                     self.file(index, spoken::looks(media), media, "", &format!("{at}/media"))?;
                 }
             }
@@ -153,14 +162,21 @@ impl Writer<'_> {
     fn card(&mut self, index: usize, card: &Card<'_>, at: &str) -> Result<(), RenderError> {
         if !card.options.is_empty() {
             let words = card.text.clone().unwrap_or_default();
-            let asked = Choices { header: Some(card.title.clone()), text: words, options: card.options.clone(), media: card.media.clone(), ..Choices::default() };
+            let asked = Choices {
+                header: Some(card.title.clone()),
+                text: words,
+                options: card.options.clone(),
+                media: card.media.clone(),
+                ..Choices::default()
+            };
             return self.choices(index, &asked, at);
         }
         if card.media.as_ref().is_some_and(|media| cards::picture(media).is_none()) {
             let media = card.media.as_ref().expect("asked above");
             return self.file(index, spoken::looks(media), media, &spoken::card(card).text, &format!("{at}/media"));
         }
-        let mut widgets: Vec<Value> = card.media.as_ref().and_then(cards::picture).map(|url| cards::image(url, &card.title)).into_iter().collect();
+        let mut widgets: Vec<Value> =
+            card.media.as_ref().and_then(cards::picture).map(|url| cards::image(url, &card.title)).into_iter().collect();
         widgets.push(cards::words(card.text.as_deref().filter(|t| !t.is_empty()).unwrap_or(&card.title)));
         self.out.shown.push(format!("[card] {}", card.title));
         self.send(index, json!({ "cardsV2": cards::card(Some(&card.title), widgets) }))
@@ -206,7 +222,11 @@ impl Writer<'_> {
         }
         spoken::merge(&mut body, self.message.native);
         if body.to_string().len() > BYTES {
-            return Err(RenderError::new(format!("#/parts/{index}"), "message_too_large", "a message has at most 32,000 bytes with its cards"));
+            return Err(RenderError::new(
+                format!("#/parts/{index}"),
+                "message_too_large",
+                "a message has at most 32,000 bytes with its cards",
+            ));
         }
         let number = self.out.calls.len();
         let query = query(self.message.id, number, body["thread"].is_object());

@@ -86,12 +86,18 @@ mod tests {
             assert_eq!(check(settings.clone(), vector, true, 1_763_600_100), Ok(()));
             assert_eq!(check(settings.clone(), vector, true, 1_763_604_000), Err("stale"));
             assert_eq!(check(settings.clone(), vector, false, 1_763_600_100), Err("no_keys"));
-            assert_eq!(check(settings.clone(), (&vector.0.replace("1763603600", "1963603600"), vector.1), true, 1_763_600_100), Err("mismatch"));
+            assert_eq!(
+                check(settings.clone(), (&vector.0.replace("1763603600", "1963603600"), vector.1), true, 1_763_600_100),
+                Err("mismatch")
+            );
         }
         assert_eq!(check(json!({ "audience": &url[..url.len() - 1] }), ADDON, true, 1_763_600_100), Err("mismatch"));
         assert_eq!(check(json!({ "audience": url, "project_number": "1" }), ADDON, true, 1_763_600_100), Err("mismatch"));
         assert_eq!(check(json!({ "audience": url, "inbound_format": "classic_url" }), ADDON, true, 1_763_600_100), Err("mismatch"));
-        assert_eq!(check(json!({ "inbound_format": "classic_project", "audience": "12345678901" }), PROJECT, true, 1_763_600_100), Err("mismatch"));
+        assert_eq!(
+            check(json!({ "inbound_format": "classic_project", "audience": "12345678901" }), PROJECT, true, 1_763_600_100),
+            Err("mismatch")
+        );
         assert_eq!(check(addon, PROJECT, true, 1_763_600_100), Err("mismatch"));
     }
 }

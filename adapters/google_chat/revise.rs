@@ -15,7 +15,11 @@ pub(super) const RECALL: &str = "recall";
 /// The call that changes a message, or takes it back.
 pub(super) fn revise(channel: &Channel, sent: &SentMessage<'_>, revision: Revision<'_>, cx: &Context<'_>) -> Result<Call, RenderError> {
     let good = |id: &str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-    let named = sent.provider_id.strip_prefix("spaces/").and_then(|rest| rest.split_once("/messages/")).filter(|(space, id)| good(space) && good(id));
+    let named = sent
+        .provider_id
+        .strip_prefix("spaces/")
+        .and_then(|rest| rest.split_once("/messages/"))
+        .filter(|(space, id)| good(space) && good(id));
     let Some((space, _)) = named else {
         return Err(RenderError::no_message("the name of a Google Chat message, `spaces/SPACE/messages/MESSAGE`"));
     };

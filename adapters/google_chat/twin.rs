@@ -59,8 +59,10 @@ impl Play for Twin {
     fn sign(&self, _url: &str, mut draft: Draft) -> Draft {
         let body: Value = serde_json::from_slice(&draft.body).unwrap_or_default();
         let now = self.clock.0 / 1000;
-        let identity = |email: &str| json!({ "aud": AUDIENCE, "azp": "1", "email": email, "email_verified": true, "exp": now + 3600, "iat": now,
-            "iss": "https://accounts.google.com", "sub": "1" });
+        let identity = |email: &str| {
+            json!({ "aud": AUDIENCE, "azp": "1", "email": email, "email_verified": true, "exp": now + 3600, "iat": now,
+            "iss": "https://accounts.google.com", "sub": "1" })
+        };
         let claims = if body["message"]["data"].is_string() {
             identity(PUSH)
         } else if body["type"].is_string() {
@@ -81,7 +83,8 @@ impl Play for Twin {
         let space = json!({ "name": place, "spaceType": "DIRECT_MESSAGE", "singleUserBotDm": true });
         let name = self.name(&place);
         let message = |more: Value| {
-            let mut message = json!({ "name": name, "sender": user, "createTime": now.to_string(), "thread": { "name": format!("{place}/threads/T") } });
+            let mut message =
+                json!({ "name": name, "sender": user, "createTime": now.to_string(), "thread": { "name": format!("{place}/threads/T") } });
             crate::kit::spoken::merge(&mut message, more.as_object().expect("made here"));
             json!({ "messagePayload": { "space": space, "message": message } })
         };
@@ -105,7 +108,9 @@ impl Play for Twin {
         let mut chat = json!({ "user": user, "eventTime": now.to_string() });
         crate::kit::spoken::merge(&mut chat, payload.as_object().expect("made here"));
         let common = json!({ "hostApp": "CHAT", "userLocale": "en", "timeZone": { "id": "Europe/Berlin", "offset": 3_600_000.0 }, "parameters": parameters });
-        vec![Draft::json(&json!({ "commonEventObject": common, "authorizationEventObject": { "systemIdToken": "redacted" }, "chat": chat }))]
+        vec![Draft::json(
+            &json!({ "commonEventObject": common, "authorizationEventObject": { "systemIdToken": "redacted" }, "chat": chat }),
+        )]
     }
 
     fn counts(&self, request: &Request) -> Option<String> {
@@ -153,7 +158,9 @@ impl Twin {
         let path = request.path.strip_prefix("/v1/").unwrap_or_default().to_owned();
         match (request.method.as_str(), path.as_str()) {
             ("GET", "spaces") => Ok(Reply::json(200, &json!({ "spaces": [] })).into()),
-            ("GET", "spaces:findDirectMessage") => Ok(Reply::json(200, &json!({ "name": "spaces/TWINDM", "spaceType": "DIRECT_MESSAGE" })).into()),
+            ("GET", "spaces:findDirectMessage") => {
+                Ok(Reply::json(200, &json!({ "name": "spaces/TWINDM", "spaceType": "DIRECT_MESSAGE" })).into())
+            }
             ("GET", path) if path.starts_with("media/") => {
                 Ok(Reply { body: sample::PNG.into(), ..Reply::json(200, &()) }.header("content-type", "image/png").into())
             }
@@ -164,7 +171,11 @@ impl Twin {
             // The same by either name: chat.v1 `patch` and `update`.
             ("PATCH" | "PUT", path) if path.contains("/messages/") => self.patch(request, path),
             ("DELETE", path) if path.contains("/messages/") => {
-                if self.sent.take_back(path) { Ok(Reply::json(200, &json!({})).into()) } else { Err(refused(404, "NOT_FOUND", "Message not found.")) }
+                if self.sent.take_back(path) {
+                    Ok(Reply::json(200, &json!({})).into())
+                } else {
+                    Err(refused(404, "NOT_FOUND", "Message not found."))
+                }
             }
             _ => Err(refused(404, "NOT_FOUND", "Not found")),
         }
@@ -199,9 +210,11 @@ impl Twin {
             return Ok(Reply::json(200, made).into());
         }
         // Which format the app has is not in the request: a button that names an endpoint names the right one.
-        let addon = request.body.windows(8).any(|w| w == b"https://") && String::from_utf8_lossy(&request.body).contains(&format!("\"function\":\"{AUDIENCE}\""));
+        let addon = request.body.windows(8).any(|w| w == b"https://")
+            && String::from_utf8_lossy(&request.body).contains(&format!("\"function\":\"{AUDIENCE}\""));
         let words = message(&body, request.body.len(), addon.then_some(AUDIENCE))?;
-        if body["thread"].is_object() && !body["thread"]["name"].as_str().is_some_and(|name| name.starts_with(&format!("{space}/threads/"))) {
+        if body["thread"].is_object() && !body["thread"]["name"].as_str().is_some_and(|name| name.starts_with(&format!("{space}/threads/")))
+        {
             return Err(refused(400, "INVALID_ARGUMENT", "thread.name"));
         }
         let client = query("messageId");

@@ -23,13 +23,17 @@ pub(super) fn classify(generation: Generation, reply: &Reply) -> Step {
         }
         "80100016" => Step::of(reason(C::Content, "sensitive_content", "Huawei refuses the words")),
         "80300008" => Step::of(reason(C::Content, "message_too_large", "the message has more than 4 KB")),
-        "82000007" | "82000008" | "82000009" | "82000010" | "82000011" => Step::of(reason(C::Content, "topic_refused", "Huawei refuses the topic")),
+        "82000007" | "82000008" | "82000009" | "82000010" | "82000011" => {
+            Step::of(reason(C::Content, "topic_refused", "Huawei refuses the topic"))
+        }
         "80200001" => Step::of(reason(C::Auth, "token_refused", "Huawei refuses the token, or it is another app's")),
         "80200003" if generation == Generation::Core => expired(reason),
         "80200003" => Step::of(reason(C::Auth, "token_refused", "Huawei takes our token for too old: a clock is wrong")),
         "80300002" => Step::of(reason(C::Config, "not_allowed", "the app may not send")),
         "80300011" => Step::of(reason(C::Config, "no_right", "the app has no right to high priority")),
-        "82000012" | "82000013" => Step::of(reason(C::Config, "storage_location", "the app's data storage location is not chosen or another one")),
+        "82000012" | "82000013" => {
+            Step::of(reason(C::Config, "storage_location", "the app's data storage location is not chosen or another one"))
+        }
         "80600003" => Step::Done(Verdict::Retry(reason(C::Transient, "login_unavailable", "Huawei's login has trouble"))),
         "81000001" => Step::of(reason(C::Unknown, "server_fault", "Huawei had a fault and may have the message")),
         _ => match status {
@@ -115,7 +119,8 @@ mod tests {
             }
         }
         assert_eq!(word(Generation::Harmony, 200, &json!({ "code": "80200003" })), "suspend");
-        for (status, verdict) in [(400, "reject"), (401, "log_in"), (404, "suspend"), (500, "unclear"), (502, "unclear"), (503, "throttle")] {
+        for (status, verdict) in [(400, "reject"), (401, "log_in"), (404, "suspend"), (500, "unclear"), (502, "unclear"), (503, "throttle")]
+        {
             assert_eq!(word(Generation::Core, status, &json!({})), verdict, "{status}");
         }
         assert_eq!(word(Generation::Harmony, 401, &json!({})), "suspend");
@@ -123,7 +128,8 @@ mod tests {
 
     #[test]
     fn why_a_device_was_not_taken() {
-        let told = |why: &str| json!({ "code": "80100000", "msg": json!({ "failure": 1, "illegalTokens": { why: ["FAKE"] } }).to_string() });
+        let told =
+            |why: &str| json!({ "code": "80100000", "msg": json!({ "failure": 1, "illegalTokens": { why: ["FAKE"] } }).to_string() });
         let rows = [
             ("noPushTypeRight", "suspend"),
             ("noRight", "suspend"),

@@ -12,7 +12,13 @@ pub const FACTS: Facts = Facts {
     text: TextLimit { max: 3300, unit: Unit::Bytes },
     paces: &[
         // By category and active users; this is the floor. AppGallery Connect shows the app's own.
-        Pace { scope: Scope::Account, count: 6000, window_ms: 1000, burst: 600, source: "docs.getui.com/getui/mobile/vendor/qps, read 2026-11-20" },
+        Pace {
+            scope: Scope::Account,
+            count: 6000,
+            window_ms: 1000,
+            burst: 600,
+            source: "docs.getui.com/getui/mobile/vendor/qps, read 2026-11-20",
+        },
         Pace {
             scope: Scope::Conversation,
             count: 3000,

@@ -14,7 +14,8 @@ const BACKGROUND: &str = "6";
 
 pub(super) fn call(push: &Push<'_>, cx: &Context<'_>) -> Result<Call, RenderError> {
     let silent = push.note.is_silent();
-    let payload = if silent { json!({ "extraData": Value::Object(push.data()).to_string() }) } else { json!({ "notification": notification(push) }) };
+    let payload =
+        if silent { json!({ "extraData": Value::Object(push.data()).to_string() }) } else { json!({ "notification": notification(push) }) };
     let mut options = json!({ "biTag": push.message.id });
     if !silent {
         options["collapseKey"] = push.collapse_key().into();

@@ -65,7 +65,14 @@ pub(super) fn parse<'a>(hook: &Verified<'a>) -> Parsed<'a> {
 fn receipt<'a>(entry: &Object<'a>, raw: &'a serde_json::value::RawValue) -> Option<Vec<Event<'a>>> {
     let (token, request) = (entry.words("token")?, entry.words("requestId")?);
     let peer = address::address("hms", &token);
-    let event = |key: String, time, body| Event { account: None, key: Some(key.into()), medium: "push".into(), peer: peer.clone().into(), time, body };
+    let event = |key: String, time, body| Event {
+        account: None,
+        key: Some(key.into()),
+        medium: "push".into(),
+        peer: peer.clone().into(),
+        time,
+        body,
+    };
     let mark = crypto::fingerprint(&[&token]);
     let told = entry.object("deliveryStatus");
     let told = told.as_ref().unwrap_or(entry);
@@ -145,13 +152,15 @@ mod tests {
         let callback = Callback::new(USER, &Secret::new("fake-callback-passphrase"));
         let mut headers = http::HeaderMap::new();
         headers.insert("x-huawei-callback-id", header.parse().expect("a header"));
-        let hook = Webhook { method: &http::Method::POST, url: "https://gw.example.org/hooks/h", query: "", headers: &headers, body: b"{}" };
+        let hook =
+            Webhook { method: &http::Method::POST, url: "https://gw.example.org/hooks/h", query: "", headers: &headers, body: b"{}" };
         callback.check(&hook, Time(now))
     }
 
     #[test]
     fn the_vector_verifies_and_grows_stale() {
-        let header = "timestamp=1795000000000; nonce=0d9d2f1e-6c1b-4a53-9f6e-2a1b7c3d4e5f; value=PHwGkog8RlggEC1V9B3MfmUyRhM1/J/mJos0lYIyKWs=";
+        let header =
+            "timestamp=1795000000000; nonce=0d9d2f1e-6c1b-4a53-9f6e-2a1b7c3d4e5f; value=PHwGkog8RlggEC1V9B3MfmUyRhM1/J/mJos0lYIyKWs=";
         assert!(check(header, 1_795_000_010_000).is_ok());
         assert!(matches!(check(header, 1_795_000_300_001), Err(VerifyError::Stale)));
         assert!(matches!(check(header, 1_794_999_699_999), Err(VerifyError::Stale)));
@@ -162,8 +171,18 @@ mod tests {
     #[test]
     fn every_code_of_the_sheet_has_a_meaning() {
         use State as S;
-        let states = [(0, S::Delivered), (2, S::Failed), (5, S::Failed), (6, S::Failed), (10, S::Failed), (14, S::Failed), (15, S::Expired)];
-        let more = [(22, S::Failed), (27, S::Sent), (31, S::Failed), (51, S::Sent), (102, S::Failed), (144, S::Failed), (201, S::Failed), (256, S::Failed)];
+        let states =
+            [(0, S::Delivered), (2, S::Failed), (5, S::Failed), (6, S::Failed), (10, S::Failed), (14, S::Failed), (15, S::Expired)];
+        let more = [
+            (22, S::Failed),
+            (27, S::Sent),
+            (31, S::Failed),
+            (51, S::Sent),
+            (102, S::Failed),
+            (144, S::Failed),
+            (201, S::Failed),
+            (256, S::Failed),
+        ];
         for (code, state) in states.into_iter().chain(more) {
             assert_eq!(meaning(code).map(|m| m.state), Some(state), "{code}");
         }

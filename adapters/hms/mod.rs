@@ -24,8 +24,8 @@ pub use facts::FACTS;
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, Context, Device, Outbound, Parsed, Registered, RenderError, Rendered, Reply, Secret, SettingsError, Setup, Step, Time, Verified,
-    VerifyError, Webhook,
+    Adapter, Call, Context, Device, Outbound, Parsed, Registered, RenderError, Rendered, Reply, Secret, SettingsError, Setup, Step, Time,
+    Verified, VerifyError, Webhook,
 };
 use crate::kit::{push, tokens::TokenSigner};
 
@@ -109,7 +109,13 @@ impl Adapter for Channel {
         let callback = match (&settings.callback_user, &settings.callback_key) {
             (Some(user), Some(key)) => Some(inbound::Callback::new(user, key)),
             (None, None) => None,
-            _ => return Err(SettingsError::new("callback_key", "a receipt's proof has two halves", "set `callback_user` and `callback_key`, or neither")),
+            _ => {
+                return Err(SettingsError::new(
+                    "callback_key",
+                    "a receipt's proof has two halves",
+                    "set `callback_user` and `callback_key`, or neither",
+                ));
+            }
         };
         Ok(Self { settings, id, signer, callback })
     }
@@ -227,7 +233,10 @@ mod tests {
         let text = at(1_794_999_600);
         assert!(tokens::is_signed(text.reveal(), "PS256", &channel.signer.as_ref().expect("a signer").public()));
         let token = Token::parse(text.reveal()).expect("a token");
-        assert_eq!((token.claim("iss"), token.claim("aud")), (Some("twin-sub-account"), Some("https://oauth-login.cloud.huawei.com/oauth2/v3/token")));
+        assert_eq!(
+            (token.claim("iss"), token.claim("aud")),
+            (Some("twin-sub-account"), Some("https://oauth-login.cloud.huawei.com/oauth2/v3/token"))
+        );
         assert_eq!(token.time("exp"), Some(Time::from_secs(1_795_003_200)));
     }
 

@@ -34,7 +34,11 @@ pub(super) fn render(channel: &Channel, message: &Outbound<'_>, cx: &Context<'_>
         note.data.entry("badge").or_insert_with(|| note.badge.into());
         downgrade(&mut out, "badge", "data for the app", "a push without words shows nothing");
     }
-    if note.badge.is_some() && !note.is_silent() && channel.settings.generation == Generation::Core && channel.settings.badge_class.is_none() {
+    if note.badge.is_some()
+        && !note.is_silent()
+        && channel.settings.generation == Generation::Core
+        && channel.settings.badge_class.is_none()
+    {
         note.badge = None;
         downgrade(&mut out, "badge", "nothing", "the number on the icon needs the app's entry class: set `badge_class`");
     }

@@ -137,7 +137,8 @@ impl Twin {
 
     fn harmony(&mut self, request: &Request, now: Time) -> Result<Answer, Reply> {
         let text = header(request, "authorization").strip_prefix("Bearer ").unwrap_or_default();
-        let current = Token::parse(text).is_some_and(|t| t.head("kid") == Some(KEY) && t.claim("iss") == Some("twin-sub-account") && t.is_current(now, 0));
+        let current = Token::parse(text)
+            .is_some_and(|t| t.head("kid") == Some(KEY) && t.claim("iss") == Some("twin-sub-account") && t.is_current(now, 0));
         if !current || !tokens::is_signed(text, "PS256", &self.public) {
             return Err(told(401, "80200001", "authentication error"));
         }
@@ -151,7 +152,9 @@ impl Twin {
             _ => return Err(told(400, "80100003", "payload")),
         }
         let options = &body["pushOptions"];
-        if options["ttl"].as_u64().is_some_and(|ttl| ttl > 1_296_000) || options["collapseKey"].as_i64().is_some_and(|k| !(-1..=100).contains(&k)) {
+        if options["ttl"].as_u64().is_some_and(|ttl| ttl > 1_296_000)
+            || options["collapseKey"].as_i64().is_some_and(|k| !(-1..=100).contains(&k))
+        {
             return Err(told(400, "80100004", "pushOptions"));
         }
         let to = body["target"]["token"][0].as_str().ok_or_else(|| told(400, "80300010", "token"))?;
@@ -176,7 +179,12 @@ impl Twin {
         let request = self.next.to_string();
         let result = if to.starts_with("gone") { 2 } else { 0 };
         let statuses = json!({ "statuses": [receipt(&request, to, tag, result, self.clock.0)] });
-        let accepted = Accepted { provider_id: request.clone(), to: to.to_owned(), our_id: tag.map(str::to_owned), text: text.unwrap_or_default().to_owned() };
+        let accepted = Accepted {
+            provider_id: request.clone(),
+            to: to.to_owned(),
+            our_id: tag.map(str::to_owned),
+            text: text.unwrap_or_default().to_owned(),
+        };
         let reply = Reply::json(200, &json!({ "code": "80000000", "msg": "Success", "requestId": request }));
         Ok(Answer { reply, accepted: vec![accepted], emits: vec![Emit { after_ms: 60, url: None, draft: Draft::json(&statuses) }] })
     }

@@ -99,11 +99,15 @@ fn mentioned<'a>(account: &Text<'a>, at: Option<Time>, value: &Object<'a>, comme
     let message = Message {
         id: id.clone(),
         sent_at: at,
-        parts: vec![Part::unsupported("mention", Some(Raw::of(&value.0.iter().map(|(n, r)| (n, *r)).collect::<std::collections::BTreeMap<_, _>>())))],
+        parts: vec![Part::unsupported(
+            "mention",
+            Some(Raw::of(&value.0.iter().map(|(n, r)| (n, *r)).collect::<std::collections::BTreeMap<_, _>>())),
+        )],
         visibility: Some(Cow::Borrowed("public")),
         ..Message::default()
     };
     let from = Person::at(place);
-    let body = Body::Comment(Comment { from, message, post: Some(media.clone()), visibility: Cow::Borrowed("public"), extra: Extra::default() });
+    let body =
+        Body::Comment(Comment { from, message, post: Some(media.clone()), visibility: Cow::Borrowed("public"), extra: Extra::default() });
     Some(about.event(format!("mentions:{media}:{id}"), body))
 }

@@ -39,9 +39,7 @@ fn row(code: i64, subcode: i64) -> Option<(ErrorClass, &'static str, &'static st
         (1, 1_357_046) => (C::Unknown, "sent_with_error", "an error although the message may have been sent", Unclear),
         (1 | 2 | -1, _) => (C::Transient, "unavailable", "Instagram failed for a moment", Retry),
 
-        (100, 33) | (2500, _) => {
-            (C::Config, "object_missing", "the id is wrong or not accessible; is the flavour the token's?", Suspend)
-        }
+        (100, 33) | (2500, _) => (C::Config, "object_missing", "the id is wrong or not accessible; is the flavour the token's?", Suspend),
         (100, 2_018_109) => (C::Content, "media_too_large", "the file is too large", Reject),
         (100, 2_018_047 | 2_018_007) => (C::Content, "media_upload", "the file could not be taken, or is not of its type", Again),
         (100, 2_018_008) => (C::Content, "media_link", "the link could not be fetched in time", Again),
@@ -58,7 +56,10 @@ mod tests {
 
     fn verdict(status: u16, code: i64, subcode: i64) -> String {
         let error = json!({ "error": { "code": code, "error_subcode": subcode, "message": "x", "type": "IGApiException" } });
-        match classify(&Call::json("https://graph.test/v25.0/1/messages", &json!({ "message": { "text": "x" } })), &Reply::json(status, &error)) {
+        match classify(
+            &Call::json("https://graph.test/v25.0/1/messages", &json!({ "message": { "text": "x" } })),
+            &Reply::json(status, &error),
+        ) {
             Step::Call(_) => "again".into(),
             Step::Done(Verdict::Throttle { scope, after, .. }) => format!("throttle {} {}", scope.word(), after.unwrap_or(0)),
             Step::Done(verdict) => {

@@ -107,7 +107,9 @@ impl Adapter for Channel {
         let (host, inbox) = match (flavour, &settings.page_id) {
             (Flavour::Instagram, _) => ("https://graph.instagram.com", settings.ig_id.clone()),
             (Flavour::Facebook, Some(page)) => ("https://graph.facebook.com", page.clone()),
-            (Flavour::Facebook, None) => return Err(SettingsError::new("page_id", "missing", "the Page's log-in needs the linked Page's id")),
+            (Flavour::Facebook, None) => {
+                return Err(SettingsError::new("page_id", "missing", "the Page's log-in needs the linked Page's id"));
+            }
         };
         let api_base = settings.api_base.as_deref().unwrap_or(host);
         let Some(base) = hub::base(Some(api_base), settings.api_version.as_deref().unwrap_or(VERSION)) else {

@@ -39,7 +39,9 @@ pub(super) fn render(channel: &Channel, message: &Outbound<'_>) -> Result<Render
         url: channel.messages(),
         upload: Some(("platform", "instagram")),
         authorised: &|call| channel.authorised(call),
-        template: |_| Err(RenderError::new("#/template", "template_not_supported", "Instagram has no templates: send parts inside the window")),
+        template: |_| {
+            Err(RenderError::new("#/template", "template_not_supported", "Instagram has no templates: send parts inside the window"))
+        },
         feeling: if channel.flavour == Flavour::Instagram { any_feeling } else { love },
     };
     send::render(&sender, recipient, message)

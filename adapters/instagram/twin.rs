@@ -223,10 +223,7 @@ fn receipts(to: &str, mid: &str, text: &str, now: Time) -> Vec<Emit> {
     let echo = json!({ "message": { "mid": mid, "is_echo": true, "text": text } });
     let emit = |after_ms: u64, draft| Emit { after_ms, url: None, draft };
     let at = |ms| now.plus(ms);
-    vec![
-        emit(30, delivery(ACCOUNT, to, echo, at(30))),
-        emit(150, delivery(to, ACCOUNT, json!({ "read": { "mid": mid } }), at(150))),
-    ]
+    vec![emit(30, delivery(ACCOUNT, to, echo, at(30))), emit(150, delivery(to, ACCOUNT, json!({ "read": { "mid": mid } }), at(150)))]
 }
 
 fn delivery(sender: &str, recipient: &str, event: Value, now: Time) -> Draft {

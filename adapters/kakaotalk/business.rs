@@ -107,7 +107,8 @@ pub(super) fn brand(channel: &Channel, number: &str, message: &Outbound<'_>) -> 
         recipient["unsubscribeNo"] = stop.as_str().into();
     }
     let kind = if bubble.image.is_some() { "IMAGE" } else { "TEXT" };
-    let mut body = json!({ "senderKey": channel.settings.sender_key, "chatBubbleType": kind, "content": content, "recipientList": [recipient] });
+    let mut body =
+        json!({ "senderKey": channel.settings.sender_key, "chatBubbleType": kind, "content": content, "recipientList": [recipient] });
     let titles: Vec<String> = bubble.buttons.iter().filter_map(|b| b["name"].as_str().map(|n| format!("[{n}]"))).collect();
     if !bubble.buttons.is_empty() {
         body["buttons"] = bubble.buttons.into();
@@ -200,7 +201,9 @@ impl Bubble {
         let host = link.and_then(|l| url::Url::parse(l).ok()).and_then(|u| u.host_str().map(str::to_owned)).unwrap_or_default();
         match (stored, link) {
             _ if self.image.is_some() => self.spoken(index, "image", link.unwrap_or("[image]").to_owned()),
-            (_, Some(link)) if host.ends_with("kakao.com") || host.ends_with("kakaocdn.net") => self.image = Some(Picture::Hosted(link.to_owned())),
+            (_, Some(link)) if host.ends_with("kakao.com") || host.ends_with("kakaocdn.net") => {
+                self.image = Some(Picture::Hosted(link.to_owned()))
+            }
             (Some(id), _) => {
                 let filename = media.filename.as_deref().unwrap_or("image.png").to_owned();
                 let mime_type = media.mime_type.as_deref().unwrap_or("image/png").to_owned();

@@ -164,7 +164,8 @@ impl<'w> Writer<'w> {
         let Some(url) = push.url.as_deref().filter(|url| words::is_link(url)) else {
             return self.text(index, &words::notification(push));
         };
-        let option = ChoiceOption { title: "Open".into(), kind: OptionKind::Url, value: Some(url.to_owned().into()), ..ChoiceOption::default() };
+        let option =
+            ChoiceOption { title: "Open".into(), kind: OptionKind::Url, value: Some(url.to_owned().into()), ..ChoiceOption::default() };
         let media = push.image.as_ref().map(|image| Media { url: Some(image.clone()), ..Media::default() });
         let title = push.title.clone().or_else(|| push.body.clone()).unwrap_or_default();
         let text = push.body.clone().filter(|_| push.title.is_some());
@@ -289,7 +290,8 @@ impl<'w> Writer<'w> {
                 }
                 OptionKind::Call => {
                     let number = option.value.as_deref().filter(|n| address::is_e164(n));
-                    let number = number.ok_or_else(|| RenderError::new(at, "option_invalid", "a number to call is written as +15550100200"))?;
+                    let number =
+                        number.ok_or_else(|| RenderError::new(at, "option_invalid", "a number to call is written as +15550100200"))?;
                     json!({ "label": self.label(index, &option.title), "action": "phone", "phoneNumber": number })
                 }
                 _ => self.pressed(index, option)?,

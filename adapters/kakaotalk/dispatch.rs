@@ -30,10 +30,12 @@ pub(super) fn parse<'a>(whole: &'a str, frame: &Object<'a>) -> Parsed<'a> {
     let id = fields.words("id");
     let body = match (&*kind, user, &id, group) {
         ("MESSAGE_CREATE", Some(from), Some(id), group) => {
-            let part = fields.words("content").map_or_else(|| Part::unsupported(kind.clone(), Some(object::without(raw, TOKENS))), Part::text);
+            let part =
+                fields.words("content").map_or_else(|| Part::unsupported(kind.clone(), Some(object::without(raw, TOKENS))), Part::text);
             let mut extra = Extra::default();
             for (name, raw) in &fields.0 {
-                if !matches!(&**name, "id" | "content" | "isChannelChatroom" | "botGroupKey" | "botUserKey" | "timestamp" | "callbackToken") {
+                if !matches!(&**name, "id" | "content" | "isChannelChatroom" | "botGroupKey" | "botUserKey" | "timestamp" | "callbackToken")
+                {
                     extra.push(name.clone(), object::without(raw, TOKENS));
                 }
             }

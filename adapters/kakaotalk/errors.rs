@@ -44,7 +44,9 @@ pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
         408 | 425 => Step::of(reason),
         400..=499 if callback => over(status),
         404 if !business => Step::of(Reason::new(ErrorClass::Config, "bot_unknown", "there is no such bot").provider_code(status)),
-        400 if !business => Step::of(Reason::new(ErrorClass::Content, "event_invalid", "the event's name or the person is wrong").provider_code(status)),
+        400 if !business => {
+            Step::of(Reason::new(ErrorClass::Content, "event_invalid", "the event's name or the person is wrong").provider_code(status))
+        }
         _ => Step::of(reason),
     }
 }
@@ -109,7 +111,9 @@ fn refused(code: i64) -> Reason {
     let (class, ours, title) = match code {
         -1000 | -1001 | -4004 | -4005 => (C::Auth, "appkey", "the appkey or the secret key is wrong or disabled"),
         -1006 | -1014 | -1027 | -2017 => (C::Auth, "sender_profile", "the sender profile is missing, inactive or blocked"),
-        -1002 | -1003 | -1019 | -2502 | -3340 | -3341 | -3300 => (C::Config, "fallback_setup", "the SMS fallback or the 080 number is not set up"),
+        -1002 | -1003 | -1019 | -2502 | -3340 | -3341 | -3300 => {
+            (C::Config, "fallback_setup", "the SMS fallback or the 080 number is not set up")
+        }
         -1024 | -1030 | -3298 | -4029 | -9992 | -9998 => (C::Config, "not_set_up", "the sender may not send this kind of message"),
         -3003 | -3005 => (C::Config, "template_unknown", "the template is missing or not approved"),
         -3301 => (C::OptedOut, "opted_out", "this person does not take advertising"),

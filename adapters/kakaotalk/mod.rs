@@ -98,10 +98,18 @@ impl Adapter for Channel {
         let settings: Settings = settings.parse()?;
         let (skill, business) = (settings.bot_id.is_some(), settings.nhn_appkey.is_some());
         if !skill && !business {
-            return Err(SettingsError::new("bot_id", "missing", "give `bot_id` for the chatbot, `nhn_appkey` for business messages, or both"));
+            return Err(SettingsError::new(
+                "bot_id",
+                "missing",
+                "give `bot_id` for the chatbot, `nhn_appkey` for business messages, or both",
+            ));
         }
         if skill && settings.skill_header_value.is_empty() {
-            return Err(SettingsError::new("skill_header_value", "missing", "enter a secret header in the skill's settings, and its value here"));
+            return Err(SettingsError::new(
+                "skill_header_value",
+                "missing",
+                "enter a secret header in the skill's settings, and its value here",
+            ));
         }
         if business && settings.webhook_signature.is_empty() {
             return Err(SettingsError::new("webhook_signature", "missing", "enter a signature for the webhook in NHN's console, and here"));
@@ -208,7 +216,10 @@ impl Adapter for Channel {
             ));
         }
         if self.settings.nhn_appkey.is_some() {
-            words.push(format!("In NHN Cloud's console: add {} as a webhook for message results and templates, with this channel's signature.", cx.hook_url));
+            words.push(format!(
+                "In NHN Cloud's console: add {} as a webhook for message results and templates, with this channel's signature.",
+                cx.hook_url
+            ));
         }
         Setup::ByHand(words.join(" "))
     }
@@ -300,7 +311,10 @@ mod tests {
         let path = url.trim_start_matches("http://twin.test").to_owned();
         let body = call.body_bytes().to_vec().into();
         let request = Request { method: call.method.clone(), path, query: String::new(), headers: call.header_map(), body };
-        assert!(matches!(channel.classify(&call, &twin.answer(&request, CX.now).reply), Step::Done(crate::contract::Verdict::Accept { .. })));
+        assert!(matches!(
+            channel.classify(&call, &twin.answer(&request, CX.now).reply),
+            Step::Done(crate::contract::Verdict::Accept { .. })
+        ));
         // A second time it is over.
         let again = channel.classify(&call, &twin.answer(&request, CX.now).reply);
         assert!(matches!(again, Step::Done(crate::contract::Verdict::Reject(_))), "{again:?}");

@@ -77,12 +77,8 @@ pub(super) fn parse<'a>(channel: &Channel, whole: &'a str, body: &Object<'a>, cx
         (None, None) => answered(&json!([])),
     };
     let parts = parts(&request, &action, body);
-    let message = Message {
-        id: Cow::Owned(key.clone()),
-        parts,
-        group: room.clone().map(|id| Group { id, name: None }),
-        ..Message::default()
-    };
+    let message =
+        Message { id: Cow::Owned(key.clone()), parts, group: room.clone().map(|id| Group { id, name: None }), ..Message::default() };
     let wait = if callback.is_some() { good_for } else { SCREEN_MS };
     let received = Received {
         from: person(from, &user, &request),
@@ -219,7 +215,10 @@ fn pictures<'a>(request: &Object<'a>, action: &Object<'a>, utterance: &str) -> V
     let told = details.0.iter().filter_map(|(_, raw)| Object::parse(raw.get())?.text("origin").map(Text::into_owned));
     let params = action.object("params").unwrap_or_default();
     let made = params.0.iter().filter_map(|(name, _)| Object::parse(&params.text(name)?)?.text("secureUrls").map(Text::into_owned));
-    let detailed = details.0.iter().filter_map(|(_, raw)| Object::parse(&Object::parse(raw.get())?.text("value")?)?.text("secureUrls").map(Text::into_owned));
+    let detailed = details
+        .0
+        .iter()
+        .filter_map(|(_, raw)| Object::parse(&Object::parse(raw.get())?.text("value")?)?.text("secureUrls").map(Text::into_owned));
     for origin in told.chain(made).chain(detailed) {
         let list = origin.trim().strip_prefix("List(").and_then(|rest| rest.strip_suffix(')')).unwrap_or_default();
         for link in list.split(", ").filter(|link| link.starts_with("https://") || link.starts_with("http://")) {
@@ -298,7 +297,13 @@ mod tests {
     #[test]
     fn callbacks_are_kakaos_own() {
         assert!(may_call("https://bot-api.kakao.com/v1/callback/x"));
-        for elsewhere in ["http://bot-api.kakao.com/x", "https://kakao.com.evil.test/x", "https://evilkakao.com/x", "https://bot-api.kakao.com:8443/x", "x"] {
+        for elsewhere in [
+            "http://bot-api.kakao.com/x",
+            "https://kakao.com.evil.test/x",
+            "https://evilkakao.com/x",
+            "https://bot-api.kakao.com:8443/x",
+            "x",
+        ] {
             assert!(!may_call(elsewhere), "{elsewhere}");
         }
     }

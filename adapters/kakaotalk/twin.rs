@@ -210,7 +210,10 @@ impl Twin {
             if !fields.iter().any(|f| f.name == "image" && f.filename.is_some()) || !fields.iter().any(|f| f.name == "imageType") {
                 return Err(nhn(-3303, "image"));
             }
-            return Ok(fine(json!({ "image": { "imageSeq": 1, "imageUrl": "https://mud-kage.kakao.com/dn/twin.png", "imageName": "twin" } })).into());
+            return Ok(fine(
+                json!({ "image": { "imageSeq": 1, "imageUrl": "https://mud-kage.kakao.com/dn/twin.png", "imageName": "twin" } }),
+            )
+            .into());
         }
         if body["senderKey"] != SENDER {
             return Err(nhn(-1006, "sender"));
@@ -234,7 +237,8 @@ impl Twin {
         }
         let id = self.id("20261118req");
         let ours = recipient["recipientGroupingKey"].as_str();
-        let result = json!({ "recipientSeq": 1, "recipientNo": number, "resultCode": 0, "resultMessage": "SUCCESS", "recipientGroupingKey": ours });
+        let result =
+            json!({ "recipientSeq": 1, "recipientNo": number, "resultCode": 0, "resultMessage": "SUCCESS", "recipientGroupingKey": ours });
         let hook = json!({ "hooksId": self.id("hs"), "appKey": APPKEY, "event": "MESSAGE_RESULT_UPDATE", "hooks": [{
             "hookId": self.id("h"), "kakaoMessageType": "ALIMTALK_NORMAL", "requestId": id, "recipientSeq": 1, "recipientNo": number,
             "receiveDate": "2026-11-18 20:06:42", "resultCode": "1000", "recipientGroupingKey": ours }] });
@@ -298,7 +302,10 @@ fn component(kind: &str, content: &Value) -> Result<(), String> {
         }
         "listCard" => {
             let items = list("items");
-            chars(&content["header"]["title"]) > 0 && (1..=5).contains(&items.len()) && items.iter().all(|i| chars(&i["title"]) > 0) && buttons(2)
+            chars(&content["header"]["title"]) > 0
+                && (1..=5).contains(&items.len())
+                && items.iter().all(|i| chars(&i["title"]) > 0)
+                && buttons(2)
         }
         "carousel" => {
             let (inside, items) = (content["type"].as_str().unwrap_or_default(), list("items"));

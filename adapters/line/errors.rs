@@ -43,7 +43,9 @@ pub(super) fn classify(login: bool, call: &Call, reply: &Reply) -> Step {
             let reason = reason(C::Throttled, "rate_limit", "LINE wants fewer requests a second");
             Step::throttle(Scope::Sender, reply.retry_after(), reason)
         }
-        408 | 425 | 500..=599 => Step::Done(Verdict::Unclear(reason(C::Unknown, "unavailable", "LINE failed and does not say whether it has the message"))),
+        408 | 425 | 500..=599 => {
+            Step::Done(Verdict::Unclear(reason(C::Unknown, "unavailable", "LINE failed and does not say whether it has the message")))
+        }
         400..=499 => {
             let title = spoiled.unwrap_or_else(|| if words.is_empty() { "LINE refused the message".into() } else { words.into_owned() });
             Step::of(Reason::new(C::Content, "message_invalid", title).provider_code(status))
@@ -143,7 +145,9 @@ mod tests {
         let body = json!({ "to": "U1", "messages": [{ "type": "text", "text": "x" }] });
         let note = json!({ "url": "https://api.test/v2/bot/message/push", "body": body, "key": "k" });
         let call = Call::json("https://api.test/v2/bot/message/reply", &json!({})).bearer("t").then(note.to_string());
-        let Step::Call(push) = classify(true, &call, &Reply::json(400, &json!({ "message": "Invalid reply token" }))) else { panic!("no push") };
+        let Step::Call(push) = classify(true, &call, &Reply::json(400, &json!({ "message": "Invalid reply token" }))) else {
+            panic!("no push")
+        };
         assert!(push.url.ends_with("/push") && push.header_map().get("x-line-retry-key").is_some_and(|k| k == "k"));
         assert_eq!(push.header_map().get("authorization").map(|v| v.to_str().unwrap_or_default()), Some("Bearer t"));
         assert!(push.then.is_none());

@@ -110,8 +110,21 @@ fn album<'a>(set: &Object<'a>) -> Option<Album<'a>> {
 fn leftovers<'a>(message: &Object<'a>) -> Extra<'a> {
     // Told by the parts, or no more than a token.
     const TOLD: &[&str] = &[
-        "id", "type", "quoteToken", "markAsReadToken", "quotedMessageId", "imageSet", "contentProvider", "fileName", "fileSize", "duration",
-        "title", "address", "latitude", "longitude", "text",
+        "id",
+        "type",
+        "quoteToken",
+        "markAsReadToken",
+        "quotedMessageId",
+        "imageSet",
+        "contentProvider",
+        "fileName",
+        "fileSize",
+        "duration",
+        "title",
+        "address",
+        "latitude",
+        "longitude",
+        "text",
     ];
     let mut extra = Extra::default();
     for (name, raw) in message.0.iter().filter(|(name, raw)| !TOLD.contains(&&**name) && raw.get() != "null") {

@@ -80,7 +80,9 @@ impl Adapter for Channel {
                 Some((kid.clone(), key))
             }
             (None, None) => None,
-            _ => return Err(SettingsError::new("assertion_kid", "half a key", "give `assertion_kid` and `assertion_private_key` together")),
+            _ => {
+                return Err(SettingsError::new("assertion_kid", "half a key", "give `assertion_kid` and `assertion_private_key` together"));
+            }
         };
         if settings.bot_user_id.as_deref().is_some_and(|id| id.len() != 33 || !id.starts_with('U')) {
             return Err(SettingsError::new("bot_user_id", "not a user id", "it is `U` and 32 hex digits; `fairway check --live` shows it"));

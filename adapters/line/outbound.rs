@@ -36,7 +36,11 @@ pub(super) fn loading(base: &str, person: &str) -> Call {
 pub(super) fn render(channel: &Channel, message: &Outbound<'_>, cx: &Context<'_>) -> Result<Rendered, RenderError> {
     let to = message.to.strip_prefix("line:").filter(|id| id.starts_with(['U', 'C', 'R']) && id.bytes().all(|b| b.is_ascii_alphanumeric()));
     let Some(to) = to else {
-        return Err(RenderError::new("#/to", "address_invalid", "expected `line:` and the id of a person (U...), group (C...) or room (R...)"));
+        return Err(RenderError::new(
+            "#/to",
+            "address_invalid",
+            "expected `line:` and the id of a person (U...), group (C...) or room (R...)",
+        ));
     };
     for name in ["to", "replyToken"] {
         if message.native.contains_key(name) {
@@ -170,7 +174,11 @@ impl Writer<'_> {
             let person = mention.address.as_deref().and_then(|a| a.strip_prefix("line:"));
             let (Some(person), Some(before)) = (person, letters.get(at..from).filter(|_| end <= letters.len() && end >= from)) else {
                 let pointer = format!("#/parts/{index}/mentions");
-                return Err(RenderError::new(pointer, "mention_invalid", "a mention has a `line:` address and stands inside the text, in order"));
+                return Err(RenderError::new(
+                    pointer,
+                    "mention_invalid",
+                    "a mention has a `line:` address and stands inside the text, in order",
+                ));
             };
             out.push_str(&braced(before));
             let name = format!("m{}", substitution.len());
@@ -345,7 +353,9 @@ impl Writer<'_> {
         let Some(media) = media else { return Ok(None) };
         match media.url.as_deref().filter(|url| url.starts_with("https://")) {
             Some(url) => Ok(Some(url.to_owned())),
-            None => Err(RenderError::new(format!("#/parts/{index}/media"), "media_missing", "a picture beside options needs an https `url`")),
+            None => {
+                Err(RenderError::new(format!("#/parts/{index}/media"), "media_missing", "a picture beside options needs an https `url`"))
+            }
         }
     }
 
@@ -472,7 +482,9 @@ fn action(option: &ChoiceOption<'_>, at: &str) -> Result<Value, RenderError> {
         OptionKind::Url | OptionKind::Webview if words::is_link(value) && value.len() <= LINK => {
             json!({ "type": "uri", "label": label, "uri": value })
         }
-        OptionKind::Url | OptionKind::Webview => return Err(wrong("a link begins with https:// or http:// and has at most 1000 characters")),
+        OptionKind::Url | OptionKind::Webview => {
+            return Err(wrong("a link begins with https:// or http:// and has at most 1000 characters"));
+        }
         OptionKind::Call if address::is_e164(value) => json!({ "type": "uri", "label": label, "uri": format!("tel:{value}") }),
         OptionKind::Call => return Err(wrong("a number to call is written as +15550100200")),
         OptionKind::Copy if (1..=LINK).contains(&Unit::Utf16.count(value)) => {

@@ -55,7 +55,9 @@ impl Play for Twin {
         };
         let message = self.id("40");
         let mut event = match act {
-            Act::Text(text) => json!({ "type": "message", "message": { "id": message, "type": "text", "text": text, "quoteToken": "q-twin" } }),
+            Act::Text(text) => {
+                json!({ "type": "message", "message": { "id": message, "type": "text", "text": text, "quoteToken": "q-twin" } })
+            }
             Act::Image(_) => {
                 self.files.insert(message.clone());
                 let content = json!({ "id": message, "type": "image", "contentProvider": { "type": "line" }, "quoteToken": "q-twin" });
@@ -323,7 +325,8 @@ impl Twin {
     }
 
     fn action(&mut self, action: &Value, quick: bool) -> Checked<()> {
-        let sized = |name: &str, most: usize| need(action[name].as_str().is_some_and(|t| (1..=most).contains(&t.encode_utf16().count())), name);
+        let sized =
+            |name: &str, most: usize| need(action[name].as_str().is_some_and(|t| (1..=most).contains(&t.encode_utf16().count())), name);
         need(action["label"].as_str().is_some_and(|l| (1..=20).contains(&l.chars().count())), "label")?;
         match action["type"].as_str() {
             Some("postback") => sized("data", 300),

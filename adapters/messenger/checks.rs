@@ -8,8 +8,7 @@ pub(super) type Checked<T> = Result<T, Reply>;
 
 /// An error body.
 pub(super) fn refused(status: u16, code: i64, subcode: i64, words: &str) -> Reply {
-    let mut error =
-        json!({ "message": format!("(#{code}) {words}"), "type": "OAuthException", "code": code, "is_transient": false, "fbtrace_id": "TWINtrace" });
+    let mut error = json!({ "message": format!("(#{code}) {words}"), "type": "OAuthException", "code": code, "is_transient": false, "fbtrace_id": "TWINtrace" });
     if subcode != 0 {
         error["error_subcode"] = subcode.into();
     }

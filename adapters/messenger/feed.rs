@@ -8,9 +8,9 @@ use super::KIND;
 use crate::contract::event::{Comment, Created, Deleted, Edited, Notice, Origin, ProviderEvent, Reaction, ReactionAction, Severity};
 use crate::contract::part::{MediaPart, MediaRef, MediaStatus};
 use crate::contract::*;
-use crate::kit::inbox::{About, Change, stamp};
 use crate::kit::address::address;
 use crate::kit::crypto;
+use crate::kit::inbox::{About, Change, stamp};
 use crate::kit::object::{self, Object};
 
 /// Posts on the Page, by what they hold.

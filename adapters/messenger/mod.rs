@@ -145,7 +145,8 @@ impl Adapter for Channel {
             ));
         };
         let fields = [("object", "page"), ("callback_url", cx.hook_url), ("verify_token", s.verify_token.first()), ("fields", FIELDS)];
-        let subscribe = Call::form(format!("{}/{app}/subscriptions", self.base), &fields).bearer(&format!("{app}|{}", s.app_secret.first()));
+        let subscribe =
+            Call::form(format!("{}/{app}/subscriptions", self.base), &fields).bearer(&format!("{app}|{}", s.app_secret.first()));
         let page = Call::form(self.url("/subscribed_apps"), &[("subscribed_fields", FIELDS)]);
         Setup::Calls(vec![subscribe, self.authorised(page)])
     }
@@ -212,7 +213,9 @@ mod tests {
                 for field in fields {
                     let (head, value) = match field {
                         Field::Text { name, value } => (format!("name=\"{name}\""), value.as_bytes()),
-                        Field::Media { name, filename, .. } => (format!("name=\"{name}\"; filename=\"{filename}\""), crate::kit::sample::PNG),
+                        Field::Media { name, filename, .. } => {
+                            (format!("name=\"{name}\"; filename=\"{filename}\""), crate::kit::sample::PNG)
+                        }
                     };
                     body.extend(format!("--x1\r\ncontent-disposition: form-data; {head}\r\n\r\n").as_bytes());
                     body.extend(value);

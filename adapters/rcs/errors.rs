@@ -32,7 +32,9 @@ pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
         // The message's own id makes repeating safe.
         408 | 425 | 500..=599 => Step::Done(Verdict::Retry(reason(C::Transient, "provider_error", "Google had a fault."))),
         401 => Step::Done(Verdict::LogIn(reason(C::Auth, "token_expired", "Google does not accept the token any more."))),
-        403 if says(&["unsubscribed", "opted out", "opt-out"]) => Step::of(reason(C::OptedOut, "unsubscribed", "The person has unsubscribed.")),
+        403 if says(&["unsubscribed", "opted out", "opt-out"]) => {
+            Step::of(reason(C::OptedOut, "unsubscribed", "The person has unsubscribed."))
+        }
         // The sender's traffic kind, one carrier's rules: the next message may pass.
         403 if says(&["traffic", "carrier"]) => {
             Step::Done(Verdict::Reject(reason(C::Config, "not_allowed", "The agent may not send this kind of message to this carrier.")))
@@ -40,15 +42,19 @@ pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
         403 if fault.status == "PERMISSION_DENIED" => {
             Step::of(reason(C::Config, "permission_denied", "The service account does not belong to the agent, or the agent is suspended."))
         }
-        404 if fault.status == "NOT_FOUND" && recall => {
-            Step::Done(Verdict::Reject(reason(C::Window, "too_late", "The phone has the message already: it can be taken back before that alone.")))
-        }
+        404 if fault.status == "NOT_FOUND" && recall => Step::Done(Verdict::Reject(reason(
+            C::Window,
+            "too_late",
+            "The phone has the message already: it can be taken back before that alone.",
+        ))),
         404 if fault.status == "NOT_FOUND" => {
             Step::of(reason(C::Recipient, "not_on_rcs", "The number has no RCS, or the agent is not launched with its carrier."))
         }
         // Posted before under the same id.
         409 if fault.status == "ALREADY_EXISTS" && taken(call).is_some() => Step::accept(taken(call).unwrap_or_default()),
-        400 if fault.status == "INVALID_ARGUMENT" => Step::of(reason(C::Content, "message_invalid", "Google does not take the message for this device.")),
+        400 if fault.status == "INVALID_ARGUMENT" => {
+            Step::of(reason(C::Content, "message_invalid", "Google does not take the message for this device."))
+        }
         _ => Step::of(bare),
     }
 }

@@ -11,7 +11,13 @@ pub const FACTS: Facts = Facts {
     // RBM API reference, AgentContentMessage.text, read 2026-11-20.
     text: TextLimit { max: 3072, unit: Unit::Chars },
     // Google publishes no number; 429 tells. This is a cap to start with.
-    paces: &[Pace { scope: Scope::Account, count: 50, window_ms: 1000, burst: 10, source: "a cap of ours, set 2026-11-20: the quota of an agent is not published" }],
+    paces: &[Pace {
+        scope: Scope::Account,
+        count: 50,
+        window_ms: 1000,
+        burst: 10,
+        source: "a cap of ours, set 2026-11-20: the quota of an agent is not published",
+    }],
     concurrency: 30,
     shared_with_inbound: false,
     // developers.google.com/business-communications/rcs-business-messaging, webhooks, read 2026-11-20: backoff to 600 s, for

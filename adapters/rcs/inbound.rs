@@ -117,7 +117,10 @@ impl Told<'_> {
             let choice = Choice { kind, id: own(tap.words("postbackData")), title: own(tap.words("text")), values: Vec::new() };
             (choice.id.is_some() || choice.title.is_some()).then_some(Part::Choice(choice))
         } else if let Some(place) = what("location") {
-            place.float("latitude").zip(place.float("longitude")).map(|(latitude, longitude)| Part::Location(Location { latitude, longitude, ..Location::default() }))
+            place
+                .float("latitude")
+                .zip(place.float("longitude"))
+                .map(|(latitude, longitude)| Part::Location(Location { latitude, longitude, ..Location::default() }))
         } else {
             what("userFile").as_ref().and_then(file)
         };
@@ -129,7 +132,13 @@ impl Told<'_> {
         let parts = vec![part];
         let referral = entry::written(&parts);
         let message = Message { id: id.clone(), sent_at: self.time(), parts, referral, ..Message::default() };
-        let body = Received { from: self.person()?, to: self.words("agentId").map(|id| address("rcs", &id).into()), message, extra, ..Received::default() };
+        let body = Received {
+            from: self.person()?,
+            to: self.words("agentId").map(|id| address("rcs", &id).into()),
+            message,
+            extra,
+            ..Received::default()
+        };
         Ok(self.made(Some(id), Body::Received(body)))
     }
 
@@ -144,7 +153,8 @@ impl Told<'_> {
             "DELIVERED" => receipt(State::Delivered),
             "READ" => receipt(State::Read),
             "TTL_EXPIRATION_REVOKED" => {
-                let error = Reason::new(ErrorClass::Recipient, "expired", "It could not be delivered in time and was taken back.").provider_code(kind);
+                let error = Reason::new(ErrorClass::Recipient, "expired", "It could not be delivered in time and was taken back.")
+                    .provider_code(kind);
                 Body::Receipt(Receipt { at: self.time(), error: Some(error), ..Receipt::new(id.clone(), State::Failed) })
             }
             // It may still arrive.
@@ -156,7 +166,12 @@ impl Told<'_> {
             "UNSUBSCRIBE" | "SUBSCRIBE" => {
                 let state = if kind == "SUBSCRIBE" { ConsentState::OptedIn } else { ConsentState::OptedOut };
                 // What is essential, a code or a bill, may still be sent, and Google refuses the rest.
-                Body::Consent(Consent { from: Some(self.person()?), state, scope: "marketing".into(), evidence: Some(self.fields.without(&[])) })
+                Body::Consent(Consent {
+                    from: Some(self.person()?),
+                    state,
+                    scope: "marketing".into(),
+                    evidence: Some(self.fields.without(&[])),
+                })
             }
             _ => return Ok(self.provider(kind)),
         };

@@ -152,8 +152,12 @@ impl Adapter for Channel {
 
     fn signal(&self, signal: Signalled<'_>, cx: &Context<'_>) -> Option<Call> {
         let (to, stamp, body) = match signal {
-            Signalled::Typing { to, last } => (to, format!("typing:{}:{}", last.unwrap_or_default(), cx.now.0), json!({ "eventType": "IS_TYPING" })),
-            Signalled::Read { to, message_id } => (to, format!("read:{message_id}"), json!({ "eventType": "READ", "messageId": message_id })),
+            Signalled::Typing { to, last } => {
+                (to, format!("typing:{}:{}", last.unwrap_or_default(), cx.now.0), json!({ "eventType": "IS_TYPING" }))
+            }
+            Signalled::Read { to, message_id } => {
+                (to, format!("read:{message_id}"), json!({ "eventType": "READ", "messageId": message_id }))
+            }
         };
         let number = outbound::number(to)?;
         Some(self.authorised(Call::json(self.url(&number, "agentEvents", "eventId", &uuid(&[&number, &stamp])), &body), cx))
@@ -232,7 +236,8 @@ mod tests {
 
     const CX: Context<'static> =
         Context { now: Time(0), public_url: "https://gw.example.org", hook_url: "https://gw.example.org/hooks/r", login: None, keys: None };
-    const DATA: &str = "eyJzZW5kZXJQaG9uZU51bWJlciI6IisxNTU1MDEwMDAwMSIsIm1lc3NhZ2VJZCI6Im0tMSIsImFnZW50SWQiOiJzaG9wQHJibS5nb29nIiwidGV4dCI6ImhlbGxvIn0=";
+    const DATA: &str =
+        "eyJzZW5kZXJQaG9uZU51bWJlciI6IisxNTU1MDEwMDAwMSIsIm1lc3NhZ2VJZCI6Im0tMSIsImFnZW50SWQiOiJzaG9wQHJibS5nb29nIiwidGV4dCI6ImhlbGxvIn0=";
     const TAG: &str = "tE6da1wNfrkc8cf0FyqEiux3tuz7pN/QmhbgstpOkSK/AfcfBBOa0XfQr8f+1MsXkCtl4iNase6ZNHLWDYNHhw==";
 
     fn verified(body: &str, tag: Option<&str>) -> Result<(), VerifyError> {

@@ -25,7 +25,8 @@ pub(super) fn number(to: &str) -> Option<String> {
 
 /// The calls that bring a message to a phone.
 pub(super) fn render(channel: &Channel, message: &Outbound<'_>, cx: &Context<'_>) -> Result<Rendered, RenderError> {
-    let number = number(message.to).ok_or_else(|| RenderError::new("#/to", "address_invalid", "expected `rcs:` or `tel:` and a number as +15550100200"))?;
+    let number = number(message.to)
+        .ok_or_else(|| RenderError::new("#/to", "address_invalid", "expected `rcs:` or `tel:` and a number as +15550100200"))?;
     if message.parts.is_empty() {
         return Err(match message.template {
             Some(_) => RenderError::new("#/template", "template_not_supported", "RCS has no templates; use `parts`"),
@@ -118,7 +119,11 @@ impl Writer<'_> {
     /// A file by its address. It has no words of its own, so they go after it.
     fn file(&mut self, index: usize, kind: &str, media: &Media<'_>, caption: &str, at: &str) -> Result<(), RenderError> {
         let Some(url) = spoken::link(media) else {
-            return Err(RenderError::new(format!("{at}/url"), "media_missing", "Google fetches files itself; this one needs a public `url`"));
+            return Err(RenderError::new(
+                format!("{at}/url"),
+                "media_missing",
+                "Google fetches files itself; this one needs a public `url`",
+            ));
         };
         self.send(index, &format!("[{kind}]"), json!({ "contentInfo": { "fileUrl": url } }))?;
         if caption.trim().is_empty() {
@@ -149,7 +154,9 @@ impl Writer<'_> {
         }
         let (suggestions, lines) = rich::suggestions(&asked.options, index, &mut self.out);
         let question = spoken::question_on(asked, rich::LABEL);
-        let words = spoken::lines([Some(question.as_str())].into_iter().chain(lines.iter().map(|line| Some(line.as_str()))).chain([asked.footer.as_deref()]));
+        let words = spoken::lines(
+            [Some(question.as_str())].into_iter().chain(lines.iter().map(|line| Some(line.as_str()))).chain([asked.footer.as_deref()]),
+        );
         let Some(media) = &asked.media else { return self.with(index, &words, suggestions) };
         if rich::shows(media) && suggestions.len() <= rich::ON_CARD && Unit::Chars.count(&words) <= rich::DESCRIPTION {
             let shown = choices::shown(&words, suggestions.iter().filter_map(rich::label));

@@ -28,7 +28,9 @@ pub(super) fn check(options: &[ChoiceOption<'_>], at: &str) -> Result<(), Render
             return wrong("id", "option_invalid", "an id has at most 2,048 characters");
         }
         match option.kind {
-            OptionKind::Url | OptionKind::Webview if !(value.starts_with("https://") || value.starts_with("http://")) || value.len() > POSTBACK => {
+            OptionKind::Url | OptionKind::Webview
+                if !(value.starts_with("https://") || value.starts_with("http://")) || value.len() > POSTBACK =>
+            {
                 return wrong("value", "option_invalid", "a link begins with https:// or http:// and has at most 2,048 characters");
             }
             OptionKind::Call if !is_e164(value) => return wrong("value", "option_invalid", "a number to call is written as +15550100200"),

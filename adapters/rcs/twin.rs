@@ -33,7 +33,14 @@ pub struct Twin {
 
 impl Play for Twin {
     fn new(seed: u64) -> Self {
-        Self { token: format!("fake-client-phrase-{seed}"), next: seed % 1000, taken: HashMap::new(), stopped: HashSet::new(), sent: Sent::default(), revoked: HashSet::new() }
+        Self {
+            token: format!("fake-client-phrase-{seed}"),
+            next: seed % 1000,
+            taken: HashMap::new(),
+            stopped: HashSet::new(),
+            sent: Sent::default(),
+            revoked: HashSet::new(),
+        }
     }
 
     fn settings(&self) -> Map<String, Value> {
@@ -84,7 +91,9 @@ impl Play for Twin {
                 }
                 drafts
             }
-            Act::Pick { id, title } => vec![message(json!({ "suggestionResponse": { "postbackData": id, "text": title, "type": "REPLY" } }))],
+            Act::Pick { id, title } => {
+                vec![message(json!({ "suggestionResponse": { "postbackData": id, "text": title, "type": "REPLY" } }))]
+            }
             Act::Read => Vec::new(),
             Act::Block => {
                 self.stopped.insert(number.clone());
@@ -149,7 +158,8 @@ impl Twin {
         }
         let query = |name: &str| form::query(&request.query, name).map(|value| value.into_owned()).unwrap_or_default();
         let path = percent_encoding::percent_decode_str(&request.path).decode_utf8_lossy().into_owned();
-        let (number, what) = path.strip_prefix("/v1/phones/").and_then(|rest| rest.split_once('/')).ok_or_else(|| refused(404, "NOT_FOUND", "path"))?;
+        let (number, what) =
+            path.strip_prefix("/v1/phones/").and_then(|rest| rest.split_once('/')).ok_or_else(|| refused(404, "NOT_FOUND", "path"))?;
         need(query("agentId") == AGENT, "agentId")?;
         need(number.starts_with('+') && number[1..].bytes().all(|b| b.is_ascii_digit()), "phone number")?;
         if let ("DELETE", Some(id)) = (request.method.as_str(), what.strip_prefix("agentMessages/")) {

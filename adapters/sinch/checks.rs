@@ -36,7 +36,22 @@ fn link(value: &Value) -> Checked {
 pub(super) fn recipient(body: &Value) -> Checked<(String, String)> {
     let at = &body["recipient"]["identified_by"]["channel_identities"][0];
     let (channel, identity) = (at["channel"].as_str().unwrap_or_default(), at["identity"].as_str().unwrap_or_default());
-    let known = ["SMS", "MMS", "WHATSAPP", "RCS", "MESSENGER", "INSTAGRAM", "VIBERBM", "VIBER", "TELEGRAM", "KAKAOTALK", "KAKAOTALKCHAT", "LINE", "WECHAT", "APPLEBC"];
+    let known = [
+        "SMS",
+        "MMS",
+        "WHATSAPP",
+        "RCS",
+        "MESSENGER",
+        "INSTAGRAM",
+        "VIBERBM",
+        "VIBER",
+        "TELEGRAM",
+        "KAKAOTALK",
+        "KAKAOTALKCHAT",
+        "LINE",
+        "WECHAT",
+        "APPLEBC",
+    ];
     need(known.contains(&channel) && !identity.is_empty(), "recipient")?;
     let digits = identity.trim_start_matches('+').bytes().all(|b| b.is_ascii_digit());
     need(!matches!(channel, "SMS" | "MMS" | "RCS") || digits, "recipient.identity")?;
@@ -46,9 +61,15 @@ pub(super) fn recipient(body: &Value) -> Checked<(String, String)> {
 /// Checks a message; answers its words.
 pub(super) fn message(body: &Value, channel: &str) -> Checked<String> {
     need(chars(&body["message_metadata"]) <= 1024 && chars(&body["correlation_id"]) <= 128, "metadata")?;
-    need(body["ttl"].is_null() || body["ttl"].as_str().is_some_and(|t| t.strip_suffix('s').is_some_and(|n| n.parse::<u64>().is_ok())), "ttl")?;
+    need(
+        body["ttl"].is_null() || body["ttl"].as_str().is_some_and(|t| t.strip_suffix('s').is_some_and(|n| n.parse::<u64>().is_ok())),
+        "ttl",
+    )?;
     need(matches!(body["queue"].as_str(), None | Some("NORMAL_PRIORITY" | "HIGH_PRIORITY")), "queue")?;
-    need(matches!(body["message_content_type"].as_str(), None | Some("CONTENT_MARKETING" | "CONTENT_NOTIFICATION" | "CONTENT_UNKNOWN")), "message_content_type")?;
+    need(
+        matches!(body["message_content_type"].as_str(), None | Some("CONTENT_MARKETING" | "CONTENT_NOTIFICATION" | "CONTENT_UNKNOWN")),
+        "message_content_type",
+    )?;
     let fields = body["message"].as_object().filter(|fields| fields.len() == 1).ok_or_else(|| invalid("message needs exactly one kind"))?;
     let (kind, what) = fields.iter().next().ok_or_else(|| invalid("message"))?;
     match kind.as_str() {
@@ -59,7 +80,8 @@ pub(super) fn message(body: &Value, channel: &str) -> Checked<String> {
         "media_message" => link(&what["url"]).map(|()| "[media]".to_owned()),
         "location_message" => {
             let at = &what["coordinates"];
-            need(chars(&what["title"]) > 0 && at["latitude"].is_f64() && at["longitude"].is_f64(), "location").map(|()| "[location]".to_owned())
+            need(chars(&what["title"]) > 0 && at["latitude"].is_f64() && at["longitude"].is_f64(), "location")
+                .map(|()| "[location]".to_owned())
         }
         "contact_info_message" => {
             let numbers = what["phone_numbers"].as_array().is_some_and(|list| !list.is_empty());
@@ -100,7 +122,8 @@ fn choices(list: &Value, most: usize) -> Checked {
 /// Each button of WhatsApp's has a title and an id of its own.
 fn once(list: &Value) -> bool {
     let mut known = std::collections::HashSet::new();
-    let own = |c: &Value| known.insert(("id", c["postback_data"].to_string())) && known.insert(("title", c["text_message"]["text"].to_string()));
+    let own =
+        |c: &Value| known.insert(("id", c["postback_data"].to_string())) && known.insert(("title", c["text_message"]["text"].to_string()));
     list.as_array().into_iter().flatten().filter(|c| !c["text_message"].is_null()).all(own)
 }
 
@@ -126,7 +149,8 @@ fn list(list: &Value) -> Checked {
 /// Checks a batch; answers recipients and words.
 pub(super) fn batch(body: &Value) -> Checked<(Vec<String>, String)> {
     let bad = || plan_refused(400, "syntax_invalid_parameter_format");
-    let to: Vec<String> = body["to"].as_array().map(|list| list.iter().filter_map(|n| n.as_str().map(str::to_owned)).collect()).unwrap_or_default();
+    let to: Vec<String> =
+        body["to"].as_array().map(|list| list.iter().filter_map(|n| n.as_str().map(str::to_owned)).collect()).unwrap_or_default();
     let digits = |n: &String| n.trim_start_matches('+').bytes().all(|b| b.is_ascii_digit()) && n.len() >= 7;
     if !(1..=1000).contains(&to.len()) || !to.iter().all(digits) || chars(&body["from"]) == 0 {
         return Err(bad());

@@ -11,17 +11,47 @@ const REASONS: &[(&[&str], ErrorClass, &str, &str)] = &[
     (&["RATE_LIMITED"], C::Throttled, "too_many_requests", "The sender is too fast for the channel."),
     (&["RECIPIENT_NOT_REACHABLE"], C::Recipient, "unreachable", "The person cannot be reached."),
     (&["RECIPIENT_INVALID_CHANNEL_IDENTITY"], C::Recipient, "number_invalid", "The channel does not know this recipient."),
-    (&["NO_CHANNEL_IDENTITY_FOR_CONTACT", "CONTACT_NOT_FOUND", "NO_PROFILE_AVAILABLE", "NO_CHANNELS_LEFT"], C::Recipient, "not_on_channel", "The person is on none of the channels."),
+    (
+        &["NO_CHANNEL_IDENTITY_FOR_CONTACT", "CONTACT_NOT_FOUND", "NO_PROFILE_AVAILABLE", "NO_CHANNELS_LEFT"],
+        C::Recipient,
+        "not_on_channel",
+        "The person is on none of the channels.",
+    ),
     (&["RECIPIENT_NOT_OPTED_IN"], C::OptedOut, "not_opted_in", "The person has not allowed messages, or has stopped them."),
     (&["OUTSIDE_ALLOWED_SENDING_WINDOW"], C::Window, "window_closed", "The person has not written lately; only a template goes."),
-    (&["CHANNEL_BAD_CONFIGURATION", "CHANNEL_CONFIGURATION_MISSING", "UNKNOWN_APP"], C::Config, "channel_not_set_up", "The channel is not set up in the app."),
+    (
+        &["CHANNEL_BAD_CONFIGURATION", "CHANNEL_CONFIGURATION_MISSING", "UNKNOWN_APP"],
+        C::Config,
+        "channel_not_set_up",
+        "The channel is not set up in the app.",
+    ),
     (&["NO_PERMISSION", "INACTIVE_SENDER"], C::Config, "no_permission", "The sender may not do this."),
     (&["INACTIVE_CREDENTIAL"], C::Auth, "credentials_invalid", "The channel's credentials at Sinch are no longer good."),
-    (&["MEDIA_TYPE_UNSUPPORTED", "MEDIA_TOO_LARGE", "MEDIA_NOT_REACHABLE", "MEDIA_TYPE_UNDETERMINED", "ATTACHMENT_REJECTED"], C::Content, "media_invalid", "A file could not be fetched, or its type or size is wrong."),
-    (&["BAD_REQUEST", "CHANNEL_REJECT", "UNSUPPORTED_OPERATION", "MESSAGE_SPLIT_REQUIRED"], C::Content, "content_refused", "The channel refuses the message."),
+    (
+        &["MEDIA_TYPE_UNSUPPORTED", "MEDIA_TOO_LARGE", "MEDIA_NOT_REACHABLE", "MEDIA_TYPE_UNDETERMINED", "ATTACHMENT_REJECTED"],
+        C::Content,
+        "media_invalid",
+        "A file could not be fetched, or its type or size is wrong.",
+    ),
+    (
+        &["BAD_REQUEST", "CHANNEL_REJECT", "UNSUPPORTED_OPERATION", "MESSAGE_SPLIT_REQUIRED"],
+        C::Content,
+        "content_refused",
+        "The channel refuses the message.",
+    ),
     (&["DELIVERY_REJECTED_DUE_TO_POLICY"], C::Content, "policy", "The channel's policy forbids the message."),
-    (&["TEMPLATE_NOT_FOUND", "TEMPLATE_INSUFFICIENT_PARAMETERS", "TEMPLATE_NON_EXISTING_LANGUAGE_OR_VERSION"], C::Content, "template_invalid", "The template is missing, or its parameters do not fit."),
-    (&["DELIVERY_TIMED_OUT", "DELIVERY_REPORT_TIME_OUT", "MESSAGE_EXPIRED"], C::Transient, "validity_over", "The validity ran out before it could be delivered."),
+    (
+        &["TEMPLATE_NOT_FOUND", "TEMPLATE_INSUFFICIENT_PARAMETERS", "TEMPLATE_NON_EXISTING_LANGUAGE_OR_VERSION"],
+        C::Content,
+        "template_invalid",
+        "The template is missing, or its parameters do not fit.",
+    ),
+    (
+        &["DELIVERY_TIMED_OUT", "DELIVERY_REPORT_TIME_OUT", "MESSAGE_EXPIRED"],
+        C::Transient,
+        "validity_over",
+        "The validity ran out before it could be delivered.",
+    ),
 ];
 
 /// The reason a receipt of the Conversation API gives. The finer code decides where it is known.
@@ -30,7 +60,11 @@ pub(super) fn told(reason: &Object<'_>) -> Reason {
     let find = |word: &str| REASONS.iter().find(|(words, ..)| words.contains(&word));
     let found = find(&sub).or_else(|| find(&code));
     let made = found.map_or_else(unknown, |(_, class, ours, title)| Reason::new(*class, *ours, *title));
-    if code.is_empty() { made } else { made.provider_code(if sub.is_empty() || sub == "UNSPECIFIED_SUB_CODE" { code } else { format!("{code}/{sub}").into() }) }
+    if code.is_empty() {
+        made
+    } else {
+        made.provider_code(if sub.is_empty() || sub == "UNSPECIFIED_SUB_CODE" { code } else { format!("{code}/{sub}").into() })
+    }
 }
 
 fn unknown() -> Reason {
@@ -52,8 +86,12 @@ pub(super) fn receipt(code: Option<i64>) -> Reason {
         414 | 416 | 418 => (C::Content, "media_invalid", "The file's address is wrong, or the phone does not take it."),
         415 | 417 => (C::Recipient, "unreachable", "The network or the phone refuses MMS."),
         107 => (C::Throttled, "too_many_requests", "The carrier's centre is congested."),
-        4 | 14 | 18 | 40 | 50..=52 | 56 | 70 | 71 | 73..=76 | 101 | 102 | 106 | 109 | 111 | 112 | 114 => (C::Transient, "carrier_fault", "The carrier had a passing fault."),
-        153 | 155 | 158 | 159 | 161 | 162 | 164 | 200..=203 | 207 | 210..=212 | 214 | 215 | 217 => (C::Transient, "absent", "The phone cannot be reached for the moment."),
+        4 | 14 | 18 | 40 | 50..=52 | 56 | 70 | 71 | 73..=76 | 101 | 102 | 106 | 109 | 111 | 112 | 114 => {
+            (C::Transient, "carrier_fault", "The carrier had a passing fault.")
+        }
+        153 | 155 | 158 | 159 | 161 | 162 | 164 | 200..=203 | 207 | 210..=212 | 214 | 215 | 217 => {
+            (C::Transient, "absent", "The phone cannot be reached for the moment.")
+        }
         60 | 64 | 310..=312 => (C::Config, "sender_refused", "The carrier does not accept the sender."),
         15 | 16 | 61..=63 | 65..=67 => (C::Content, "filtered", "The carrier's filter refuses the message."),
         330..=334 => (C::Content, "message_invalid", "The message is malformed."),
@@ -80,12 +118,18 @@ pub(super) fn classify(channel: &Channel, call: &Call, reply: &Reply) -> Step {
     let bare = if let Some(code) = &code { bare.provider_code(code) } else { bare };
     let reason = |class, ours: &'static str, title: &'static str| Reason { class, code: ours.into(), title: title.into(), ..bare.clone() };
     match (status, code.as_deref()) {
-        (429, _) => Step::throttle(Scope::Account, reply.retry_after(), reason(C::Throttled, "too_many_requests", "The account is too fast.")),
-        (401, _) if plan && channel.settings.api_token.is_some() => Step::of(reason(C::Auth, "credentials_invalid", "Sinch does not accept the API token.")),
+        (429, _) => {
+            Step::throttle(Scope::Account, reply.retry_after(), reason(C::Throttled, "too_many_requests", "The account is too fast."))
+        }
+        (401, _) if plan && channel.settings.api_token.is_some() => {
+            Step::of(reason(C::Auth, "credentials_invalid", "Sinch does not accept the API token."))
+        }
         // A token lives an hour; whether the key is still good, the next login shows.
         (401, _) => Step::Done(Verdict::LogIn(reason(C::Auth, "token_expired", "Sinch does not accept the token any more."))),
         (_, Some("blocked_account")) if status < 500 => Step::of(reason(C::Auth, "account_blocked", "The account is blocked.")),
-        (_, Some("unknown_group" | "missing_callback_url" | "illegal_number_type")) if status < 500 => Step::of(reason(C::Config, "not_allowed", "The plan is not set up for this.")),
+        (_, Some("unknown_group" | "missing_callback_url" | "illegal_number_type")) if status < 500 => {
+            Step::of(reason(C::Config, "not_allowed", "The plan is not set up for this."))
+        }
         (400, _) => Step::of(reason(C::Content, "parameter_invalid", "A parameter of the message is wrong.")),
         (403, _) => Step::of(reason(C::Config, "no_permission", "The account may not do this.")),
         (404, _) => Step::of(reason(C::Config, "not_found", "Sinch knows no such app or plan in this region.")),
@@ -104,9 +148,15 @@ mod tests {
     #[test]
     fn the_words_say_what_the_sheet_says() {
         let rows: &[(ErrorClass, &[&str])] = &[
-            (C::Transient, &["INTERNAL_ERROR", "CHANNEL_FAILURE", "UNKNOWN", "DELIVERY_TIMED_OUT", "DELIVERY_REPORT_TIME_OUT", "MESSAGE_EXPIRED"]),
+            (
+                C::Transient,
+                &["INTERNAL_ERROR", "CHANNEL_FAILURE", "UNKNOWN", "DELIVERY_TIMED_OUT", "DELIVERY_REPORT_TIME_OUT", "MESSAGE_EXPIRED"],
+            ),
             (C::Throttled, &["RATE_LIMITED"]),
-            (C::Recipient, &["RECIPIENT_NOT_REACHABLE", "RECIPIENT_INVALID_CHANNEL_IDENTITY", "NO_CHANNEL_IDENTITY_FOR_CONTACT", "CONTACT_NOT_FOUND"]),
+            (
+                C::Recipient,
+                &["RECIPIENT_NOT_REACHABLE", "RECIPIENT_INVALID_CHANNEL_IDENTITY", "NO_CHANNEL_IDENTITY_FOR_CONTACT", "CONTACT_NOT_FOUND"],
+            ),
             (C::Recipient, &["NO_PROFILE_AVAILABLE", "NO_CHANNELS_LEFT"]),
             (C::OptedOut, &["RECIPIENT_NOT_OPTED_IN"]),
             (C::Window, &["OUTSIDE_ALLOWED_SENDING_WINDOW"]),
@@ -140,7 +190,10 @@ mod tests {
         let channel = <Channel as Adapter>::bind(crate::contract::Settings(settings)).expect("settings");
         let call = Call::json("https://eu.sms.api.sinch.com/xms/v1/p/batches", &());
         let word = |status, code: &str| {
-            let Step::Done(verdict) = classify(&channel, &call, &Reply::json(status, &serde_json::json!({ "code": code, "text": "x" }))) else { panic!("{code}") };
+            let Step::Done(verdict) = classify(&channel, &call, &Reply::json(status, &serde_json::json!({ "code": code, "text": "x" })))
+            else {
+                panic!("{code}")
+            };
             (verdict.word(), verdict.reason().map(|r| r.class))
         };
         for code in ["syntax_invalid_json", "syntax_invalid_parameter_format", "syntax_constraint_violation"] {
@@ -150,7 +203,10 @@ mod tests {
             assert_eq!(word(403, code), ("suspend", Some(C::Config)), "{code}");
         }
         assert_eq!(word(403, "blocked_account"), ("suspend", Some(C::Auth)));
-        assert_eq!((word(401, "unauthorized"), word(500, ""), word(503, "")), (("suspend", Some(C::Auth)), ("retry", Some(C::Transient)), ("retry", Some(C::Transient))));
+        assert_eq!(
+            (word(401, "unauthorized"), word(500, ""), word(503, "")),
+            (("suspend", Some(C::Auth)), ("retry", Some(C::Transient)), ("retry", Some(C::Transient)))
+        );
         let taken = classify(&channel, &call, &Reply::json(201, &serde_json::json!({ "id": "01FAKEBATCH" })));
         assert!(matches!(taken, Step::Done(Verdict::Accept { provider_id }) if provider_id == "01FAKEBATCH"));
     }

@@ -44,7 +44,11 @@ pub(super) fn parse(address: &str) -> Option<Identity> {
     let (_, channel, _, numbered) = CHANNELS.iter().find(|(s, ..)| *s == scheme)?;
     let id = unescape(id);
     let number = id.trim_start_matches('+');
-    let good = if *numbered { is_e164(&format!("+{number}")) || scheme == "whatsapp" && number.as_bytes().get(2) == Some(&b'.') } else { !id.is_empty() };
+    let good = if *numbered {
+        is_e164(&format!("+{number}")) || scheme == "whatsapp" && number.as_bytes().get(2) == Some(&b'.')
+    } else {
+        !id.is_empty()
+    };
     good.then(|| Identity { channel, id: if *numbered { number } else { &id }.to_owned() })
 }
 
@@ -73,12 +77,20 @@ mod tests {
 
     #[test]
     fn identities_and_addresses_belong_together() {
-        for (address, channel, id) in [("tel:+14155550123", "SMS", "14155550123"), ("whatsapp:+34600000111", "WHATSAPP", "34600000111"), ("messenger:3300", "MESSENGER", "3300"), ("apple:opaque", "APPLEBC", "opaque")] {
+        for (address, channel, id) in [
+            ("tel:+14155550123", "SMS", "14155550123"),
+            ("whatsapp:+34600000111", "WHATSAPP", "34600000111"),
+            ("messenger:3300", "MESSENGER", "3300"),
+            ("apple:opaque", "APPLEBC", "opaque"),
+        ] {
             assert_eq!(parse(address), Some(Identity { channel, id: id.into() }));
             assert_eq!(of(channel, id).1, address);
         }
         assert_eq!((parse("mailto:a@b.example"), parse("tel:123x"), parse("messenger:")), (None, None, None));
         assert_eq!(of("HOLOGRAM", "1"), ("hologram".into(), "hologram:1".into()));
-        assert_eq!((ours("SMS", "12345"), ours("SMS", "14155550199"), ours("SMS", "ACME")), ("sms:12345".into(), "tel:+14155550199".into(), "sms:ACME".into()));
+        assert_eq!(
+            (ours("SMS", "12345"), ours("SMS", "14155550199"), ours("SMS", "ACME")),
+            ("sms:12345".into(), "tel:+14155550199".into(), "sms:ACME".into())
+        );
     }
 }

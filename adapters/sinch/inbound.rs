@@ -18,10 +18,19 @@ const ENVELOPE: &[&str] = &["app_id", "project_id", "accepted_time", "event_time
 
 /// Known, and without a counterpart in our words.
 const KNOWN: &[&str] = &[
-    "event_delivery_report", "unsupported_callback", "conversation_start_notification", "conversation_stop_notification",
-    "conversation_delete_notification", "contact_create_notification", "contact_delete_notification",
-    "contact_update_notification", "duplicated_contact_identities_notification", "capability_notification", "smart_conversation_notification",
-    "smart_conversations_notification", "record_notification",
+    "event_delivery_report",
+    "unsupported_callback",
+    "conversation_start_notification",
+    "conversation_stop_notification",
+    "conversation_delete_notification",
+    "contact_create_notification",
+    "contact_delete_notification",
+    "contact_update_notification",
+    "duplicated_contact_identities_notification",
+    "capability_notification",
+    "smart_conversation_notification",
+    "smart_conversations_notification",
+    "record_notification",
 ];
 
 /// Says what a delivery means.
@@ -100,7 +109,14 @@ impl<'a> Delivery<'_, 'a> {
 
     fn made(&self, key: Option<String>, body: Body<'a>) -> Event<'a> {
         let (medium, peer) = self.place();
-        Event { account: self.envelope.words("app_id"), key: key.map(Into::into), medium: medium.into(), peer: peer.into(), time: self.time(), body }
+        Event {
+            account: self.envelope.words("app_id"),
+            key: key.map(Into::into),
+            medium: medium.into(),
+            peer: peer.into(),
+            time: self.time(),
+            body,
+        }
     }
 
     fn provider(&self) -> Event<'a> {
@@ -214,7 +230,8 @@ impl<'a> Delivery<'_, 'a> {
             }
             "shortlink_activated_event" => {
                 let payload = what.words("ref").or_else(|| what.words("payload"));
-                let referral = Referral { kind: Some("link".into()), payload: payload.clone(), headline: what.words("title"), ..Referral::default() };
+                let referral =
+                    Referral { kind: Some("link".into()), payload: payload.clone(), headline: what.words("title"), ..Referral::default() };
                 let mut extra = Extra::default();
                 for name in ["source", "type", "existing_thread"] {
                     adapter::keep(&mut extra, name, what.kept(name));
@@ -313,7 +330,13 @@ pub(super) fn file<'a>(what: &Object<'a>) -> Option<Part<'a>> {
     let source = MediaRef { id: String::new(), url: Some(url.into_owned()), expires_at: None };
     let mime_type = what.words("content_type");
     let looks = mime_type.as_ref().map_or(looks, |mime| spoken::looks(&Media { mime_type: Some(mime.clone()), ..Media::default() }));
-    let media = Media { mime_type, filename: what.words("filename_override"), status: Some(MediaStatus::Pending), source: Some(source), ..Media::default() };
+    let media = Media {
+        mime_type,
+        filename: what.words("filename_override"),
+        status: Some(MediaStatus::Pending),
+        source: Some(source),
+        ..Media::default()
+    };
     let part = MediaPart { media, caption: what.words("caption") };
     Some(match looks {
         "image" => Part::Image(part),

@@ -31,8 +31,8 @@ use crate::contract::{
     Adapter, Call, Context, Entry, EntryLink, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Secret, Secrets, SettingsError,
     Setup, Signalled, Step, Verified, VerifyError, Webhook,
 };
-use crate::kit::{crypto, entry};
 use crate::kit::object::Object;
+use crate::kit::{crypto, entry};
 
 /// The settings of a Sinch channel.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -135,7 +135,11 @@ impl Adapter for Channel {
             }
         }
         if !signed && !basic {
-            return wrong("webhook_secret", "missing", "deliveries are proved with it; a plan may have `callback_user` and `callback_password`");
+            return wrong(
+                "webhook_secret",
+                "missing",
+                "deliveries are proved with it; a plan may have `callback_user` and `callback_password`",
+            );
         }
         let mut keys = crypto::sha256_keys(&settings.webhook_secret);
         keys.extend(crypto::sha256_keys(&settings.callback_secret));
@@ -203,7 +207,14 @@ impl Adapter for Channel {
             return Setup::ByHand(format!("In Sinch's dashboard, enter {} as the plan's callback URL, and {proof}.", cx.hook_url));
         }
         let triggers = [
-            "MESSAGE_INBOUND", "MESSAGE_DELIVERY", "MESSAGE_SUBMIT", "EVENT_INBOUND", "EVENT_DELIVERY", "OPT_IN", "OPT_OUT", "UNSUPPORTED",
+            "MESSAGE_INBOUND",
+            "MESSAGE_DELIVERY",
+            "MESSAGE_SUBMIT",
+            "EVENT_INBOUND",
+            "EVENT_DELIVERY",
+            "OPT_IN",
+            "OPT_OUT",
+            "UNSUPPORTED",
             "CHANNEL_EVENT",
         ];
         // The secret would have to stand in the body of a call that can be printed.
@@ -259,7 +270,8 @@ impl Channel {
             (Some(token), _) if self.is_sms() => call.bearer(token.reveal()),
             (_, Some(token)) => call.bearer(token.reveal()),
             // Before the first login: slow, but it works.
-            _ => call.basic(self.settings.key_id.as_deref().unwrap_or_default(), self.settings.key_secret.as_ref().map_or("", Secret::reveal)),
+            _ => call
+                .basic(self.settings.key_id.as_deref().unwrap_or_default(), self.settings.key_secret.as_ref().map_or("", Secret::reveal)),
         }
     }
 

@@ -15,7 +15,11 @@ const VALIDITY_MS: i64 = 3 * 86_400_000;
 /// The calls that bring a message to Sinch.
 pub(super) fn render(channel: &Channel, message: &Outbound<'_>, cx: &Context<'_>) -> Result<Rendered, RenderError> {
     let Some(person) = identity::parse(message.to) else {
-        return Err(RenderError::new("#/to", "address_invalid", "expected an address such as `tel:+14155550123` or `whatsapp:+14155550123`"));
+        return Err(RenderError::new(
+            "#/to",
+            "address_invalid",
+            "expected an address such as `tel:+14155550123` or `whatsapp:+14155550123`",
+        ));
     };
     if person.channel == "SMS" && !message.to.starts_with("tel:+") {
         return Err(RenderError::new("#/to", "address_invalid", "expected `tel:` and a number in E.164: +14155550123"));
@@ -73,8 +77,11 @@ impl Writer<'_> {
                 let title = place.name.as_deref().or(place.address.as_deref()).unwrap_or("…");
                 let label = place.address.as_deref().unwrap_or(title);
                 self.out.shown.push(format!("[location] {title}"));
-                self.send(json!({ "location_message": { "title": title, "label": label,
-                    "coordinates": { "latitude": place.latitude, "longitude": place.longitude } } }), 1)
+                self.send(
+                    json!({ "location_message": { "title": title, "label": label,
+                    "coordinates": { "latitude": place.latitude, "longitude": place.longitude } } }),
+                    1,
+                )
             }
             Part::Location(place) => {
                 self.out.note(index, "location", "text", "an SMS has no map: a link stands in");
@@ -107,16 +114,18 @@ impl Writer<'_> {
                 self.out.note(index, "order", "text", words::ORDER);
                 self.text(index, &words::order(order))
             }
-            Part::Product(product) if !product.skus.is_empty() || product.text.is_some() => match rich::products(product, self.person.channel) {
-                Some(content) => {
-                    self.out.shown.push(format!("[products] {}", product.text.as_deref().unwrap_or_default()));
-                    self.send(content, 1)
+            Part::Product(product) if !product.skus.is_empty() || product.text.is_some() => {
+                match rich::products(product, self.person.channel) {
+                    Some(content) => {
+                        self.out.shown.push(format!("[products] {}", product.text.as_deref().unwrap_or_default()));
+                        self.send(content, 1)
+                    }
+                    None => {
+                        self.out.note(index, "product", "text", "only WhatsApp shows products, of a named catalogue");
+                        self.text(index, &spoken::product(product))
+                    }
                 }
-                None => {
-                    self.out.note(index, "product", "text", "only WhatsApp shows products, of a named catalogue");
-                    self.text(index, &spoken::product(product))
-                }
-            },
+            }
             Part::Poll(poll) => {
                 words::one_answer(poll, index, &mut self.out);
                 self.out.note(index, "poll", "choices", "Sinch has no polls");
@@ -150,7 +159,11 @@ impl Writer<'_> {
             let piece = self.encoded(index, piece);
             let segments = if self.is_sms() { gsm::parts(&piece).count() } else { 1 };
             if let Some(max) = self.channel.settings.max_parts.filter(|max| segments > *max) {
-                return Err(RenderError::new(at(), "text_too_long", format!("the text takes {segments} SMS segments; `max_parts` allows {max}")));
+                return Err(RenderError::new(
+                    at(),
+                    "text_too_long",
+                    format!("the text takes {segments} SMS segments; `max_parts` allows {max}"),
+                ));
             }
             self.out.shown.push(piece.clone());
             if self.channel.is_sms() {
@@ -224,7 +237,9 @@ impl Writer<'_> {
         let cards: Option<Vec<Value>> = contacts.contacts.iter().map(rich::contact).collect();
         match cards.filter(|cards| !self.is_sms() && !cards.is_empty()) {
             Some(cards) => cards.into_iter().try_for_each(|card| {
-                self.out.shown.push(format!("[contact] {}", card["contact_info_message"]["name"]["full_name"].as_str().unwrap_or_default()));
+                self.out
+                    .shown
+                    .push(format!("[contact] {}", card["contact_info_message"]["name"]["full_name"].as_str().unwrap_or_default()));
                 self.send(card, 1)
             }),
             None => {

@@ -40,7 +40,9 @@ pub(super) fn headers(secret: &str, body: &[u8], nonce: &str, stamp: i64) -> Vec
     let key = crypto::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret.as_bytes());
     let stamp = stamp.to_string();
     let tag = crypto::sign_pieces(&key, &[body, b".", nonce.as_bytes(), b".", stamp.as_bytes()]);
-    [(SIGNATURE, crypto::base64(&tag)), (STAMP, stamp), (NONCE, nonce.to_owned()), (ALGORITHM, "HmacSHA256".to_owned())].map(|(n, v)| (n.to_owned(), v)).into()
+    [(SIGNATURE, crypto::base64(&tag)), (STAMP, stamp), (NONCE, nonce.to_owned()), (ALGORITHM, "HmacSHA256".to_owned())]
+        .map(|(n, v)| (n.to_owned(), v))
+        .into()
 }
 
 #[cfg(test)]

@@ -73,7 +73,9 @@ fn replies(option: &ChoiceOption<'_>) -> bool {
 /// One option as Sinch's choice; `None` for what it has no form of.
 fn choice(option: &ChoiceOption<'_>) -> Option<Value> {
     Some(match option.kind {
-        OptionKind::Reply | OptionKind::Postback => json!({ "text_message": { "text": option.title }, "postback_data": spoken::payload(option) }),
+        OptionKind::Reply | OptionKind::Postback => {
+            json!({ "text_message": { "text": option.title }, "postback_data": spoken::payload(option) })
+        }
         OptionKind::Url | OptionKind::Webview => json!({ "url_message": { "title": option.title, "url": option.value } }),
         OptionKind::Call => json!({ "call_message": { "title": option.title, "phone_number": option.value } }),
         _ => return None,
@@ -182,7 +184,8 @@ pub(super) fn carousels(cards: &[Card<'_>], channel: &str) -> Option<Vec<(String
 
 /// Products of a catalogue, on WhatsApp.
 pub(super) fn products(product: &Product<'_>, channel: &str) -> Option<Value> {
-    let catalog = product.catalog_id.as_deref().filter(|_| channel == "WHATSAPP" && !product.skus.is_empty() && product.skus.len() <= 30)?;
+    let catalog =
+        product.catalog_id.as_deref().filter(|_| channel == "WHATSAPP" && !product.skus.is_empty() && product.skus.len() <= 30)?;
     let items: Vec<Value> = product.skus.iter().map(|sku| json!({ "product": { "id": sku, "marketplace": "FACEBOOK" } })).collect();
     let words = product.text.as_deref().filter(|t| !t.is_empty()).unwrap_or("…");
     // WhatsApp wants words above and in the list: the first line heads the others.

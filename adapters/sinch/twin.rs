@@ -76,7 +76,8 @@ impl Play for Twin {
             Act::Read => return Vec::new(),
             Act::Block => {
                 self.stopped.insert(who.id.clone());
-                let notification = json!({ "request_id": self.id(), "channel": who.channel, "identity": who.id, "status": "OPT_OUT_SUCCEEDED" });
+                let notification =
+                    json!({ "request_id": self.id(), "channel": who.channel, "identity": who.id, "status": "OPT_OUT_SUCCEEDED" });
                 return vec![self.envelope(json!({ "opt_out_notification": notification }))];
             }
         };
@@ -119,7 +120,8 @@ impl Twin {
     }
 
     fn envelope(&self, more: Value) -> Draft {
-        let mut body = json!({ "app_id": APP, "project_id": PROJECT, "accepted_time": self.clock.to_string(), "event_time": self.clock.to_string() });
+        let mut body =
+            json!({ "app_id": APP, "project_id": PROJECT, "accepted_time": self.clock.to_string(), "event_time": self.clock.to_string() });
         crate::kit::spoken::merge(&mut body, more.as_object().expect("made here"));
         Draft::json(&body)
     }
@@ -155,7 +157,14 @@ impl Twin {
         let (channel, identity) = recipient(&body)?;
         match resource {
             "/events:send" => {
-                let known = ["composing_event", "composing_end_event", "comment_reply_event", "agent_joined_event", "agent_left_event", "generic_event"];
+                let known = [
+                    "composing_event",
+                    "composing_end_event",
+                    "comment_reply_event",
+                    "agent_joined_event",
+                    "agent_left_event",
+                    "generic_event",
+                ];
                 let good = body["event"].as_object().is_some_and(|e| e.len() == 1 && e.keys().all(|k| known.contains(&k.as_str())));
                 if !good {
                     return Err(refused(400, "INVALID_ARGUMENT", "event"));
@@ -178,7 +187,8 @@ impl Twin {
             let mut report = json!({ "message_id": id, "status": status, "channel_identity": { "channel": channel, "identity": identity, "app_id": "" },
                 "metadata": ours, "processing_mode": "CONVERSATION" });
             if status == "FAILED" {
-                report["reason"] = json!({ "code": "RECIPIENT_NOT_OPTED_IN", "description": "opted out", "sub_code": "UNSPECIFIED_SUB_CODE" });
+                report["reason"] =
+                    json!({ "code": "RECIPIENT_NOT_OPTED_IN", "description": "opted out", "sub_code": "UNSPECIFIED_SUB_CODE" });
             }
             self.envelope(json!({ "message_delivery_report": report, "message_metadata": ours }))
         };

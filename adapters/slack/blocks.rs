@@ -44,8 +44,12 @@ pub(super) struct Options {
 /// Lays options out as buttons or as a menu.
 pub(super) fn options(asked: &Choices<'_>, part: usize, at: &str, out: &mut Rendered) -> Result<Options, RenderError> {
     check(&asked.options, at)?;
-    let answers: Vec<(usize, &ChoiceOption<'_>)> =
-        asked.options.iter().enumerate().filter(|(_, o)| !matches!(o.kind, OptionKind::Url | OptionKind::Webview | OptionKind::Call | OptionKind::Copy | OptionKind::Date)).collect();
+    let answers: Vec<(usize, &ChoiceOption<'_>)> = asked
+        .options
+        .iter()
+        .enumerate()
+        .filter(|(_, o)| !matches!(o.kind, OptionKind::Url | OptionKind::Webview | OptionKind::Call | OptionKind::Copy | OptionKind::Date))
+        .collect();
     let fits = answers.iter().all(|(_, o)| Unit::Chars.count(spoken::payload(o)) <= OPTION_VALUE) && answers.len() <= MENU;
     let menu = fits && (asked.layout == Some(Layout::List) || answers.len() > MANY) && !answers.is_empty();
     let (mut elements, mut lines) = (Vec::new(), Vec::new());
@@ -68,7 +72,8 @@ pub(super) fn options(asked: &Choices<'_>, part: usize, at: &str, out: &mut Rend
                 out.note(part, "ask", "button", "Slack cannot ask for this; the press comes back as a choice");
                 elements.push(button(index, option));
             }
-            OptionKind::Date => elements.push(json!({ "type": "datepicker", "action_id": spoken::payload(option), "placeholder": label(&option.title, 150) })),
+            OptionKind::Date => elements
+                .push(json!({ "type": "datepicker", "action_id": spoken::payload(option), "placeholder": label(&option.title, 150) })),
             _ => elements.push(button(index, option)),
         }
     }
@@ -134,7 +139,8 @@ fn select(asked: &Choices<'_>, answers: &[(usize, &ChoiceOption<'_>)]) -> Value 
             None => groups.push((heading, vec![option(o)])),
         }
     }
-    menu["option_groups"] = groups.into_iter().map(|(name, list)| json!({ "label": label(name, LABEL), "options": list })).collect::<Vec<_>>().into();
+    menu["option_groups"] =
+        groups.into_iter().map(|(name, list)| json!({ "label": label(name, LABEL), "options": list })).collect::<Vec<_>>().into();
     menu
 }
 

@@ -30,7 +30,11 @@ pub(super) fn message(body: &Value) -> Checked<String> {
         if !text.is_null() || !blocks.is_null() {
             return Err(refused("markdown_text_conflict"));
         }
-        return if (1..=12_000).contains(&chars(markdown)) { Ok(markdown.as_str().unwrap_or_default().to_owned()) } else { Err(refused("msg_too_long")) };
+        return if (1..=12_000).contains(&chars(markdown)) {
+            Ok(markdown.as_str().unwrap_or_default().to_owned())
+        } else {
+            Err(refused("msg_too_long"))
+        };
     }
     if chars(text) == 0 && blocks.as_array().is_none_or(Vec::is_empty) {
         return Err(refused("no_text"));
@@ -123,12 +127,20 @@ fn element(element: &Value) -> Checked {
                 (None, Some(groups)) => {
                     need((1..=100).contains(&groups.len()), "option_groups")?;
                     once(groups.iter().filter_map(|g| g["options"].as_array()).flatten())?;
-                    groups.iter().try_for_each(|g| words(&g["label"], 75, false).and(options(g["options"].as_array().map(Vec::as_slice).unwrap_or_default())))
+                    groups.iter().try_for_each(|g| {
+                        words(&g["label"], 75, false).and(options(g["options"].as_array().map(Vec::as_slice).unwrap_or_default()))
+                    })
                 }
                 _ => Err(invalid("options or option_groups")),
             }
         }
-        "datepicker" => if element["placeholder"].is_null() { Ok(()) } else { words(&element["placeholder"], 150, false) },
+        "datepicker" => {
+            if element["placeholder"].is_null() {
+                Ok(())
+            } else {
+                words(&element["placeholder"], 150, false)
+            }
+        }
         "overflow" | "radio_buttons" | "checkboxes" | "timepicker" => Ok(()),
         _ => Err(invalid("element type")),
     }

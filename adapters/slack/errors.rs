@@ -11,33 +11,131 @@ use ErrorClass as C;
 const ERRORS: &[(&[&str], ErrorClass, &str, &str)] = &[
     // These may come after Slack has begun: the message may be there.
     (&["fatal_error", "internal_error"], C::Unknown, "provider_error", "Slack had a fault while it held the message."),
-    (&["service_unavailable", "request_timeout", "team_added_to_org", "org_level_email_display_disabled"], C::Transient, "unavailable", "Slack is not available for the moment."),
+    (
+        &["service_unavailable", "request_timeout", "team_added_to_org", "org_level_email_display_disabled"],
+        C::Transient,
+        "unavailable",
+        "Slack is not available for the moment.",
+    ),
     (&["invalid_auth", "not_authed", "token_revoked", "token_expired"], C::Auth, "token_invalid", "Slack does not accept the bot's token."),
-    (&["account_inactive", "org_login_required", "two_factor_setup_required", "app_not_installed"], C::Auth, "account_inactive", "The app or its account is no longer active in the workspace."),
+    (
+        &["account_inactive", "org_login_required", "two_factor_setup_required", "app_not_installed"],
+        C::Auth,
+        "account_inactive",
+        "The app or its account is no longer active in the workspace.",
+    ),
     (&["missing_scope", "not_allowed_token_type", "no_permission"], C::Config, "scope_missing", "The app lacks a permission for this."),
-    (&["ekm_access_denied", "access_denied", "accesslimited", "team_access_not_granted"], C::Config, "access_denied", "The workspace does not let the app do this."),
+    (
+        &["ekm_access_denied", "access_denied", "accesslimited", "team_access_not_granted"],
+        C::Config,
+        "access_denied",
+        "The workspace does not let the app do this.",
+    ),
     (&["messages_tab_disabled"], C::Config, "messages_tab_disabled", "The app's Messages tab is off; turn it on under App Home."),
     (&["as_user_not_supported", "user_is_restricted"], C::Config, "not_allowed", "This token's user may not do this."),
     (&["not_in_channel"], C::Config, "not_in_channel", "The bot is not a member of the channel; invite it."),
-    (&["channel_not_found", "channel_type_not_supported"], C::Recipient, "channel_not_found", "There is no such channel, or the bot may not see it."),
-    (&["user_not_found", "users_not_found", "user_not_visible"], C::Recipient, "user_not_found", "There is no such person, or the bot may not see them."),
+    (
+        &["channel_not_found", "channel_type_not_supported"],
+        C::Recipient,
+        "channel_not_found",
+        "There is no such channel, or the bot may not see it.",
+    ),
+    (
+        &["user_not_found", "users_not_found", "user_not_visible"],
+        C::Recipient,
+        "user_not_found",
+        "There is no such person, or the bot may not see them.",
+    ),
     (&["user_disabled"], C::Recipient, "user_disabled", "The person's account is switched off."),
     (&["is_archived"], C::Recipient, "channel_archived", "The channel is archived."),
-    (&["cannot_dm_bot", "method_not_supported_for_channel_type"], C::Recipient, "cannot_be_written_to", "This cannot be written to by a bot."),
-    (&["restricted_action", "restricted_action_read_only_channel", "restricted_action_thread_only_channel", "restricted_action_non_threadable_channel", "restricted_action_thread_locked"], C::Recipient, "restricted", "The workspace's rules forbid writing here."),
+    (
+        &["cannot_dm_bot", "method_not_supported_for_channel_type"],
+        C::Recipient,
+        "cannot_be_written_to",
+        "This cannot be written to by a bot.",
+    ),
+    (
+        &[
+            "restricted_action",
+            "restricted_action_read_only_channel",
+            "restricted_action_thread_only_channel",
+            "restricted_action_non_threadable_channel",
+            "restricted_action_thread_locked",
+        ],
+        C::Recipient,
+        "restricted",
+        "The workspace's rules forbid writing here.",
+    ),
     (&["no_text"], C::Content, "text_empty", "The message has no text."),
     (&["msg_too_long", "msg_blocks_too_long"], C::Content, "text_too_long", "The message is longer than Slack takes."),
-    (&["too_many_attachments", "invalid_blocks", "invalid_blocks_format", "invalid_attachments", "markdown_text_conflict"], C::Content, "blocks_invalid", "Slack does not take the message's blocks."),
-    (&["invalid_arguments", "invalid_arg_name", "invalid_array_arg", "invalid_metadata_format", "metadata_too_large", "invalid_name", "invalid_form_data", "invalid_json", "json_not_object", "invalid_charset"], C::Content, "parameter_invalid", "A parameter of the message is wrong."),
-    (&["thread_not_found", "cannot_reply_to_message", "message_not_found", "bad_timestamp"], C::Content, "message_not_found", "The message meant is not there."),
+    (
+        &["too_many_attachments", "invalid_blocks", "invalid_blocks_format", "invalid_attachments", "markdown_text_conflict"],
+        C::Content,
+        "blocks_invalid",
+        "Slack does not take the message's blocks.",
+    ),
+    (
+        &[
+            "invalid_arguments",
+            "invalid_arg_name",
+            "invalid_array_arg",
+            "invalid_metadata_format",
+            "metadata_too_large",
+            "invalid_name",
+            "invalid_form_data",
+            "invalid_json",
+            "json_not_object",
+            "invalid_charset",
+        ],
+        C::Content,
+        "parameter_invalid",
+        "A parameter of the message is wrong.",
+    ),
+    (
+        &["thread_not_found", "cannot_reply_to_message", "message_not_found", "bad_timestamp"],
+        C::Content,
+        "message_not_found",
+        "The message meant is not there.",
+    ),
     // docs.slack.dev/reference/methods/chat.update and chat.delete, read 2026-11-29.
-    (&["cant_update_message", "cant_delete_message"], C::Content, "not_ours", "Only a message the app itself has posted can be changed or taken back."),
+    (
+        &["cant_update_message", "cant_delete_message"],
+        C::Content,
+        "not_ours",
+        "Only a message the app itself has posted can be changed or taken back.",
+    ),
     (&["edit_window_closed"], C::Window, "too_late", "The workspace lets messages be changed for a while only."),
     (&["compliance_exports_prevent_deletion"], C::Content, "not_deletable", "The workspace keeps its messages for compliance."),
-    (&["message_limit_exceeded", "slack_connect_file_link_sharing_blocked", "too_many_emoji", "too_many_reactions", "no_item_specified"], C::Content, "refused", "Slack refuses the message."),
-    (&["file_not_found", "posting_to_general_channel_denied", "file_uploads_disabled", "file_update_failed", "file_upload_size_restricted"], C::Content, "file_refused", "Slack refuses the file."),
-    (&["expired_url", "used_url", "no_service", "invalid_token"], C::Window, "answer_expired", "What was pressed can no longer be answered: half an hour or five answers are over."),
-    (&["duplicate_channel_not_found", "duplicate_message_not_found"], C::Transient, "duplicate_unclear", "Slack took it for a repetition and does not find the first."),
+    (
+        &["message_limit_exceeded", "slack_connect_file_link_sharing_blocked", "too_many_emoji", "too_many_reactions", "no_item_specified"],
+        C::Content,
+        "refused",
+        "Slack refuses the message.",
+    ),
+    (
+        &[
+            "file_not_found",
+            "posting_to_general_channel_denied",
+            "file_uploads_disabled",
+            "file_update_failed",
+            "file_upload_size_restricted",
+        ],
+        C::Content,
+        "file_refused",
+        "Slack refuses the file.",
+    ),
+    (
+        &["expired_url", "used_url", "no_service", "invalid_token"],
+        C::Window,
+        "answer_expired",
+        "What was pressed can no longer be answered: half an hour or five answers are over.",
+    ),
+    (
+        &["duplicate_channel_not_found", "duplicate_message_not_found"],
+        C::Transient,
+        "duplicate_unclear",
+        "Slack took it for a repetition and does not find the first.",
+    ),
 ];
 
 /// What an answer means.
@@ -52,7 +150,11 @@ pub(super) fn classify(channel: &Channel, call: &Call, reply: &Reply) -> Step {
         let posts = ["/chat.postMessage", "/chat.postEphemeral"].iter().any(|method| call.url.ends_with(method))
             || call.url_secret.is_some() && stage != "share";
         let scope = if posts { Scope::Conversation } else { Scope::Account };
-        return Step::throttle(scope, reply.retry_after(), Reason::new(C::Throttled, "too_many_requests", "Slack asks for a slower pace.").provider_code("ratelimited"));
+        return Step::throttle(
+            scope,
+            reply.retry_after(),
+            Reason::new(C::Throttled, "too_many_requests", "Slack asks for a slower pace.").provider_code("ratelimited"),
+        );
     }
     if status >= 500 {
         let reason = Reason::new(C::Unknown, "provider_error", "Slack had a fault while it held the message.").provider_code(status);
@@ -73,11 +175,14 @@ pub(super) fn classify(channel: &Channel, call: &Call, reply: &Reply) -> Step {
         }
         return accepted(call, &body);
     }
-    let words = error.or_else(|| if call.url_secret.is_some() { std::str::from_utf8(&reply.body).ok().map(|t| t.trim().into()) } else { None });
+    let words =
+        error.or_else(|| if call.url_secret.is_some() { std::str::from_utf8(&reply.body).ok().map(|t| t.trim().into()) } else { None });
     let Some(error) = words.filter(|error| !error.is_empty()) else {
         let gone = call.url_secret.is_some() && stage != "share" && status == 404;
         return if gone {
-            Step::Done(Verdict::Reject(Reason::new(C::Window, "answer_expired", "What was pressed can no longer be answered.").provider_code(status)))
+            Step::Done(Verdict::Reject(
+                Reason::new(C::Window, "answer_expired", "What was pressed can no longer be answered.").provider_code(status),
+            ))
         } else if reply.status.is_success() {
             Step::Done(Verdict::Unclear(adapter::unexplained(reply.status)))
         } else {
@@ -102,7 +207,11 @@ fn refused(error: &str, creates: bool, status: http::StatusCode) -> Step {
     let Some((_, class, ours, title)) = known else {
         let reason = Reason::new(C::Content, "refused", "Slack refuses it with a word that is not known here.").provider_code(error);
         // A stranger's answer (a proxy's page) proves nothing.
-        return if status.is_client_error() || status.is_success() && is_word(error) { Step::Done(Verdict::Reject(reason)) } else { Step::Done(Verdict::Unclear(reason)) };
+        return if status.is_client_error() || status.is_success() && is_word(error) {
+            Step::Done(Verdict::Reject(reason))
+        } else {
+            Step::Done(Verdict::Unclear(reason))
+        };
     };
     let reason = Reason::new(*class, *ours, *title).provider_code(error);
     match class {
@@ -120,7 +229,15 @@ fn is_word(error: &str) -> bool {
 
 /// Whether a second call would show a second message.
 fn creates(call: &Call) -> bool {
-    let harmless = ["chat.update", "chat.delete", "reactions.add", "reactions.remove", "assistant.threads.setStatus", "auth.test", "files.getUploadURLExternal"];
+    let harmless = [
+        "chat.update",
+        "chat.delete",
+        "reactions.add",
+        "reactions.remove",
+        "assistant.threads.setStatus",
+        "auth.test",
+        "files.getUploadURLExternal",
+    ];
     !harmless.iter().any(|method| call.url.ends_with(method))
 }
 
@@ -169,14 +286,32 @@ mod tests {
         let rows: &[(ErrorClass, &[&str])] = &[
             (C::Throttled, &["ratelimited", "rate_limited"]),
             (C::Unknown, &["fatal_error", "internal_error"]),
-            (C::Transient, &["service_unavailable", "request_timeout", "team_added_to_org", "duplicate_channel_not_found", "duplicate_message_not_found"]),
+            (
+                C::Transient,
+                &[
+                    "service_unavailable",
+                    "request_timeout",
+                    "team_added_to_org",
+                    "duplicate_channel_not_found",
+                    "duplicate_message_not_found",
+                ],
+            ),
             (C::Auth, &["invalid_auth", "not_authed", "token_revoked", "token_expired", "account_inactive", "org_login_required"]),
             (C::Auth, &["two_factor_setup_required", "app_not_installed"]),
-            (C::Config, &["missing_scope", "not_allowed_token_type", "no_permission", "ekm_access_denied", "access_denied", "accesslimited"]),
+            (
+                C::Config,
+                &["missing_scope", "not_allowed_token_type", "no_permission", "ekm_access_denied", "access_denied", "accesslimited"],
+            ),
             (C::Config, &["not_in_channel", "messages_tab_disabled", "user_is_restricted", "as_user_not_supported"]),
             (C::Recipient, &["channel_not_found", "user_not_found", "users_not_found", "user_disabled", "is_archived", "cannot_dm_bot"]),
-            (C::Recipient, &["user_not_visible", "method_not_supported_for_channel_type", "restricted_action", "restricted_action_thread_locked"]),
-            (C::Content, &["no_text", "msg_too_long", "too_many_attachments", "invalid_blocks", "invalid_blocks_format", "invalid_attachments"]),
+            (
+                C::Recipient,
+                &["user_not_visible", "method_not_supported_for_channel_type", "restricted_action", "restricted_action_thread_locked"],
+            ),
+            (
+                C::Content,
+                &["no_text", "msg_too_long", "too_many_attachments", "invalid_blocks", "invalid_blocks_format", "invalid_attachments"],
+            ),
             (C::Content, &["markdown_text_conflict", "invalid_arguments", "invalid_metadata_format", "thread_not_found", "something_new"]),
             (C::Content, &["cannot_reply_to_message", "message_limit_exceeded", "slack_connect_file_link_sharing_blocked"]),
             (C::Window, &["expired_url", "used_url"]),
@@ -184,7 +319,9 @@ mod tests {
         let call = channel.method("chat.postMessage", &json!({ "channel": "C0", "text": "x" }));
         for (class, words) in rows {
             for word in *words {
-                let Step::Done(verdict) = classify(&channel, &call, &Reply::json(200, &json!({ "ok": false, "error": word }))) else { panic!("{word}") };
+                let Step::Done(verdict) = classify(&channel, &call, &Reply::json(200, &json!({ "ok": false, "error": word }))) else {
+                    panic!("{word}")
+                };
                 assert_eq!(verdict.reason().map(|r| r.class), Some(*class), "{word}: {verdict:?}");
             }
         }
@@ -197,7 +334,10 @@ mod tests {
         let call = channel.method("chat.postMessage", &json!({ "channel": "C0", "text": "x", "metadata": {} })).then(note);
         let refusal = Reply::json(200, &json!({ "ok": false, "error": "not_in_channel" }));
         let Step::Call(next) = classify(&channel, &call, &refusal) else { panic!("no answer") };
-        assert_eq!((next.url.as_str(), next.full_url().as_str()), ("https://hooks.slack.com{secret}", "https://hooks.slack.com/actions/T0TWIN/1/x"));
+        assert_eq!(
+            (next.url.as_str(), next.full_url().as_str()),
+            ("https://hooks.slack.com{secret}", "https://hooks.slack.com/actions/T0TWIN/1/x")
+        );
         let ok = Reply { body: "ok".into(), ..Reply::json(200, &()) };
         assert!(matches!(classify(&channel, &next, &ok), Step::Done(Verdict::Accept { .. })));
         for (status, text) in [(404, ""), (404, "expired_url"), (200, "{\"ok\":false,\"error\":\"used_url\"}")] {

@@ -21,8 +21,17 @@ pub(super) const SECRET: &[&str] =
 
 /// What interactions are called.
 pub(super) const KINDS: &[&str] = &[
-    "block_actions", "interactive_message", "view_submission", "view_closed", "shortcut", "message_action", "block_suggestion",
-    "dialog_submission", "dialog_cancellation", "dialog_suggestion", "workflow_step_edit",
+    "block_actions",
+    "interactive_message",
+    "view_submission",
+    "view_closed",
+    "shortcut",
+    "message_action",
+    "block_suggestion",
+    "dialog_submission",
+    "dialog_cancellation",
+    "dialog_suggestion",
+    "workflow_step_edit",
 ];
 
 type Owned<'a> = Text<'a>;
@@ -88,7 +97,8 @@ fn command(channel: &Channel, fields: &[(Cow<'_, str>, Cow<'_, str>)], now: Time
     let message = Message {
         id: key.clone().unwrap_or_default().into(),
         parts: vec![Part::Choice(choice)],
-        group: (!place.starts_with(['D', 'U', 'W'])).then(|| Group { id: place.to_owned().into(), name: owned(get("channel_name").map(Into::into)) }),
+        group: (!place.starts_with(['D', 'U', 'W']))
+            .then(|| Group { id: place.to_owned().into(), name: owned(get("channel_name").map(Into::into)) }),
         ..Message::default()
     };
     let from = person(&team, user, get("user_name").map(Into::into));
@@ -195,7 +205,8 @@ impl<'p> Payload<'p> {
     }
 
     fn received<'a>(&self, key: String, at: Option<Time>, part: Part<'a>, extra: Extra<'a>) -> Event<'a> {
-        let quoted = self.fields.object("message").or_else(|| self.fields.object("original_message")).and_then(|message| message.words("text"));
+        let quoted =
+            self.fields.object("message").or_else(|| self.fields.object("original_message")).and_then(|message| message.words("text"));
         let quoted = quoted.map(|text| markup::read(text, &self.team, self.channel.settings.bot_user_id.as_deref()).text);
         let reply_to = self.ts.as_ref().map(|ts| ReplyTo {
             id: Some(format!("{}:{ts}", self.place).into()),
@@ -228,12 +239,20 @@ impl<'p> Payload<'p> {
         let several: Vec<Owned<'a>> = ["selected_options", "selected_users", "selected_conversations", "selected_channels"]
             .iter()
             .flat_map(|name| action.list(name))
-            .filter_map(|raw| Object::parse(raw.get()).and_then(|o| o.words("value").map(Text::into_owned)).or_else(|| object::text(raw).map(Text::into_owned)))
+            .filter_map(|raw| {
+                Object::parse(raw.get())
+                    .and_then(|o| o.words("value").map(Text::into_owned))
+                    .or_else(|| object::text(raw).map(Text::into_owned))
+            })
             .map(Cow::Owned)
             .collect();
-        let single = ["value", "selected_date", "selected_time", "selected_date_time", "selected_user", "selected_conversation", "selected_channel"];
+        let single =
+            ["value", "selected_date", "selected_time", "selected_date_time", "selected_user", "selected_conversation", "selected_channel"];
         let value = option.as_ref().and_then(|o| o.words("value")).or_else(|| single.iter().find_map(|name| action.words(name)));
-        let id = owned(value).or_else(|| several.first().cloned()).or_else(|| owned(action.words("action_id"))).or_else(|| owned(action.words("name")));
+        let id = owned(value)
+            .or_else(|| several.first().cloned())
+            .or_else(|| owned(action.words("action_id")))
+            .or_else(|| owned(action.words("name")));
         let title = option.as_ref().and_then(label).or_else(|| label(action));
         let surface = match &*kind {
             "button" | "workflow_button" | "icon_button" | "feedback_buttons" => ChoiceKind::Button,

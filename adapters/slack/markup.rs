@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::contract::part::{Format, Mention, TextPart};
 use crate::contract::Text;
+use crate::contract::part::{Format, Mention, TextPart};
 use crate::kit::{address, markup};
 
 /// A text as people see it, with the people named in it. `bot` is our own user.
@@ -51,7 +51,11 @@ fn entity<'t>(target: &'t str, label: Option<&'t str>) -> Cow<'t, str> {
         (Some(b'!'), None) => Cow::Owned(format!("@{}", target[1..].split('^').next().unwrap_or_default())),
         (_, None) => Cow::Borrowed(target.strip_prefix("mailto:").or_else(|| target.strip_prefix("tel:")).unwrap_or(target)),
         (_, Some(label)) if target == label || target.split_once(':').is_some_and(|(_, rest)| rest.trim_start_matches('/') == label) => {
-            if target.starts_with("http") { Cow::Borrowed(target) } else { Cow::Borrowed(label) }
+            if target.starts_with("http") {
+                Cow::Borrowed(target)
+            } else {
+                Cow::Borrowed(label)
+            }
         }
         (_, Some(label)) => Cow::Owned(format!("{label} ({target})")),
     }

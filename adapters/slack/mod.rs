@@ -33,8 +33,8 @@ use crate::contract::{
     Adapter, Call, Context, Entry, EntryLink, Fetched, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Revision, Secrets,
     SentMessage, SettingsError, Setup, Signalled, Step, Verified, VerifyError, Webhook,
 };
-use crate::kit::{crypto, entry};
 use crate::kit::object::Object;
+use crate::kit::{crypto, entry};
 
 /// The settings of a Slack channel: one app in one workspace.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -187,7 +187,8 @@ impl Channel {
     fn bearing(&self, method: http::Method, host: &str, url: &str) -> Option<Call> {
         let parsed = url::Url::parse(url).ok().filter(|u| u.scheme() == "https" && u.host_str() == Some(host))?;
         let path = format!("{}{}", parsed.path(), parsed.query().map(|q| format!("?{q}")).unwrap_or_default());
-        let base = self.settings.api_base.as_deref().map_or_else(|| format!("https://{host}"), |base| base.trim_end_matches('/').to_owned());
+        let base =
+            self.settings.api_base.as_deref().map_or_else(|| format!("https://{host}"), |base| base.trim_end_matches('/').to_owned());
         Some(Call::new(method, format!("{base}{{secret}}")).url_secret(&path))
     }
 
@@ -276,7 +277,8 @@ mod tests {
         let channel = channel();
         let bears = |url: &str| channel.download(url).map(|call| !call.secret_headers.is_empty());
         assert_eq!(bears("https://files.slack.com/files-pri/T0-F0/download/a.png"), Some(true));
-        for other in ["https://evilslack.com/a", "https://slack.com.evil.example/a", "http://files.slack.com/a", "https://drive.example/a"] {
+        for other in ["https://evilslack.com/a", "https://slack.com.evil.example/a", "http://files.slack.com/a", "https://drive.example/a"]
+        {
             assert_eq!(bears(other), Some(false), "{other}");
         }
         assert!(channel.bearing(Method::POST, "hooks.slack.com", "https://hooks.slack.com.evil.example/actions/1").is_none());

@@ -96,7 +96,11 @@ impl Writer<'_> {
                     self.out.calls.push(self.channel.status(&self.place, thread));
                     Ok(())
                 }
-                None => Err(RenderError::new(format!("#/parts/{index}"), "part_not_supported", "Slack shows typing in assistants' threads alone")),
+                None => Err(RenderError::new(
+                    format!("#/parts/{index}"),
+                    "part_not_supported",
+                    "Slack shows typing in assistants' threads alone",
+                )),
             },
             Part::Reaction(reaction) => self.reaction(index, reaction),
             other => Err(RenderError::unsupported(index, other.kind(), "Slack")),
@@ -149,7 +153,11 @@ impl Writer<'_> {
         }
         if let Some(id) = media.id.as_deref().filter(|id| !id.is_empty()) {
             let Some(size) = media.size else {
-                return Err(RenderError::new(format!("{at}/size"), "media_size_missing", "Slack wants to know a file's size before it takes it"));
+                return Err(RenderError::new(
+                    format!("{at}/size"),
+                    "media_size_missing",
+                    "Slack wants to know a file's size before it takes it",
+                ));
             };
             self.out.shown.push(format!("[{kind}] {}", if caption.is_empty() { name } else { caption }));
             let call = upload::first(self.channel, id, media, size, &self.place, self.thread.as_deref(), caption);
@@ -189,7 +197,8 @@ impl Writer<'_> {
         let menu = buttons.first().is_some_and(|row| row["elements"][0]["type"] == "static_select");
         let question = Choices { header: None, ..asked.clone() };
         // A menu shows the second lines itself.
-        let words = spoken::lines(std::iter::once(Some(spoken::question(&question, !menu).as_str())).chain(lines.iter().map(|l| Some(l.as_str()))));
+        let words =
+            spoken::lines(std::iter::once(Some(spoken::question(&question, !menu).as_str())).chain(lines.iter().map(|l| Some(l.as_str()))));
         let mut list = Vec::new();
         if let Some(header) = asked.header.as_deref().filter(|h| !h.is_empty()) {
             list.push(blocks::heading(header));
@@ -219,7 +228,13 @@ impl Writer<'_> {
     fn card(&mut self, index: usize, card: &Card<'_>, at: &str) -> Result<(), RenderError> {
         if !card.options.is_empty() {
             let words = card.text.clone().unwrap_or_default();
-            let asked = Choices { header: Some(card.title.clone()), text: words, options: card.options.clone(), media: card.media.clone(), ..Choices::default() };
+            let asked = Choices {
+                header: Some(card.title.clone()),
+                text: words,
+                options: card.options.clone(),
+                media: card.media.clone(),
+                ..Choices::default()
+            };
             return self.choices(index, &asked, at);
         }
         let words = spoken::lines([Some(&*card.title), card.text.as_deref()]);

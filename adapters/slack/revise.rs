@@ -22,7 +22,9 @@ pub(super) fn revise(channel: &Channel, sent: &SentMessage<'_>, revision: Revisi
     let Revision::Edit(edit) = revision else { return Ok(channel.method("chat.delete", &named)) };
     let call = revise::rendered(channel, edit, None, cx)?;
     if !call.url.ends_with("/chat.postMessage") {
-        return Err(revise::refused("Slack changes what a message says and shows; files, reactions and messages for one person alone stay as they are"));
+        return Err(revise::refused(
+            "Slack changes what a message says and shows; files, reactions and messages for one person alone stay as they are",
+        ));
     }
     let mut given = revise::fields(&call);
     let plain = given.remove("mrkdwn") == Some(Value::Bool(false));
@@ -42,5 +44,8 @@ pub(super) fn revise(channel: &Channel, sent: &SentMessage<'_>, revision: Revisi
 /// Escaped words as blocks without marks.
 fn unmarked(words: &str) -> Value {
     let bare = markup::unescape(words);
-    text::split(&bare, blocks::SECTION, Unit::Chars).into_iter().map(|piece| json!({ "type": "section", "text": { "type": "plain_text", "text": piece } })).collect()
+    text::split(&bare, blocks::SECTION, Unit::Chars)
+        .into_iter()
+        .map(|piece| json!({ "type": "section", "text": { "type": "plain_text", "text": piece } }))
+        .collect()
 }

@@ -28,11 +28,19 @@ pub struct Twin {
 
 impl Play for Twin {
     fn new(seed: u64) -> Self {
-        Self { secret: format!("twin-fake-signing-{seed}"), token: format!("xoxb-twin-fake-{seed}"), clock: DAWN, next: seed % 1000, asked: HashMap::new(), sent: Sent::default() }
+        Self {
+            secret: format!("twin-fake-signing-{seed}"),
+            token: format!("xoxb-twin-fake-{seed}"),
+            clock: DAWN,
+            next: seed % 1000,
+            asked: HashMap::new(),
+            sent: Sent::default(),
+        }
     }
 
     fn settings(&self) -> Map<String, Value> {
-        let settings = json!({ "signing_secret": self.secret, "bot_token": self.token, "team_id": TEAM, "app_id": "A0TWIN", "bot_user_id": BOT });
+        let settings =
+            json!({ "signing_secret": self.secret, "bot_token": self.token, "team_id": TEAM, "app_id": "A0TWIN", "bot_user_id": BOT });
         settings.as_object().cloned().unwrap_or_default()
     }
 
@@ -78,7 +86,9 @@ impl Play for Twin {
             event
         };
         match act {
-            Act::Text(text) => vec![self.envelope(message(json!({ "text": text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;") })), now)],
+            Act::Text(text) => {
+                vec![self.envelope(message(json!({ "text": text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;") })), now)]
+            }
             Act::Image(caption) => {
                 let file = json!({ "id": "F0TWIN", "name": "box.png", "mimetype": "image/png", "filetype": "png", "size": 67, "mode": "hosted",
                     "url_private_download": "https://files.slack.com/files-pri/T0TWIN-F0TWIN/download/box.png" });
@@ -143,7 +153,8 @@ impl Twin {
 
     /// An answer to a press, by the address that came with it.
     fn by_url(&mut self, request: &Request) -> Checked<Answer> {
-        let body: Value = serde_json::from_slice(&request.body).map_err(|_| Reply::json(400, &json!({ "ok": false, "error": "invalid_payload" })))?;
+        let body: Value =
+            serde_json::from_slice(&request.body).map_err(|_| Reply::json(400, &json!({ "ok": false, "error": "invalid_payload" })))?;
         if !matches!(body["response_type"].as_str(), None | Some("in_channel" | "ephemeral")) {
             return Err(refused("invalid_arguments"));
         }
@@ -155,7 +166,9 @@ impl Twin {
 
     fn method(&mut self, method: &str, request: &Request) -> Checked<Answer> {
         let kind = request.headers.get("content-type").and_then(|v| v.to_str().ok()).unwrap_or_default();
-        let form: Map<String, Value> = form_urlencoded::parse(&[request.query.as_bytes(), &request.body].concat()).map(|(k, v)| (k.into_owned(), v.into_owned().into())).collect();
+        let form: Map<String, Value> = form_urlencoded::parse(&[request.query.as_bytes(), &request.body].concat())
+            .map(|(k, v)| (k.into_owned(), v.into_owned().into()))
+            .collect();
         let body = match method {
             // These read forms alone.
             "files.getUploadURLExternal" | "files.info" | "reactions.get" => Value::Object(form),
@@ -186,14 +199,21 @@ impl Twin {
             "files.completeUploadExternal" => {
                 let files = body["files"].as_array().filter(|files| files.iter().all(|f| f["id"].is_string()) && !files.is_empty());
                 files.ok_or_else(|| refused("invalid_arguments"))?;
-                let accepted = Accepted { provider_id: "F0TWINUP".into(), to: text("channel_id").to_owned(), our_id: None, text: text("initial_comment").to_owned() };
+                let accepted = Accepted {
+                    provider_id: "F0TWINUP".into(),
+                    to: text("channel_id").to_owned(),
+                    our_id: None,
+                    text: text("initial_comment").to_owned(),
+                };
                 let reply = Reply::json(200, &json!({ "ok": true, "files": [{ "id": "F0TWINUP", "title": "file" }] }));
                 Ok(Answer { reply, accepted: vec![accepted], emits: Vec::new() })
             }
-            "files.info" if !text("file").is_empty() => {
-                fine(json!({ "ok": true, "file": { "id": text("file"), "url_private_download": "https://files.slack.com/files-pri/T0TWIN-F0TWIN/download/box.png" } }))
+            "files.info" if !text("file").is_empty() => fine(
+                json!({ "ok": true, "file": { "id": text("file"), "url_private_download": "https://files.slack.com/files-pri/T0TWIN-F0TWIN/download/box.png" } }),
+            ),
+            "reactions.get" | "files.getUploadURLExternal" | "files.info" | "assistant.threads.setStatus" => {
+                Err(refused("invalid_arguments"))
             }
-            "reactions.get" | "files.getUploadURLExternal" | "files.info" | "assistant.threads.setStatus" => Err(refused("invalid_arguments")),
             _ => Err(refused("unknown_method")),
         }
     }
@@ -219,7 +239,9 @@ impl Twin {
         let provider_id = format!("{resolved}:{ts}");
         let reply = match method {
             "chat.postEphemeral" if body["user"].is_string() => json!({ "ok": true, "message_ts": ts }),
-            "chat.scheduleMessage" if body["post_at"].is_u64() => json!({ "ok": true, "channel": resolved, "scheduled_message_id": "Q0TWIN", "post_at": body["post_at"] }),
+            "chat.scheduleMessage" if body["post_at"].is_u64() => {
+                json!({ "ok": true, "channel": resolved, "scheduled_message_id": "Q0TWIN", "post_at": body["post_at"] })
+            }
             "chat.postMessage" => {
                 self.sent.keep(&provider_id, &words);
                 json!({ "ok": true, "channel": resolved, "ts": ts, "message": shown })
@@ -258,5 +280,6 @@ impl Twin {
 
 /// Seconds, a dot, six digits.
 fn is_ts(ts: &str) -> bool {
-    ts.split_once('.').is_some_and(|(secs, rest)| secs.len() >= 9 && rest.len() == 6 && secs.bytes().chain(rest.bytes()).all(|b| b.is_ascii_digit()))
+    ts.split_once('.')
+        .is_some_and(|(secs, rest)| secs.len() >= 9 && rest.len() == 6 && secs.bytes().chain(rest.bytes()).all(|b| b.is_ascii_digit()))
 }

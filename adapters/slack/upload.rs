@@ -56,7 +56,9 @@ pub(super) fn unreact(channel: &Channel, note: &Value, body: &Object<'_>) -> Opt
         let users = reaction.list("users").into_iter().filter_map(object::text);
         users.into_iter().any(|user| channel.is_own(Some(&user), None))
     };
-    let given = body.object("message").map(|message| message.objects("reactions").iter().filter(|r| ours(r)).filter_map(|r| r.words("name")).map(Text::into_owned).collect());
+    let given = body.object("message").map(|message| {
+        message.objects("reactions").iter().filter(|r| ours(r)).filter_map(|r| r.words("name")).map(Text::into_owned).collect()
+    });
     let mut names: Vec<String> = given.unwrap_or_else(|| serde_json::from_value(note["names"].clone()).unwrap_or_default());
     let name = names.pop()?;
     let (place, ts) = (&note["channel"], &note["timestamp"]);
@@ -115,7 +117,10 @@ mod tests {
             }
         };
         assert!(matches!(verdict, Verdict::Accept { .. }), "{verdict:?}");
-        assert_eq!(seen, ["http://twin.test/files.getUploadURLExternal", "http://twin.test{secret}", "http://twin.test/files.completeUploadExternal"]);
+        assert_eq!(
+            seen,
+            ["http://twin.test/files.getUploadURLExternal", "http://twin.test{secret}", "http://twin.test/files.completeUploadExternal"]
+        );
         let stub = channel.fetch(&MediaRef { id: "F0TWIN".into(), ..MediaRef::default() }, &CX).expect("a call");
         let Fetched::Call(second) = channel.fetched(&stub, &twin.answer(&request(&stub), Time(0)).reply, &CX) else { panic!("no file") };
         let reply = twin.answer(&request(&second), Time(0)).reply;

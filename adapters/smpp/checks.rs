@@ -5,7 +5,9 @@ use std::sync::Arc;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::pdu::{self, ALERT, DELIVER_SM, ENQUIRE_LINK, GENERIC_NACK, Pdu, RECEIPTED_ID, RESPONSE, STATE, SUBMIT_SM, Sm, UNBIND, USER_REFERENCE};
+use super::pdu::{
+    self, ALERT, DELIVER_SM, ENQUIRE_LINK, GENERIC_NACK, Pdu, RECEIPTED_ID, RESPONSE, STATE, SUBMIT_SM, Sm, UNBIND, USER_REFERENCE,
+};
 use super::session::Smpp;
 use super::{Channel, words};
 use crate::contract::session::{Endpoint, Told, Wish};
@@ -33,7 +35,8 @@ fn short(wish: &Wish) -> String {
         Wish::Settle(call, reply) => format!("settle {call} {}", reply.status.as_u16()),
         Wish::Lose(call, _) => format!("lose {call}"),
         Wish::Deliver(delivery) => {
-            let headers: Vec<String> = delivery.headers.iter().map(|(name, value)| format!("{}={value}", name.trim_start_matches("x-fairway-"))).collect();
+            let headers: Vec<String> =
+                delivery.headers.iter().map(|(name, value)| format!("{}={value}", name.trim_start_matches("x-fairway-"))).collect();
             format!("deliver {} {}", delivery.number, headers.join(" ")).trim().to_owned()
         }
         Wish::Remember(number, _) => format!("remember {number}"),
@@ -83,14 +86,21 @@ impl Desk {
 
     fn call(&mut self, number: u64, to: &str, text: &str) -> Vec<String> {
         let destination = pdu::Address { ton: 1, npi: 1, digits: to.into() };
-        let sm = Sm { destination, short: text.as_bytes().into(), tlvs: vec![(USER_REFERENCE, vec![0, number as u8].into())], ..Sm::default() };
-        let call = Call::new(Method::POST, "session:submit_sm").bytes(pdu::write(SUBMIT_SM, 0, 0, &sm.write())).then(format!("msg_{number}"));
+        let sm =
+            Sm { destination, short: text.as_bytes().into(), tlvs: vec![(USER_REFERENCE, vec![0, number as u8].into())], ..Sm::default() };
+        let call =
+            Call::new(Method::POST, "session:submit_sm").bytes(pdu::write(SUBMIT_SM, 0, 0, &sm.write())).then(format!("msg_{number}"));
         self.tell(Told::Call(number, &call))
     }
 }
 
 fn from(digits: &str, words: &str, esm_class: u8) -> Sm<'static> {
-    Sm { source: pdu::Address { ton: 1, npi: 1, digits: digits.into() }, esm_class, short: words.as_bytes().to_vec().into(), ..Sm::default() }
+    Sm {
+        source: pdu::Address { ton: 1, npi: 1, digits: digits.into() },
+        esm_class,
+        short: words.as_bytes().to_vec().into(),
+        ..Sm::default()
+    }
 }
 
 /// The sheet's octets.
@@ -135,7 +145,12 @@ fn it_asks_whether_somebody_is_there_and_answers_the_same() {
 
 #[test]
 fn a_refused_bind_says_why_and_waits() {
-    for (status, code, wait) in [(0x0e, "password_invalid", 300_000), (0x0d, "bind_failed", 300_000), (0x05, "already_bound", 30_000), (0x08, "system_error", 1_000)] {
+    for (status, code, wait) in [
+        (0x0e, "password_invalid", 300_000),
+        (0x0d, "bind_failed", 300_000),
+        (0x05, "already_bound", 30_000),
+        (0x08, "system_error", 1_000),
+    ] {
         let mut desk = Desk::new(json!({}));
         desk.open(0);
         assert_eq!(desk.hear(0x8000_0009, status, 1, b""), [format!("refused 0 {code}"), format!("close 0 {wait}")]);
@@ -265,7 +280,11 @@ fn parts_that_stay_alone_are_told_after_a_while() {
     assert_eq!(desk.later(59), Vec::<String>::new());
     assert_eq!(desk.later(1), [format!("deliver 1 first={}", NOW.0)]);
     assert_eq!(desk.tell(Told::Taken(1, false)), Vec::<String>::new());
-    assert_eq!(desk.later(5), [format!("deliver 2 first={}", NOW.0)], "nobody else has them any more: it is tried again, under the same name");
+    assert_eq!(
+        desk.later(5),
+        [format!("deliver 2 first={}", NOW.0)],
+        "nobody else has them any more: it is tried again, under the same name"
+    );
     assert_eq!(desk.tell(Told::Taken(2, true)), ["remember 2"]);
     assert_eq!(desk.later(600), Vec::<String>::new());
 }

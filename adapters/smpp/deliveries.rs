@@ -64,7 +64,9 @@ impl Smpp {
     fn about(&mut self, sm: &Sm<'_>) -> Vec<(&'static str, String)> {
         let told = receipt::read(sm);
         let id = match self.bound.settings.receipt_id_base {
-            Some(base) => told.tagged.as_deref().map(receipt::canonical).or_else(|| told.written.as_deref().map(|id| receipt::as_answered(id, base))),
+            Some(base) => {
+                told.tagged.as_deref().map(receipt::canonical).or_else(|| told.written.as_deref().map(|id| receipt::as_answered(id, base)))
+            }
             None => self.traces.id_of(&told),
         };
         let message = self.traces.message_of(sm, &told, id.as_deref());

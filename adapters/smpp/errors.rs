@@ -110,7 +110,8 @@ pub(super) fn number(written: &str) -> Option<u32> {
 /// What an answer means. The reply is a whole unit; anything else is an answer of nobody.
 pub(super) fn classify(reply: &Reply, ours: &BTreeMap<String, ErrorClass>) -> Step {
     let unit = Pdu::read(&reply.body);
-    let answer = unit.filter(|u| matches!(u.command, GENERIC_NACK) || matches!(u.command & !RESPONSE, SUBMIT_SM | DATA_SM) && u.command & RESPONSE != 0);
+    let answer = unit
+        .filter(|u| matches!(u.command, GENERIC_NACK) || matches!(u.command & !RESPONSE, SUBMIT_SM | DATA_SM) && u.command & RESPONSE != 0);
     match answer {
         Some(unit) if unit.status == OK && unit.command != GENERIC_NACK && reply.status.is_success() => {
             // Without an id receipts cannot be told apart, but the message is there.

@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 use serde_json::{Map, json};
 
-use super::pdu::{self, ALERT, Address, DATA_SM, DELIVER_SM, PAYLOAD, Pdu, RESPONSE, Reader, SAR_NUMBER, SAR_REFERENCE, SAR_TOTAL, SUBMIT_SM, Sm, USER_REFERENCE};
+use super::pdu::{
+    self, ALERT, Address, DATA_SM, DELIVER_SM, PAYLOAD, Pdu, RESPONSE, Reader, SAR_NUMBER, SAR_REFERENCE, SAR_TOTAL, SUBMIT_SM, Sm,
+    USER_REFERENCE,
+};
 use super::receipt::{self, Told};
 use super::words::{self, Concat, Udh};
 use super::{Base, Bound};
@@ -144,7 +147,9 @@ fn extra<'a>(parts: &[Sm<'_>]) -> Extra<'a> {
     if !first.service_type.is_empty() {
         extra.push("service_type", Raw::of(&first.service_type));
     }
-    for (name, value) in [("protocol_id", first.protocol_id), ("priority_flag", first.priority), ("esm_class", first.esm_class & !words::HEADED)] {
+    for (name, value) in
+        [("protocol_id", first.protocol_id), ("priority_flag", first.priority), ("esm_class", first.esm_class & !words::HEADED)]
+    {
         if value != 0 {
             extra.push(name, Raw::of(&value));
         }
@@ -156,8 +161,12 @@ fn extra<'a>(parts: &[Sm<'_>]) -> Extra<'a> {
     if let Some(reference) = reference {
         extra.push("user_message_reference", Raw::of(&reference));
     }
-    let tags: Map<String, serde_json::Value> =
-        first.tlvs.iter().filter(|(tag, _)| !PLAIN_TAGS.contains(tag)).map(|(tag, value)| (format!("{tag:#06x}"), crypto::hex(value).into())).collect();
+    let tags: Map<String, serde_json::Value> = first
+        .tlvs
+        .iter()
+        .filter(|(tag, _)| !PLAIN_TAGS.contains(tag))
+        .map(|(tag, value)| (format!("{tag:#06x}"), crypto::hex(value).into()))
+        .collect();
     if !tags.is_empty() {
         extra.push("tlvs", Raw::of(&tags));
     }
@@ -186,7 +195,14 @@ fn receipt_event<'a>(bound: &Bound, hook: &Webhook<'_>, sm: &Sm<'_>) -> Result<E
         ..Receipt::new(id.clone(), state)
     };
     let key = format!("{id}:{}:{word}", state as u8);
-    Ok(Event { account: None, key: Some(key.into()), medium: "sms".into(), peer: person(&sm.source).into(), time: None, body: Body::Receipt(body) })
+    Ok(Event {
+        account: None,
+        key: Some(key.into()),
+        medium: "sms".into(),
+        peer: person(&sm.source).into(),
+        time: None,
+        body: Body::Receipt(body),
+    })
 }
 
 /// An answer that came after everybody had stopped waiting: the message is there.

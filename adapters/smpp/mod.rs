@@ -62,9 +62,8 @@ impl Adapter for Channel {
         let tags = settings.tlvs.iter().map(|(tag, value)| submit::tag("tlvs", tag, value)).collect::<Result<_, _>>();
         let tags = tags.map_err(|e| SettingsError::new("tlvs", e.problem, "write `{ \"0x1400\" = \"text\" }`"))?;
         let group = format!("{}/{}", endpoints[0].host, settings.system_id);
-        let paces = settings.tps.map(|count| {
-            [Pace { scope: Scope::Account, count, window_ms: 1000, burst: 1, source: "`tps` of the settings" }]
-        });
+        let paces =
+            settings.tps.map(|count| [Pace { scope: Scope::Account, count, window_ms: 1000, burst: 1, source: "`tps` of the settings" }]);
         Ok(Self { bound: Arc::new(Bound { settings, endpoints, tags }), group, paces })
     }
 
@@ -126,7 +125,8 @@ mod tests {
     use super::*;
 
     fn bound(more: Value) -> Result<Channel, SettingsError> {
-        let mut settings = json!({ "hosts": ["smpp.example.net"], "system_id": "fakeesme", "password": "fakepw1", "sender": "14155550199" });
+        let mut settings =
+            json!({ "hosts": ["smpp.example.net"], "system_id": "fakeesme", "password": "fakepw1", "sender": "14155550199" });
         let all = settings.as_object_mut().expect("an object");
         all.extend(more.as_object().expect("an object").clone());
         Channel::bind(crate::contract::Settings(all.clone()))
@@ -134,7 +134,9 @@ mod tests {
 
     #[test]
     fn settings_say_where_and_how() {
-        let channel = bound(json!({ "hosts": ["smpp.example.net:3601", "[2001:db8::1]:2776"], "tls": true, "window": 20, "binds": 2, "tps": 50 })).expect("good");
+        let channel =
+            bound(json!({ "hosts": ["smpp.example.net:3601", "[2001:db8::1]:2776"], "tls": true, "window": 20, "binds": 2, "tps": 50 }))
+                .expect("good");
         let places: Vec<(&str, u16)> = channel.bound.endpoints.iter().map(|e| (e.host.as_str(), e.port)).collect();
         assert_eq!(places, [("smpp.example.net", 3601), ("2001:db8::1", 2776)]);
         assert_eq!(channel.bound.endpoints[0].tls.as_ref().map(|t| t.name.as_str()), Some("smpp.example.net"));

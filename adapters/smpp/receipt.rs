@@ -180,8 +180,16 @@ mod tests {
     #[test]
     fn receipts_are_read_in_all_their_spellings() {
         let spellings = [
-            ("id:0000007994 sub:001 dlvrd:001 submit date:2611020915 done date:2611020916 stat:DELIVRD err:000 text:Hi", "0000007994", State::Delivered),
-            ("ID:1f3a SUB:001 DLVRD:001 SUBMIT DATE:261102091500 DONE DATE:261102091600 STAT:DELIVRD ERR:000 TEXT:", "1f3a", State::Delivered),
+            (
+                "id:0000007994 sub:001 dlvrd:001 submit date:2611020915 done date:2611020916 stat:DELIVRD err:000 text:Hi",
+                "0000007994",
+                State::Delivered,
+            ),
+            (
+                "ID:1f3a SUB:001 DLVRD:001 SUBMIT DATE:261102091500 DONE DATE:261102091600 STAT:DELIVRD ERR:000 TEXT:",
+                "1f3a",
+                State::Delivered,
+            ),
             ("id: 77 stat: delivered err: 0 Text:a stat:REJECTD", "77", State::Delivered),
             ("stat:UNDELIV err:1B id:77", "77", State::Failed),
             ("id:77 sub:001 stat:UNDELIVERABLE", "77", State::Failed),
@@ -192,7 +200,11 @@ mod tests {
             ("id:77,stat:UNKNOWN", "77", State::Sent),
             ("id:77;sub:001;stat:DELIVRD;err:000", "77", State::Delivered),
             ("id:77 submit date:2611020915 done date:2611020915 stat:DELIVRD err:000 text:hi", "77", State::Delivered),
-            ("id:a29f6845555647139e5c8f3b817f2c9a sub:001 stat:DELIVRD err:000 text:", "a29f6845555647139e5c8f3b817f2c9a", State::Delivered),
+            (
+                "id:a29f6845555647139e5c8f3b817f2c9a sub:001 stat:DELIVRD err:000 text:",
+                "a29f6845555647139e5c8f3b817f2c9a",
+                State::Delivered,
+            ),
             ("id:77 stat:SCHEDLD", "77", State::Sent),
             ("id:77 stat:BUFFRED", "77", State::Sent),
             ("id:77 stat:SKIPPED err:000", "77", State::Failed),
@@ -213,7 +225,10 @@ mod tests {
         assert_eq!((cut.written.as_deref(), cut.state), (Some("77"), None));
         assert_eq!(of("id:77 stat:DEL").state, None, "three letters are two states");
         assert_eq!((of("hello").written, of("").state), (None, None));
-        let tagged = Sm { tlvs: vec![(RECEIPTED_ID, b"1f3a\0"[..].into()), (STATE, vec![5].into()), (NETWORK_ERROR, vec![3, 0, 6].into())], ..Sm::default() };
+        let tagged = Sm {
+            tlvs: vec![(RECEIPTED_ID, b"1f3a\0"[..].into()), (STATE, vec![5].into()), (NETWORK_ERROR, vec![3, 0, 6].into())],
+            ..Sm::default()
+        };
         assert!(is_receipt(&tagged));
         let told = read(&tagged);
         assert_eq!((told.tagged.as_deref(), told.state, told.network), (Some("1f3a"), Some(State::Failed), Some((3, 6))));
@@ -225,7 +240,13 @@ mod tests {
         let unflagged = |words: &str| is_receipt(&Sm { short: words.as_bytes().into(), ..Sm::default() });
         assert!(unflagged("id:0077 sub:001 dlvrd:000 submit date:2611020915 done date:2611020915 stat:UNDELIV err:255 text:Hi"));
         assert!(unflagged("ID:77 SUBMIT DATE:2611020915 DONE DATE:2611020916 STAT:DELIVRD"));
-        for said in ["id:77 stat:DELIVRD", "Id: 77, my order, done date: today", "My id:77 submit date:1 done date:2 stat:DELIVRD", "id:7 submit date:1 done date:2 stat:fine", ""] {
+        for said in [
+            "id:77 stat:DELIVRD",
+            "Id: 77, my order, done date: today",
+            "My id:77 submit date:1 done date:2 stat:DELIVRD",
+            "id:7 submit date:1 done date:2 stat:fine",
+            "",
+        ] {
             assert!(!unflagged(said), "{said}");
         }
     }

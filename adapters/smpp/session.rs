@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
+use super::Bound;
 use super::deliveries::{Answer, Owed};
 use super::errors::{self, INVALID_COMMAND, INVALID_LENGTH, OK, WRONG_STATE};
 use super::held::{Held, digest};
@@ -12,7 +13,6 @@ use super::inbound::{FIRST, MESSAGE};
 use super::line::{Line, State, Waiting};
 use super::pdu::{self, ALERT, DATA_SM, DELIVER_SM, ENQUIRE_LINK, Frame, GENERIC_NACK, Pdu, RESPONSE, SUBMIT_SM, Sm, UNBIND};
 use super::traces::{Lost, Repeats, Traces};
-use super::Bound;
 use crate::contract::session::{Endpoint, Told, Wish};
 use crate::contract::{ErrorClass, Reply, Session, Time};
 
@@ -148,7 +148,11 @@ impl Smpp {
             (DELIVER_SM | DATA_SM, State::Bound | State::Leaving(_)) => self.delivered(line, unit, now),
             (ALERT, State::Bound | State::Leaving(_)) => {
                 let seen = (digest(unit), now);
-                self.deliver(vec![(FIRST, now.0.to_string())], unit.whole.to_vec(), Owed { answers: Vec::new(), seen: Some(seen), group: None });
+                self.deliver(
+                    vec![(FIRST, now.0.to_string())],
+                    unit.whole.to_vec(),
+                    Owed { answers: Vec::new(), seen: Some(seen), group: None },
+                );
             }
             (command, _) if command & RESPONSE != 0 => self.answered(line, unit, now),
             (pdu::OUTBIND, _) => {} // We bind anyway.
@@ -209,7 +213,8 @@ impl Smpp {
             return self.out.push(Wish::Settle(number, refused(INVALID_LENGTH)));
         };
         // One person's messages keep to one line while it has room, so that they arrive in order.
-        let start = Sm::read(unit.command, unit.body).map_or(0, |sm| sm.destination.digits.bytes().fold(0_usize, |n, b| n * 31 % 65_521 + usize::from(b)));
+        let start = Sm::read(unit.command, unit.body)
+            .map_or(0, |sm| sm.destination.digits.bytes().fold(0_usize, |n, b| n * 31 % 65_521 + usize::from(b)));
         let count = self.lines.len();
         let Some(at) = (0..count).map(|n| (start + n) % count).find(|at| self.lines[*at].room(settings) > 0) else {
             return self.out.push(Wish::Settle(number, refused(WRONG_STATE)));

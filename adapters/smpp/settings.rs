@@ -211,7 +211,8 @@ pub(super) fn endpoints(settings: &Settings) -> Result<Vec<Endpoint>, SettingsEr
     if settings.hosts.is_empty() {
         return Err(SettingsError::new("hosts", "missing", "add `hosts = [\"smpp.example.net:2775\"]`"));
     }
-    let tls = |host: &str| Tls { name: settings.tls_server_name.clone().unwrap_or_else(|| host.to_owned()), authority: settings.tls_ca.clone() };
+    let tls =
+        |host: &str| Tls { name: settings.tls_server_name.clone().unwrap_or_else(|| host.to_owned()), authority: settings.tls_ca.clone() };
     settings
         .hosts
         .iter()

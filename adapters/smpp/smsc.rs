@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use http::{HeaderMap, Method};
 
 use super::pdu::{
-    self, BIND_RECEIVER, BIND_TRANSCEIVER, BIND_TRANSMITTER, DELIVER_SM, ENQUIRE_LINK, Frame, GENERIC_NACK, Pdu, RESPONSE, Reader, SUBMIT_SM, UNBIND,
-    VERSION,
+    self, BIND_RECEIVER, BIND_TRANSCEIVER, BIND_TRANSMITTER, DELIVER_SM, ENQUIRE_LINK, Frame, GENERIC_NACK, Pdu, RESPONSE, Reader,
+    SUBMIT_SM, UNBIND, VERSION,
 };
 use crate::contract::Reply;
 use crate::contract::twin::{Draft, Line, Request, Said};
@@ -40,13 +40,16 @@ impl Smsc {
                 said
             }
             SUBMIT_SM if self.bound.is_some_and(|(_, sends)| sends) => {
-                vec![Said::Ask(u64::from(unit.sequence), Request {
-                    method: Method::POST,
-                    path: "submit_sm".into(),
-                    query: String::new(),
-                    headers: HeaderMap::new(),
-                    body: unit.whole.to_vec().into(),
-                })]
+                vec![Said::Ask(
+                    u64::from(unit.sequence),
+                    Request {
+                        method: Method::POST,
+                        path: "submit_sm".into(),
+                        query: String::new(),
+                        headers: HeaderMap::new(),
+                        body: unit.whole.to_vec().into(),
+                    },
+                )]
             }
             SUBMIT_SM => answer(0x04, b""),
             command if command == DELIVER_SM | RESPONSE => {

@@ -15,7 +15,14 @@ const FAILURES: u8 = 2;
 const ENDS: u8 = 3;
 
 /// The calls of one text, the `index`th of its message; `last` says that nothing follows it.
-pub(super) fn calls(bound: &Bound, message: &Outbound<'_>, to: &str, cut: &Cut, index: usize, last: bool) -> Result<Vec<Call>, RenderError> {
+pub(super) fn calls(
+    bound: &Bound,
+    message: &Outbound<'_>,
+    to: &str,
+    cut: &Cut,
+    index: usize,
+    last: bool,
+) -> Result<Vec<Call>, RenderError> {
     let settings = &bound.settings;
     let mut common = Sm {
         service_type: settings.service_type.clone(),
@@ -113,11 +120,14 @@ fn absolute(time: Time) -> String {
 fn native(message: &Outbound<'_>, sm: &mut Sm<'_>) -> Result<(), RenderError> {
     for (name, value) in message.native {
         let at = format!("#/native/{name}");
-        let octet = || value.as_u64().and_then(|n| u8::try_from(n).ok()).ok_or_else(|| RenderError::new(&*at, "native_invalid", "expected 0 to 255"));
+        let octet = || {
+            value.as_u64().and_then(|n| u8::try_from(n).ok()).ok_or_else(|| RenderError::new(&*at, "native_invalid", "expected 0 to 255"))
+        };
         match name.as_str() {
             "service_type" => {
                 let text = value.as_str().filter(|text| text.len() < 6 && text.is_ascii());
-                sm.service_type = text.ok_or_else(|| RenderError::new(&*at, "native_invalid", "expected at most 5 characters of ASCII"))?.to_owned();
+                sm.service_type =
+                    text.ok_or_else(|| RenderError::new(&*at, "native_invalid", "expected at most 5 characters of ASCII"))?.to_owned();
             }
             "protocol_id" => sm.protocol_id = octet()?,
             "priority_flag" => sm.priority = octet()?,
@@ -143,9 +153,10 @@ pub(super) fn tag(at: &str, tag: &str, value: &str) -> Result<(u16, Vec<u8>), Re
     let wrong = |problem: &str| RenderError::new(at, "tag_invalid", problem);
     let tag = super::errors::number(tag).and_then(|n| u16::try_from(n).ok()).ok_or_else(|| wrong("a tag is a number such as `0x1400`"))?;
     let octets = match value.strip_prefix("hex:") {
-        Some(hex) if hex.len().is_multiple_of(2) && hex.is_ascii() => {
-            (0..hex.len() / 2).map(|n| u8::from_str_radix(&hex[2 * n..2 * n + 2], 16)).collect::<Result<_, _>>().map_err(|_| wrong("these are no hexadecimal digits"))?
-        }
+        Some(hex) if hex.len().is_multiple_of(2) && hex.is_ascii() => (0..hex.len() / 2)
+            .map(|n| u8::from_str_radix(&hex[2 * n..2 * n + 2], 16))
+            .collect::<Result<_, _>>()
+            .map_err(|_| wrong("these are no hexadecimal digits"))?,
         Some(_) => return Err(wrong("octets have two hexadecimal digits each")),
         None => value.as_bytes().to_vec(),
     };

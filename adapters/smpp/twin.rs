@@ -132,10 +132,8 @@ impl Twin {
 
     fn receipt(&self, sm: &Sm<'_>, id: &str, text: &str) -> Sm<'static> {
         let begin: String = text.chars().filter(char::is_ascii).take(20).collect();
-        let words = format!(
-            "id:{:010} sub:001 dlvrd:001 submit date:2611201015 done date:2611201016 stat:DELIVRD err:000 text:{begin}",
-            self.next
-        );
+        let words =
+            format!("id:{:010} sub:001 dlvrd:001 submit date:2611201015 done date:2611201016 stat:DELIVRD err:000 text:{begin}", self.next);
         let mut tagged = id.as_bytes().to_vec();
         tagged.push(0);
         Sm {

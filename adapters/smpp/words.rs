@@ -248,7 +248,8 @@ mod tests {
 
     #[test]
     fn texts_are_cut_as_the_kit_counts_them() {
-        for text in ["a".repeat(160), "a".repeat(161), "a".repeat(152) + "€" + &"a".repeat(7), "ж".repeat(71), "ж".repeat(66) + "😀жжж"] {
+        for text in ["a".repeat(160), "a".repeat(161), "a".repeat(152) + "€" + &"a".repeat(7), "ж".repeat(71), "ж".repeat(66) + "😀жжж"]
+        {
             let made = cut(&text, Alphabet::Gsm7, Long::Udh8, false);
             let unit = if made.coding == UCS2 { 2 } else { 1 };
             assert_eq!(made.parts.iter().map(|p| p.len() / unit).collect::<Vec<_>>(), gsm::parts(&text).sizes, "{text}");

@@ -43,8 +43,12 @@ pub(super) fn lay(asked: &Choices<'_>, part: usize, at: &str, out: &mut Rendered
     for option in &asked.options {
         let value = option.value.as_deref().unwrap_or_default();
         match option.kind {
-            OptionKind::Url | OptionKind::Webview => laid.actions.push(json!({ "type": "Action.OpenUrl", "title": option.title, "url": value })),
-            OptionKind::Call => laid.actions.push(json!({ "type": "Action.OpenUrl", "title": option.title, "url": format!("tel:{value}") })),
+            OptionKind::Url | OptionKind::Webview => {
+                laid.actions.push(json!({ "type": "Action.OpenUrl", "title": option.title, "url": value }))
+            }
+            OptionKind::Call => {
+                laid.actions.push(json!({ "type": "Action.OpenUrl", "title": option.title, "url": format!("tel:{value}") }))
+            }
             OptionKind::Copy => {
                 out.note(part, "copy", "text", "Teams has no such button");
                 laid.body.push(words(&spoken::acting(option).unwrap_or_default()));
@@ -87,7 +91,8 @@ fn check(options: &[ChoiceOption<'_>], at: &str) -> Result<(), RenderError> {
 
 /// Plain words in a card; a line break is a paragraph there.
 pub(super) fn words(text: &str) -> Value {
-    let escaped: String = text.chars().flat_map(|c| matches!(c, '*' | '_' | '[' | ']' | '`').then_some('\\').into_iter().chain([c])).collect();
+    let escaped: String =
+        text.chars().flat_map(|c| matches!(c, '*' | '_' | '[' | ']' | '`').then_some('\\').into_iter().chain([c])).collect();
     json!({ "type": "TextBlock", "text": escaped.replace('\n', "\n\n"), "wrap": true })
 }
 

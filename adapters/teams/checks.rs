@@ -59,7 +59,10 @@ fn card(card: &Value) -> Checked {
             Some("Image") => need(block["url"].as_str().is_some_and(|url| url.starts_with("https://")), "Image")?,
             Some("Input.ChoiceSet") => {
                 let choices = block["choices"].as_array().cloned().unwrap_or_default();
-                need(words(&block["id"]) && !choices.is_empty() && choices.iter().all(|c| words(&c["title"]) && words(&c["value"])), "Input.ChoiceSet")?;
+                need(
+                    words(&block["id"]) && !choices.is_empty() && choices.iter().all(|c| words(&c["title"]) && words(&c["value"])),
+                    "Input.ChoiceSet",
+                )?;
             }
             Some("Container" | "ColumnSet" | "FactSet" | "Input.Text") => {}
             _ => need(false, "card body")?,

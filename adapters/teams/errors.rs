@@ -40,16 +40,25 @@ pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
     let bare = adapter::unexplained(reply.status);
     let bare = if let Some(code) = &code { bare.provider_code(code) } else { bare.provider_code(status) };
     let reason = |class, ours: &'static str, title: &'static str| Reason { class, code: ours.into(), title: title.into(), ..bare.clone() };
-    let known = || WORDS.iter().find(|(words, ..)| said.contains(words) || *words == "messagewritesblocked" && code.as_deref() == Some("209"));
+    let known =
+        || WORDS.iter().find(|(words, ..)| said.contains(words) || *words == "messagewritesblocked" && code.as_deref() == Some("209"));
     match status {
-        429 => Step::throttle(Scope::Conversation, reply.retry_after(), reason(C::Throttled, "too_many_requests", "The conversation or the app is too fast.")),
+        429 => Step::throttle(
+            Scope::Conversation,
+            reply.retry_after(),
+            reason(C::Throttled, "too_many_requests", "The conversation or the app is too fast."),
+        ),
         412 => Step::of(reason(C::Transient, "busy", "Something else is done in this conversation at the same time.")),
         502 | 503 => Step::Done(Verdict::Retry(reason(C::Transient, "provider_error", "The connector or what it depends on had a fault."))),
         // A second change or deletion changes nothing more.
         500..=599 if revises(call) => Step::Done(Verdict::Retry(reason(C::Transient, "provider_error", "The connector had a fault."))),
         // It may have been posted, and nothing makes repeating safe; but making a conversation twice gives the same one.
-        500..=599 if note["then"] == "post" => Step::Done(Verdict::Retry(reason(C::Transient, "provider_error", "The connector had a fault."))),
-        500..=599 => Step::Done(Verdict::Unclear(reason(C::Unknown, "provider_error", "The connector had a fault while it held the message."))),
+        500..=599 if note["then"] == "post" => {
+            Step::Done(Verdict::Retry(reason(C::Transient, "provider_error", "The connector had a fault.")))
+        }
+        500..=599 => {
+            Step::Done(Verdict::Unclear(reason(C::Unknown, "provider_error", "The connector had a fault while it held the message.")))
+        }
         403 if said.contains("invalidbotapihost") => match moved(call) {
             Some(next) => Step::Call(next),
             None => Step::of(reason(C::Config, "wrong_host", "The tenant lives behind another address of the connector.")),
@@ -69,7 +78,9 @@ pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
         404 if said.contains("activitynotfound") && revises(call) => {
             Step::Done(Verdict::Reject(reason(C::Content, "message_not_found", "The message to change is not there any more.")))
         }
-        404 if said.contains("activitynotfound") => Step::of(reason(C::Recipient, "message_not_found", "The message is not there any more.")),
+        404 if said.contains("activitynotfound") => {
+            Step::of(reason(C::Recipient, "message_not_found", "The message is not there any more."))
+        }
         404 if said.contains("conversationnotfound") => {
             Step::Done(Verdict::Gone { reason: reason(C::Recipient, "conversation_gone", "The conversation is gone."), current: None })
         }
@@ -111,7 +122,8 @@ fn conversation(call: &Call) -> String {
 /// The same call at GCC's address; `None` when it was there already.
 fn moved(call: &Call) -> Option<Call> {
     let (base, path) = call.url.split_once("/v3/")?;
-    (base == "https://smba.trafficmanager.net/teams" || base.starts_with("https://smba.trafficmanager.net/")).then(|| Call { url: format!("{GCC}/v3/{path}"), ..call.clone() })
+    (base == "https://smba.trafficmanager.net/teams" || base.starts_with("https://smba.trafficmanager.net/"))
+        .then(|| Call { url: format!("{GCC}/v3/{path}"), ..call.clone() })
 }
 
 #[cfg(test)]
@@ -153,7 +165,9 @@ mod tests {
             let Step::Done(found) = step(*status, code, message) else { panic!("{code}") };
             assert_eq!((found.word(), found.reason().map(|r| r.class)), (*verdict, Some(*class)), "{status} {code}");
         }
-        let Step::Done(old) = step(403, "Forbidden", r#"{"subCode":"MessageWritesBlocked","details":"x","errorCode":209}"#) else { panic!("the older form") };
+        let Step::Done(old) = step(403, "Forbidden", r#"{"subCode":"MessageWritesBlocked","details":"x","errorCode":209}"#) else {
+            panic!("the older form")
+        };
         assert_eq!(old.reason().map(|r| r.class), Some(C::OptedOut));
     }
 

@@ -143,7 +143,9 @@ impl<'a> Activity<'_, 'a> {
         let name = self.fields.object("conversation").and_then(|c| c.words("name")).or_else(|| named("channel")).or_else(|| named("team"));
         // Invokes of meetings leave the type away.
         let several = self.conversation_type().is_empty() && id.starts_with("19:");
-        let grouped = matches!(&*self.conversation_type(), "groupChat" | "channel") || self.fields.object("conversation").is_some_and(|c| c.flag("isGroup")) || several;
+        let grouped = matches!(&*self.conversation_type(), "groupChat" | "channel")
+            || self.fields.object("conversation").is_some_and(|c| c.flag("isGroup"))
+            || several;
         grouped.then_some(Group { id, name })
     }
 
@@ -234,7 +236,11 @@ impl<'a> Activity<'_, 'a> {
     /// A read receipt, or something about a meeting.
     fn happened(&self) -> Event<'a> {
         let name = self.fields.words("name").unwrap_or_default();
-        let read = self.fields.object("value").and_then(|value| value.int("lastReadMessageId")).filter(|_| name.ends_with("/vnd.microsoft.readReceipt"));
+        let read = self
+            .fields
+            .object("value")
+            .and_then(|value| value.int("lastReadMessageId"))
+            .filter(|_| name.ends_with("/vnd.microsoft.readReceipt"));
         match read {
             // Ids are times: all up to this one has been read.
             Some(last) => {
@@ -255,7 +261,8 @@ pub(super) fn person<'a>(from: &Object<'a>) -> Option<Person<'a>> {
 }
 
 /// Teams' words for feelings.
-pub(super) const FEELINGS: &[(&str, &str)] = &[("like", "👍"), ("heart", "❤️"), ("laugh", "😆"), ("surprised", "😮"), ("sad", "😢"), ("angry", "😡")];
+pub(super) const FEELINGS: &[(&str, &str)] =
+    &[("like", "👍"), ("heart", "❤️"), ("laugh", "😆"), ("surprised", "😮"), ("sad", "😢"), ("angry", "😡")];
 
 /// One of the six, or a name that begins with the code points: `1f44f_clappinghands`.
 fn emoji<'a>(kind: &str) -> Option<Text<'a>> {

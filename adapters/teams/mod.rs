@@ -31,8 +31,8 @@ pub use facts::FACTS;
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, Context, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Revision, Secret, Secrets, SentMessage, SettingsError,
-    Setup, Signalled, Step, Verified, VerifyError, Webhook,
+    Adapter, Call, Context, MediaRef, Outbound, Parsed, RenderError, Rendered, Reply, Revision, Secret, Secrets, SentMessage,
+    SettingsError, Setup, Signalled, Step, Verified, VerifyError, Webhook,
 };
 use crate::kit::google;
 
@@ -88,7 +88,11 @@ impl Cloud {
                 "https://api.botframework.us/.default",
                 "https://login.botframework.azure.us",
                 "https://api.botframework.us",
-                if matches!(self, Self::UsGov) { "https://smba.infra.gov.teams.microsoft.us/teams" } else { "https://smba.infra.dod.teams.microsoft.us/teams" },
+                if matches!(self, Self::UsGov) {
+                    "https://smba.infra.gov.teams.microsoft.us/teams"
+                } else {
+                    "https://smba.infra.dod.teams.microsoft.us/teams"
+                },
             ],
             Self::China => [
                 "https://login.partner.microsoftonline.cn",
@@ -167,7 +171,11 @@ impl Adapter for Channel {
         match place::service(url) {
             Some(_) => {
                 let path = url::Url::parse(url).ok()?;
-                let url = self.settings.api_base.as_deref().map_or_else(|| url.to_owned(), |base| format!("{}{}", base.trim_end_matches('/'), path.path()));
+                let url = self
+                    .settings
+                    .api_base
+                    .as_deref()
+                    .map_or_else(|| url.to_owned(), |base| format!("{}{}", base.trim_end_matches('/'), path.path()));
                 Some(self.authorised(Call::get(url), cx))
             }
             None => Some(Call::get(url).redirects(3)),
@@ -232,7 +240,10 @@ mod tests {
     fn each_cloud_has_its_places() {
         let url = |more| channel(more).login(&CX).map(|call| call.url).unwrap_or_default();
         assert_eq!(url(json!({ "tenant_id": null })), "https://login.microsoftonline.com/botframework.com/oauth2/v2.0/token");
-        assert_eq!(url(json!({ "tenant_id": null, "cloud": "usgov" })), "https://login.microsoftonline.us/MicrosoftServices.onmicrosoft.us/oauth2/v2.0/token");
+        assert_eq!(
+            url(json!({ "tenant_id": null, "cloud": "usgov" })),
+            "https://login.microsoftonline.us/MicrosoftServices.onmicrosoft.us/oauth2/v2.0/token"
+        );
         assert!(url(json!({ "tenant_id": "11111111-2222-3333-4444-555555555555" })).contains("/11111111-2222-3333-4444-555555555555/"));
         assert_eq!(channel(json!({ "cloud": "usgovdod" })).connector(None), "https://smba.infra.dod.teams.microsoft.us/teams");
     }
@@ -242,7 +253,9 @@ mod tests {
         let channel = channel(json!({}));
         let token = Secret::new("fake");
         let cx = Context { login: Some(&token), ..CX };
-        let bears = |url: &str| channel.fetch(&MediaRef { url: Some(url.into()), ..MediaRef::default() }, &cx).map(|call| !call.secret_headers.is_empty());
+        let bears = |url: &str| {
+            channel.fetch(&MediaRef { url: Some(url.into()), ..MediaRef::default() }, &cx).map(|call| !call.secret_headers.is_empty())
+        };
         assert_eq!(bears("https://smba.trafficmanager.net/emea/1/v3/attachments/a/views/original"), Some(true));
         assert_eq!(bears("https://acme.sharepoint.com/f?tempauth=fake"), Some(false));
         for bad in ["https://smba.trafficmanager.net.evil.example/", "http://smba.trafficmanager.net/", "https://evil.example/"] {

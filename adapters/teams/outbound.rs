@@ -113,7 +113,11 @@ impl Writer<'_> {
     /// A picture by its address; words to it follow, because both in one would be torn apart and lose their id.
     fn file(&mut self, index: usize, kind: &str, media: &Media<'_>, caption: &str, at: &str) -> Result<(), RenderError> {
         let Some(link) = spoken::link(media) else {
-            return Err(RenderError::new(format!("{at}/url"), "media_missing", "Teams takes no uploads without a person's consent; a file needs a public `url`"));
+            return Err(RenderError::new(
+                format!("{at}/url"),
+                "media_missing",
+                "Teams takes no uploads without a person's consent; a file needs a public `url`",
+            ));
         };
         let small = media.size.unwrap_or_default() <= 1 << 20;
         let Some(url) = cards::picture(media).filter(|_| matches!(kind, "image" | "sticker") && small) else {
@@ -138,7 +142,12 @@ impl Writer<'_> {
             match cards::picture(media) {
                 Some(url) => body.push(cards::image(url, &asked.text)),
                 None => {
-                    self.out.note(index, "media", "message", "only a picture from an https address stands beside buttons: the file goes before");
+                    self.out.note(
+                        index,
+                        "media",
+                        "message",
+                        "only a picture from an https address stands beside buttons: the file goes before",
+                    );
                     self.file(index, spoken::looks(media), media, "", &format!("{at}/media"))?;
                 }
             }
@@ -181,7 +190,8 @@ impl Writer<'_> {
             made.push(cards::of(card, index, &at(number), &mut self.out)?);
             self.shown_card(card);
         }
-        made.chunks(CARDS).try_for_each(|row| self.send(index, json!({ "type": "message", "attachmentLayout": "carousel", "attachments": row })))
+        made.chunks(CARDS)
+            .try_for_each(|row| self.send(index, json!({ "type": "message", "attachmentLayout": "carousel", "attachments": row })))
     }
 
     /// A message that rings: what is shown outside the conversation is its summary.
@@ -191,12 +201,20 @@ impl Writer<'_> {
             title: push.title.clone().or_else(|| push.body.clone()).unwrap_or_else(|| "…".into()),
             text: push.body.clone().filter(|_| push.title.is_some()),
             media: push.image.clone().map(|image| Media { url: Some(image), ..Media::default() }),
-            options: push.url.clone().map(|url| part::ChoiceOption { title: url.clone(), kind: part::OptionKind::Url, value: Some(url), ..Default::default() }).into_iter().collect(),
+            options: push
+                .url
+                .clone()
+                .map(|url| part::ChoiceOption { title: url.clone(), kind: part::OptionKind::Url, value: Some(url), ..Default::default() })
+                .into_iter()
+                .collect(),
         };
         let made = cards::of(&card, index, &format!("#/parts/{index}"), &mut self.out)?;
         self.out.shown.push(spoken::notification(push));
         let summary = spoken::lines([push.title.as_deref(), push.body.as_deref()]).replace('\n', ": ");
-        self.send(index, json!({ "type": "message", "summary": summary, "attachments": [made], "channelData": { "notification": { "alert": true } } }))
+        self.send(
+            index,
+            json!({ "type": "message", "summary": summary, "attachments": [made], "channelData": { "notification": { "alert": true } } }),
+        )
     }
 
     fn reaction(&mut self, index: usize, reaction: &ReactionPart<'_>) -> Result<(), RenderError> {
@@ -213,7 +231,8 @@ impl Writer<'_> {
         let emoji = emoji.ok_or_else(|| wrong("/emoji", "emoji_missing", problem))?;
         let known = FEELINGS.iter().find(|(word, known)| *word == emoji || bare(known) == bare(emoji)).map(|(word, _)| *word);
         let word = emoji.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b)).then_some(emoji);
-        let kind = known.or(word).ok_or_else(|| wrong("/emoji", "emoji_unknown", "expected 👍 ❤️ 😆 😮 😢 😡 or Teams' own word for an emoji"))?;
+        let kind =
+            known.or(word).ok_or_else(|| wrong("/emoji", "emoji_unknown", "expected 👍 ❤️ 😆 😮 😢 😡 or Teams' own word for an emoji"))?;
         let message = place::encoded(place::activity(&reaction.message_id));
         let url = format!("{}/v3/conversations/{}/activities/{message}/reactions/{}", self.base, place::encoded(id), place::encoded(kind));
         self.out.shown.push(format!("[reaction] {emoji}"));

@@ -56,7 +56,9 @@ pub(super) fn encoded(id: &str) -> String {
 pub(super) fn service(url: &str) -> Option<&str> {
     let parsed = url::Url::parse(url).ok().filter(|u| u.scheme() == "https" && u.port().is_none() && u.username().is_empty())?;
     let host = parsed.host_str()?;
-    let infra = host.strip_prefix("smba.infra.").is_some_and(|rest| rest.ends_with(".teams.microsoft.com") || rest.ends_with(".teams.microsoft.us"));
+    let infra = host
+        .strip_prefix("smba.infra.")
+        .is_some_and(|rest| rest.ends_with(".teams.microsoft.com") || rest.ends_with(".teams.microsoft.us"));
     let framework = [".botframework.com", ".botframework.us", ".botframework.azure.cn"].iter().any(|end| host.ends_with(end));
     (host == "smba.trafficmanager.net" || infra || framework).then_some(url)
 }

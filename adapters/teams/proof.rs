@@ -44,8 +44,10 @@ fn bound(channel: &Channel, token: &Token<'_>, key: &jwt::Jwk, hook: &Webhook<'_
     let trimmed = |text: &str| text.trim_end_matches('/').to_ascii_lowercase();
     let claimed = token.claim("serviceurl").or_else(|| token.claim("serviceUrl")).map(trimmed);
     let place = body.words("channelId").unwrap_or_default();
-    let endorsed = key.more.get("endorsements").and_then(|e| e.as_array()).is_some_and(|list| list.iter().any(|e| e.as_str() == Some(&place)));
-    let tenant = body.object("channelData").and_then(|d| d.object("tenant")?.words("id")).or_else(|| body.object("conversation")?.words("tenantId"));
+    let endorsed =
+        key.more.get("endorsements").and_then(|e| e.as_array()).is_some_and(|list| list.iter().any(|e| e.as_str() == Some(&place)));
+    let tenant =
+        body.object("channelData").and_then(|d| d.object("tenant")?.words("id")).or_else(|| body.object("conversation")?.words("tenantId"));
     let allowed = &channel.settings.allowed_tenants;
     let welcome = allowed.is_empty() || tenant.is_some_and(|tenant| allowed.iter().any(|id| *id == tenant));
     claimed.is_some() && claimed == body.text("serviceUrl").map(|url| trimmed(&url)) && place == TEAMS && endorsed && welcome
@@ -81,10 +83,13 @@ mod tests {
         let mut headers = HeaderMap::new();
         let token = format!("Bearer {}.{}.{TAG}", part(r#"{"alg":"RS256","kid":"test-1","typ":"JWT"}"#), part(CLAIMS));
         headers.insert("authorization", token.parse().expect("ASCII"));
-        let set = json!({ "keys": [{ "kty": "RSA", "kid": "test-1", "use": "sig", "e": "AQAB", "endorsements": [case.endorsed], "n": N }] }).to_string();
+        let set =
+            json!({ "keys": [{ "kty": "RSA", "kid": "test-1", "use": "sig", "e": "AQAB", "endorsements": [case.endorsed], "n": N }] })
+                .to_string();
         let body = case.body.to_string();
         let hook = Webhook { method: &Method::POST, url: "", query: "", headers: &headers, body: body.as_bytes() };
-        let cx = Context { now: Time::from_secs(case.now), public_url: "", hook_url: "", login: None, keys: keys.then_some(set.as_bytes()) };
+        let cx =
+            Context { now: Time::from_secs(case.now), public_url: "", hook_url: "", login: None, keys: keys.then_some(set.as_bytes()) };
         channel.verify(hook, &cx).map(|_| ()).map_err(|e| e.label())
     }
 

@@ -29,7 +29,13 @@ pub struct Twin {
 
 impl Play for Twin {
     fn new(seed: u64) -> Self {
-        Self { secret: format!("twin-fake-client-secret-{seed}"), clock: DAWN, next: seed % 1000, blocked: HashSet::new(), sent: Sent::default() }
+        Self {
+            secret: format!("twin-fake-client-secret-{seed}"),
+            clock: DAWN,
+            next: seed % 1000,
+            blocked: HashSet::new(),
+            sent: Sent::default(),
+        }
     }
 
     fn settings(&self) -> Map<String, Value> {
@@ -43,11 +49,13 @@ impl Play for Twin {
             return self.login(request).into();
         }
         if request.path == "/v1/.well-known/keys" {
-            let keys: Vec<Value> = Signer::from_pem(sample::private_key()).map(|signer| {
-                let mut key = signer.published("twin-1");
-                key["endorsements"] = json!(["msteams", "webchat"]);
-                vec![key]
-            }).unwrap_or_default();
+            let keys: Vec<Value> = Signer::from_pem(sample::private_key())
+                .map(|signer| {
+                    let mut key = signer.published("twin-1");
+                    key["endorsements"] = json!(["msteams", "webchat"]);
+                    vec![key]
+                })
+                .unwrap_or_default();
             return Reply::json(200, &json!({ "keys": keys })).into();
         }
         self.run(request).unwrap_or_else(Answer::from)
@@ -70,7 +78,9 @@ impl Play for Twin {
             "conversation": { "conversationType": "personal", "id": id, "tenantId": TENANT }, "channelData": { "tenant": { "id": TENANT } } });
         let more = match act {
             Act::Text(text) => json!({ "text": text, "textFormat": "plain" }),
-            Act::Image(caption) => json!({ "text": caption, "attachments": [{ "contentType": "image/*", "contentUrl": format!("{SERVICE}v3/attachments/fake/views/original") }] }),
+            Act::Image(caption) => {
+                json!({ "text": caption, "attachments": [{ "contentType": "image/*", "contentUrl": format!("{SERVICE}v3/attachments/fake/views/original") }] })
+            }
             Act::Pick { id, title } => json!({ "value": { "choice": id, "title": title }, "replyToId": "1763600010000" }),
             Act::Read => return Vec::new(),
             Act::Block => {
@@ -131,10 +141,16 @@ impl Twin {
             return Err(refused(401, "Unauthorized", "Authorization has been denied for this request."));
         }
         let start = request.path.find("/v3/").map(|at| &request.path[at..]).unwrap_or_default();
-        let pieces: Vec<String> = start.trim_start_matches("/v3/").split('/').map(|p| percent_encoding::percent_decode_str(p).decode_utf8_lossy().into_owned()).collect();
+        let pieces: Vec<String> = start
+            .trim_start_matches("/v3/")
+            .split('/')
+            .map(|p| percent_encoding::percent_decode_str(p).decode_utf8_lossy().into_owned())
+            .collect();
         let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
         match (request.method.as_str(), &pieces[..]) {
-            ("GET", ["attachments", ..]) => Ok(Reply { body: sample::PNG.into(), ..Reply::json(200, &()) }.header("content-type", "image/png").into()),
+            ("GET", ["attachments", ..]) => {
+                Ok(Reply { body: sample::PNG.into(), ..Reply::json(200, &()) }.header("content-type", "image/png").into())
+            }
             ("POST", ["conversations"]) => {
                 let body: Value = serde_json::from_slice(&request.body).map_err(|_| refused(400, "BadSyntax", "JSON"))?;
                 let member = body["members"][0]["id"].as_str().filter(|id| !id.is_empty() && body["bot"]["id"] == format!("28:{APP}"));
@@ -146,7 +162,9 @@ impl Twin {
                 let id = (*id).to_owned();
                 self.post(request, &id)
             }
-            ("PUT" | "DELETE", ["conversations", _, "activities", activity, "reactions", kind]) if !activity.is_empty() && !kind.is_empty() => {
+            ("PUT" | "DELETE", ["conversations", _, "activities", activity, "reactions", kind])
+                if !activity.is_empty() && !kind.is_empty() =>
+            {
                 Ok(Reply { body: "".into(), ..Reply::json(200, &()) }.into())
             }
             ("PUT", ["conversations", id, "activities", activity]) => self.update(request, id, activity),

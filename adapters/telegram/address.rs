@@ -99,7 +99,10 @@ mod tests {
     fn addresses_name_chats() {
         let target = |address, thread| Chat::parse(address, thread).map(|chat| Value::Object(chat.target()));
         assert_eq!(target("telegram:5550001", None), Some(json!({ "chat_id": 5_550_001 })));
-        assert_eq!(target("telegram:-1000000000001", Some("7")), Some(json!({ "chat_id": -1_000_000_000_001_i64, "message_thread_id": 7 })));
+        assert_eq!(
+            target("telegram:-1000000000001", Some("7")),
+            Some(json!({ "chat_id": -1_000_000_000_001_i64, "message_thread_id": 7 }))
+        );
         assert_eq!(target("telegram:-1001", Some("dm-9")), Some(json!({ "chat_id": -1001, "direct_messages_topic_id": 9 })));
         assert_eq!(target("telegram:bc-1/880", None), Some(json!({ "business_connection_id": "bc-1", "chat_id": 880 })));
         assert_eq!(target("telegram:acme_news", None), Some(json!({ "chat_id": "@acme_news" })));

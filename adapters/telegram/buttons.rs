@@ -22,15 +22,10 @@ pub(super) struct Keyboard {
 }
 
 /// Lays options out. `at` is the pointer of the options, `part` the part's index.
-pub(super) fn keyboard(
-    choices: &Choices<'_>,
-    chat: &Chat,
-    part: usize,
-    at: &str,
-    out: &mut Rendered,
-) -> Result<Keyboard, RenderError> {
+pub(super) fn keyboard(choices: &Choices<'_>, chat: &Chat, part: usize, at: &str, out: &mut Rendered) -> Result<Keyboard, RenderError> {
     check(&choices.options, at)?;
-    let mut text = [choices.header.as_deref(), Some(&*choices.text)].into_iter().flatten().filter(|t| !t.is_empty()).collect::<Vec<_>>().join("\n\n");
+    let mut text =
+        [choices.header.as_deref(), Some(&*choices.text)].into_iter().flatten().filter(|t| !t.is_empty()).collect::<Vec<_>>().join("\n\n");
     let mut note = |from: &str, into: &str, why: &str| {
         out.note(part, from, into, why);
     };
@@ -114,7 +109,9 @@ fn inline(option: &ChoiceOption<'_>, chat: &Chat, note: &mut impl FnMut(&str, &s
             let opens = ["https://", "http://", "tg://"].iter().any(|scheme| value.starts_with(scheme));
             opens.then(|| json!({ "text": option.title, "url": value }))
         }
-        OptionKind::Copy => (Unit::Chars.count(value) <= COPY_CHARS).then(|| json!({ "text": option.title, "copy_text": { "text": value } })),
+        OptionKind::Copy => {
+            (Unit::Chars.count(value) <= COPY_CHARS).then(|| json!({ "text": option.title, "copy_text": { "text": value } }))
+        }
         OptionKind::Call => None,
         OptionKind::Location | OptionKind::Contact | OptionKind::Date => {
             note(word(option.kind), "button", "Telegram cannot ask for this here; the press comes back as a choice");

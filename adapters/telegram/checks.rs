@@ -146,7 +146,11 @@ fn place(method: &str, body: &Value) -> Checked {
         return Err(bad("wrong live location period specified"));
     }
     let given = |name: &str| body[name].as_str().is_some_and(|t| !t.is_empty());
-    if method == "sendvenue" && !(given("title") && given("address")) { Err(bad("venue title and address must be non-empty")) } else { Ok(()) }
+    if method == "sendvenue" && !(given("title") && given("address")) {
+        Err(bad("venue title and address must be non-empty"))
+    } else {
+        Ok(())
+    }
 }
 
 fn poll(body: &Value) -> Checked {

@@ -193,7 +193,8 @@ mod tests {
     use super::*;
 
     fn step(status: u16, body: Value) -> Step {
-        let call = Call::json("https://api.telegram.org/bot{secret}/sendMessage", &json!({ "chat_id": -5, "text": "x", "reply_parameters": {} }));
+        let call =
+            Call::json("https://api.telegram.org/bot{secret}/sendMessage", &json!({ "chat_id": -5, "text": "x", "reply_parameters": {} }));
         classify(&call, &Reply::json(status, &body))
     }
 
@@ -272,7 +273,10 @@ mod tests {
         for words in ["failed to get HTTP URL content", "Wrong type of the web page content"] {
             let body = json!({ "ok": false, "error_code": 400, "description": format!("Bad Request: {words}") });
             let Step::Call(next) = step(400, body.clone()) else { panic!("{words}: not tried again") };
-            assert!(matches!(classify(&next, &Reply::json(400, &body)), Step::Done(Verdict::Reject(r)) if r.class == C::Content), "only once");
+            assert!(
+                matches!(classify(&next, &Reply::json(400, &body)), Step::Done(Verdict::Reject(r)) if r.class == C::Content),
+                "only once"
+            );
         }
     }
 }

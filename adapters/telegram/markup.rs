@@ -47,7 +47,8 @@ fn html(text: &str) -> String {
             continue;
         };
         rest = after;
-        let name = tag.trim_start_matches('/').split(|c: char| c.is_whitespace() || c == '/').next().unwrap_or_default().to_ascii_lowercase();
+        let name =
+            tag.trim_start_matches('/').split(|c: char| c.is_whitespace() || c == '/').next().unwrap_or_default().to_ascii_lowercase();
         if tag.starts_with('/') {
             close(&name, &mut open, &mut out);
         } else {

@@ -284,7 +284,10 @@ mod tests {
     fn words_for_a_picture_become_its_caption() {
         let (mut twin, channel) = played();
         let native = serde_json::Map::new();
-        let media = crate::contract::MediaPart { media: Media { url: Some("https://cdn.example.org/a.jpg".into()), ..Media::default() }, caption: None };
+        let media = crate::contract::MediaPart {
+            media: Media { url: Some("https://cdn.example.org/a.jpg".into()), ..Media::default() },
+            caption: None,
+        };
         let (picture, words) = ([Part::Image(media)], [Part::text("The right one")]);
         let message = |parts| Outbound {
             id: "msg_1",

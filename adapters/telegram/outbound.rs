@@ -151,7 +151,15 @@ impl Writer<'_> {
     }
 
     /// A file with words under it; words too long for a caption stand in a message of their own.
-    fn file(&mut self, index: usize, kind: Kind, media: &Media<'_>, caption: &str, keyboard: Option<Value>, at: &str) -> Result<(), RenderError> {
+    fn file(
+        &mut self,
+        index: usize,
+        kind: Kind,
+        media: &Media<'_>,
+        caption: &str,
+        keyboard: Option<Value>,
+        at: &str,
+    ) -> Result<(), RenderError> {
         let (kind, source, why) = match media::way(kind, media, at)? {
             Way::File(kind, source, why) => (kind, source, why),
             Way::Words(link, why) => {
@@ -284,7 +292,8 @@ impl Writer<'_> {
     }
 
     fn card(&mut self, index: usize, card: &Card<'_>, at: &str) -> Result<(), RenderError> {
-        let words = [Some(&*card.title), card.text.as_deref()].into_iter().flatten().filter(|t| !t.is_empty()).collect::<Vec<_>>().join("\n\n");
+        let words =
+            [Some(&*card.title), card.text.as_deref()].into_iter().flatten().filter(|t| !t.is_empty()).collect::<Vec<_>>().join("\n\n");
         let asked = Choices { text: words.into(), options: card.options.clone(), media: card.media.clone(), ..Choices::default() };
         self.ask(index, &asked, &format!("{at}/options"), &format!("{at}/media"))
     }

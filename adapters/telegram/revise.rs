@@ -15,8 +15,18 @@ use crate::kit::revise;
 const TEXT: &[&str] = &["text", "parse_mode", "entities", "link_preview_options", "reply_markup"];
 /// The parameters of a method that sends a file which belong to the file once it is one of `InputMedia`.
 const MEDIA: &[&str] = &[
-    "caption", "parse_mode", "caption_entities", "show_caption_above_media", "has_spoiler", "width", "height", "duration", "supports_streaming",
-    "performer", "title", "disable_content_type_detection",
+    "caption",
+    "parse_mode",
+    "caption_entities",
+    "show_caption_above_media",
+    "has_spoiler",
+    "width",
+    "height",
+    "duration",
+    "supports_streaming",
+    "performer",
+    "title",
+    "disable_content_type_detection",
 ];
 
 /// The call that changes a message, or takes it back.
@@ -45,7 +55,9 @@ fn edited(bot: &Channel, chat: &Chat, number: i64, edit: &Outbound<'_>, cx: &Con
         _ => revise::fields(&call),
     };
     if given.get("reply_markup").is_some_and(|markup| markup.get("inline_keyboard").is_none()) {
-        return Err(revise::refused("an edit carries buttons under the message only: leave out quick replies and requests for a place or a number"));
+        return Err(revise::refused(
+            "an edit carries buttons under the message only: leave out quick replies and requests for a place or a number",
+        ));
     }
     let mut body = chat.target();
     body.insert("message_id".into(), number.into());
@@ -55,7 +67,9 @@ fn edited(bot: &Channel, chat: &Chat, number: i64, edit: &Outbound<'_>, cx: &Con
         return Ok(bot.method("editMessageText", &body));
     }
     let Some(kind) = media::editable(method) else {
-        return Err(revise::refused("Telegram changes texts, photos, videos, GIFs, audio and documents only; take the message back and send another"));
+        return Err(revise::refused(
+            "Telegram changes texts, photos, videos, GIFs, audio and documents only; take the message back and send another",
+        ));
     };
     if let Some(markup) = given.remove("reply_markup") {
         body.insert("reply_markup".into(), markup);
@@ -72,7 +86,8 @@ fn edited(bot: &Channel, chat: &Chat, number: i64, edit: &Outbound<'_>, cx: &Con
 
 /// What the text fields of a form say; nested values are JSON in them.
 fn texts(fields: &[Field]) -> Map<String, Value> {
-    let nested = |value: &str| serde_json::from_str(value).ok().filter(|v: &Value| v.is_object() || v.is_array()).unwrap_or_else(|| value.into());
+    let nested =
+        |value: &str| serde_json::from_str(value).ok().filter(|v: &Value| v.is_object() || v.is_array()).unwrap_or_else(|| value.into());
     let text = |field: &Field| match field {
         Field::Text { name, value } => Some((name.clone(), nested(value))),
         Field::Media { .. } => None,

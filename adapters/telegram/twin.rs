@@ -95,9 +95,7 @@ impl Play for Twin {
         let kind = match act {
             Act::Text(text) => json!({ "message": self.written(id, &user, &chat, date, json!({ "text": text })) }),
             Act::Image(caption) => {
-                let size = |name: &str, width: u32| {
-                    json!({ "file_id": format!("TWIN_{name}"), "file_unique_id": name, "width": width, "height": width, "file_size": 67 })
-                };
+                let size = |name: &str, width: u32| json!({ "file_id": format!("TWIN_{name}"), "file_unique_id": name, "width": width, "height": width, "file_size": 67 });
                 let photo = json!({ "photo": [size("S", 90), size("L", 800)], "caption": caption });
                 json!({ "message": self.written(id, &user, &chat, date, photo) })
             }
@@ -148,7 +146,11 @@ impl Play for Twin {
         let body = json!({ "ok": false, "error_code": 429, "description": format!("Too Many Requests: retry after {retry_after_secs}"),
             "parameters": { "retry_after": retry_after_secs } });
         let plain = json!({ "ok": false, "error_code": 429, "description": "Too Many Requests" });
-        if retry_after_secs == 0 { Reply::json(429, &plain) } else { Reply::json(429, &body).header("retry-after", &retry_after_secs.to_string()) }
+        if retry_after_secs == 0 {
+            Reply::json(429, &plain)
+        } else {
+            Reply::json(429, &body).header("retry-after", &retry_after_secs.to_string())
+        }
     }
 
     fn broken(&self) -> Reply {
@@ -212,7 +214,9 @@ impl Twin {
             "setmessagereaction" => {
                 number(body, "message_id").ok_or_else(|| bad("message to react not found"))?;
                 let list = body["reaction"].as_array().ok_or_else(|| bad("can't parse reaction"))?;
-                let good = list.iter().all(|r| r["type"] == "emoji" && r["emoji"].as_str().is_some_and(|e| !e.is_empty() && !e.contains('\u{FE0F}')));
+                let good = list
+                    .iter()
+                    .all(|r| r["type"] == "emoji" && r["emoji"].as_str().is_some_and(|e| !e.is_empty() && !e.contains('\u{FE0F}')));
                 if !good || list.len() > 1 {
                     return Err(bad("REACTION_INVALID"));
                 }
@@ -225,7 +229,8 @@ impl Twin {
                 Ok(fine(json!(true)).into())
             }
             _ => {
-                let (_, needed) = SENDS.iter().find(|(name, _)| *name == method).ok_or_else(|| refused(404, "Not Found: method not found"))?;
+                let (_, needed) =
+                    SENDS.iter().find(|(name, _)| *name == method).ok_or_else(|| refused(404, "Not Found: method not found"))?;
                 self.send(method, needed, body, chat, now)
             }
         }
@@ -248,7 +253,9 @@ impl Twin {
     fn file(&self, body: &Value) -> Checked<Reply> {
         let id = body["file_id"].as_str().unwrap_or_default();
         let name = id.strip_prefix("TWIN_").ok_or_else(|| bad("wrong file_id or the file is temporarily unavailable"))?;
-        Ok(fine(json!({ "file_id": id, "file_unique_id": name, "file_size": sample::PNG.len(), "file_path": format!("photos/{name}.png") })))
+        Ok(fine(
+            json!({ "file_id": id, "file_unique_id": name, "file_size": sample::PNG.len(), "file_path": format!("photos/{name}.png") }),
+        ))
     }
 
     fn webhook(&mut self, method: &str, body: &Value) -> Checked<Reply> {
@@ -315,7 +322,9 @@ impl Twin {
             "editmessagecaption" if !self.files.contains(&id) => return Err(bad("there is no caption in the message to edit")),
             "editmessagemedia" => drop(self.files.insert(id.clone())),
             _ if old == words => {
-                return Err(bad("message is not modified: specified new message content and reply markup are exactly the same as a current content and reply markup of the message"));
+                return Err(bad(
+                    "message is not modified: specified new message content and reply markup are exactly the same as a current content and reply markup of the message",
+                ));
             }
             _ => {}
         }
@@ -329,7 +338,11 @@ impl Twin {
 
     fn delete(&mut self, body: &Value, chat: i64) -> Checked<Answer> {
         let number = number(body, "message_id").ok_or_else(|| bad("message identifier is not specified"))?;
-        if self.sent.take_back(&format!("{chat}:{number}")) { Ok(fine(json!(true)).into()) } else { Err(bad("message to delete not found")) }
+        if self.sent.take_back(&format!("{chat}:{number}")) {
+            Ok(fine(json!(true)).into())
+        } else {
+            Err(bad("message to delete not found"))
+        }
     }
 
     /// Messages of a connected account are named by their numbers alone.
@@ -361,7 +374,8 @@ fn body_of(request: &Request) -> Option<Value> {
         return serde_json::from_slice(&request.body).ok().filter(Value::is_object);
     }
     if let Some(pieces) = multipart::read(kind, &request.body) {
-        let value = |piece: &multipart::Piece| if piece.filename.is_some() { json!({ "upload": piece.value.len() }) } else { nested(piece.text()) };
+        let value =
+            |piece: &multipart::Piece| if piece.filename.is_some() { json!({ "upload": piece.value.len() }) } else { nested(piece.text()) };
         return Some(Value::Object(pieces.iter().map(|piece| (piece.name.clone(), value(piece))).collect()));
     }
     let form = [request.query.as_bytes(), &request.body[..]].concat();

@@ -54,7 +54,9 @@ fn meaning(code: i64) -> Option<(Act, &'static str, &'static str)> {
         }
         21609 | 21626 => (Class(C::Config), "callback_invalid", "Twilio does not accept the address for receipts."),
         21666 | 21667 => (Class(C::Config), "fallback_invalid", "The RCS fallback is not set up."),
-        21701..=21705 | 21709..=21715 => (Class(C::Config), "messaging_service_invalid", "The Messaging Service is missing or empty, or does not have the sender."),
+        21701..=21705 | 21709..=21715 => {
+            (Class(C::Config), "messaging_service_invalid", "The Messaging Service is missing or empty, or does not have the sender.")
+        }
         30015 | 30016 => (Class(C::Config), "sender_invalid", "The sender does not fit the channel or is not registered."),
         30032 => (Class(C::Config), "toll_free_unverified", "The toll-free number is not verified."),
         30034 => (Class(C::Config), "not_registered_10dlc", "The number is not registered for 10DLC."),
@@ -71,9 +73,13 @@ fn meaning(code: i64) -> Option<(Act, &'static str, &'static str)> {
         30012..=30014 | 30028..=30031 => (Class(C::Content), "parameter_invalid", "A parameter of the message is wrong."),
         30110 => (Class(C::Content), "link_blocked", "Twilio blocks the domain that a link leads to."),
         30019 => (Class(C::Content), "media_too_large", "The file is larger than the carrier takes."),
-        63005 | 63006 | 63021 | 63030 | 63031 | 63013 | 63026 => (Class(C::Content), "content_refused", "The channel refuses the content or its policy forbids it."),
+        63005 | 63006 | 63021 | 63030 | 63031 | 63013 | 63026 => {
+            (Class(C::Content), "content_refused", "The channel refuses the content or its policy forbids it.")
+        }
         63019 | 63034 | 63037 => (Class(C::Content), "media_invalid", "A file could not be fetched, or is too large."),
-        63027..=63029 | 63040 => (Class(C::Content), "template_invalid", "The template is missing or rejected, or its parameters do not fit."),
+        63027..=63029 | 63040 => {
+            (Class(C::Content), "template_invalid", "The template is missing or rejected, or its parameters do not fit.")
+        }
         21610 => (Class(C::OptedOut), "stopped", "The person has answered STOP."),
         30004 => (Class(C::OptedOut), "blocked_by_user", "The person or the carrier has blocked the sender."),
         63014 | 63033 => (Class(C::OptedOut), "blocked_by_user", "The person has blocked the sender."),

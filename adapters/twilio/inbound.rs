@@ -16,10 +16,38 @@ use crate::kit::object::Object;
 
 /// Fields that are told elsewhere in the event, or repeat another.
 const TOLD: &[&str] = &[
-    "MessageSid", "SmsSid", "SmsMessageSid", "AccountSid", "From", "To", "Body", "NumMedia", "SmsStatus", "MessageStatus", "ApiVersion",
-    "ProfileName", "WaId", "ExternalUserId", "Forwarded", "OriginalRepliedMessageSid", "ButtonText", "ButtonPayload", "ListId", "ListTitle",
-    "InteractiveData", "FlowData", "Latitude", "Longitude", "Address", "Label", "ReferralHeadline", "ReferralSourceId",
-    "ReferralSourceType", "ReferralSourceUrl", "ReferralCtwaClid", "EventName",
+    "MessageSid",
+    "SmsSid",
+    "SmsMessageSid",
+    "AccountSid",
+    "From",
+    "To",
+    "Body",
+    "NumMedia",
+    "SmsStatus",
+    "MessageStatus",
+    "ApiVersion",
+    "ProfileName",
+    "WaId",
+    "ExternalUserId",
+    "Forwarded",
+    "OriginalRepliedMessageSid",
+    "ButtonText",
+    "ButtonPayload",
+    "ListId",
+    "ListTitle",
+    "InteractiveData",
+    "FlowData",
+    "Latitude",
+    "Longitude",
+    "Address",
+    "Label",
+    "ReferralHeadline",
+    "ReferralSourceId",
+    "ReferralSourceType",
+    "ReferralSourceUrl",
+    "ReferralCtwaClid",
+    "EventName",
 ];
 
 /// The words on which Twilio itself stops or resumes a sender (support.twilio.com, opt-out keywords, read 2026-11-20).
@@ -73,7 +101,11 @@ impl<'a> Delivery<'_, 'a> {
         if inbound && self.get("From").is_none() {
             return self.conversation(parsed).ok_or_else(|| "a message without `From`".into());
         }
-        if inbound { self.message(sid, parsed) } else { self.receipt(sid, status, parsed) }
+        if inbound {
+            self.message(sid, parsed)
+        } else {
+            self.receipt(sid, status, parsed)
+        }
         Ok(())
     }
 
@@ -88,7 +120,9 @@ impl<'a> Delivery<'_, 'a> {
         // The same number serves SMS and WhatsApp, with and without the prefix.
         let number = |address: &str| address.rsplit(':').next().unwrap_or_default().to_owned();
         let from = settings.from.as_deref().filter(|from| !from.is_empty());
-        if from.is_some_and(|from| number(from) == number(ours)) || service.is_some() && service == settings.messaging_service_sid.as_deref() {
+        if from.is_some_and(|from| number(from) == number(ours))
+            || service.is_some() && service == settings.messaging_service_sid.as_deref()
+        {
             return own;
         }
         match (from, service) {
@@ -129,7 +163,8 @@ impl<'a> Delivery<'_, 'a> {
             ..Message::default()
         };
         let time = self.time;
-        let event = |key: Text<'a>, body| Event { account: account.clone(), key: Some(key), medium: medium.into(), peer: peer.clone(), time, body };
+        let event =
+            |key: Text<'a>, body| Event { account: account.clone(), key: Some(key), medium: medium.into(), peer: peer.clone(), time, body };
         if let Some(consent) = self.consent(&person, medium, &sid) {
             parsed.events.push(event(format!("{sid}:consent").into(), Body::Consent(consent)));
         }
@@ -142,9 +177,13 @@ impl<'a> Delivery<'_, 'a> {
     pub(super) fn person(&self, from: &str, medium: &str) -> Person<'a> {
         let address = person_at(from, medium);
         let scoped = |id: &str| if id.contains(':') { id.to_owned() } else { format!("whatsapp:{id}") };
-        let stable = self.get("ExternalUserId").filter(|id| medium == "whatsapp" && id.contains('.')).map(|id| person_at(&scoped(id), medium));
+        let stable =
+            self.get("ExternalUserId").filter(|id| medium == "whatsapp" && id.contains('.')).map(|id| person_at(&scoped(id), medium));
         let mut also = Vec::new();
-        let number = self.get("WaId").map(|digits| format!("+{}", digits.trim_start_matches('+'))).or_else(|| Some(from.rsplit(':').next()?.to_owned()));
+        let number = self
+            .get("WaId")
+            .map(|digits| format!("+{}", digits.trim_start_matches('+')))
+            .or_else(|| Some(from.rsplit(':').next()?.to_owned()));
         if let Some(stable) = &stable
             && *stable != address
         {
@@ -319,7 +358,14 @@ impl<'a> Delivery<'_, 'a> {
             detail: (status != state.word()).then(|| status.to_owned().into()),
             ..Receipt::new(sid.clone(), state)
         };
-        let event = |key: String, peer: Text<'a>, body| Event { account: account.clone(), key: Some(key.into()), medium: medium.into(), peer, time: self.time, body };
+        let event = |key: String, peer: Text<'a>, body| Event {
+            account: account.clone(),
+            key: Some(key.into()),
+            medium: medium.into(),
+            peer,
+            time: self.time,
+            body,
+        };
         // A message of Conversations reaches each participant by itself.
         let whose = self.get("ParticipantSid").map(|whose| format!(":{whose}")).unwrap_or_default();
         parsed.events.push(event(format!("{sid}:{status}{whose}"), peer, Body::Receipt(receipt)));

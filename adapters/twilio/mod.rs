@@ -113,7 +113,11 @@ impl Adapter for Channel {
             return Err(SettingsError::new("from", "missing", "name the sender in `from`, or a `messaging_service_sid`"));
         }
         if given(&settings.api_key_sid) != settings.api_key_secret.is_some() {
-            return Err(SettingsError::new("api_key_secret", "an API key has two halves", "set `api_key_sid` and `api_key_secret`, or neither"));
+            return Err(SettingsError::new(
+                "api_key_secret",
+                "an API key has two halves",
+                "set `api_key_sid` and `api_key_secret`, or neither",
+            ));
         }
         let keys = crypto::sha1_keys(&settings.auth_token);
         let pace = [pace(&settings)];
@@ -233,7 +237,9 @@ fn pace(settings: &Settings) -> Pace {
     let kind = settings.sender_kind.unwrap_or(match digits {
         _ if from.starts_with("whatsapp:") => SenderKind::Whatsapp,
         _ if from.starts_with("rcs:") => SenderKind::Rcs,
-        Some(digits) if ["1800", "1833", "1844", "1855", "1866", "1877", "1888"].iter().any(|p| digits.starts_with(p)) => SenderKind::TollFree,
+        Some(digits) if ["1800", "1833", "1844", "1855", "1866", "1877", "1888"].iter().any(|p| digits.starts_with(p)) => {
+            SenderKind::TollFree
+        }
         Some(_) => SenderKind::LongCode,
         None if !from.is_empty() && from.bytes().all(|b| b.is_ascii_digit()) => SenderKind::ShortCode,
         None if !from.is_empty() => SenderKind::Alphanumeric,
@@ -267,7 +273,9 @@ mod tests {
     #[test]
     fn the_sender_decides_the_pace() {
         let rate = |more| channel(more).expect("settings").paces().map(|paces| paces[0].count);
-        for (from, count) in [("+14155550199", 1), ("+18335550199", 3), ("12345", 100), ("ACME", 10), ("whatsapp:+14155550199", 80), ("+447700900123", 10)] {
+        for (from, count) in
+            [("+14155550199", 1), ("+18335550199", 3), ("12345", 100), ("ACME", 10), ("whatsapp:+14155550199", 80), ("+447700900123", 10)]
+        {
             assert_eq!(rate(json!({ "from": from })), Some(count), "{from}");
         }
         assert_eq!(rate(json!({ "sender_kind": "whatsapp" })), Some(80));
@@ -276,17 +284,25 @@ mod tests {
     #[test]
     fn credentials_go_to_twilio_alone() {
         let channel = channel(json!({})).expect("settings");
-        let fetch = |url: &str| channel.fetch(&MediaRef { url: Some(url.into()), ..MediaRef::default() }, &CX).map(|call| (call.url, call.redirects));
+        let fetch = |url: &str| {
+            channel.fetch(&MediaRef { url: Some(url.into()), ..MediaRef::default() }, &CX).map(|call| (call.url, call.redirects))
+        };
         let url = "https://api.twilio.com/2010-04-01/Accounts/ACfake01/Messages/MMfake0102/Media/MEfake01";
         assert_eq!(fetch(url), Some((url.to_owned(), 3)));
-        assert_eq!((fetch("https://evil.example/x"), fetch("http://api.twilio.com/x"), fetch("https://eviltwilio.com/x")), (None, None, None));
+        assert_eq!(
+            (fetch("https://evil.example/x"), fetch("http://api.twilio.com/x"), fetch("https://eviltwilio.com/x")),
+            (None, None, None)
+        );
     }
 
     #[test]
     fn typing_needs_a_message_on_whatsapp() {
         let channel = channel(json!({})).expect("settings");
         let typing = |to, last| channel.signal(Signalled::Typing { to, last }, &CX).map(|call| call.url);
-        assert_eq!(typing("whatsapp:+34600000111", Some("SMfake0103")).as_deref(), Some("https://messaging.twilio.com/v3/Indicators/Typing.json"));
+        assert_eq!(
+            typing("whatsapp:+34600000111", Some("SMfake0103")).as_deref(),
+            Some("https://messaging.twilio.com/v3/Indicators/Typing.json")
+        );
         assert_eq!((typing("whatsapp:+34600000111", None), typing("tel:+14155550123", Some("SM1"))), (None, None));
     }
 

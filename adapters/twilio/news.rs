@@ -79,7 +79,8 @@ impl<'a> Delivery<'_, 'a> {
         let body = if kind.starts_with("com.twilio.error-logs.") {
             let (code, level) = (data.words("error_code").unwrap_or_default(), data.words("level").unwrap_or_default());
             let kept = |name: &str| data.raw(name).and_then(object::text);
-            let raw = json!({ "Level": level, "error_code": code, "resource_sid": kept("resource_sid"), "service_sid": kept("service_sid") });
+            let raw =
+                json!({ "Level": level, "error_code": code, "resource_sid": kept("resource_sid"), "service_sid": kept("service_sid") });
             Body::Notice(notice(&level, &code, "", &raw))
         } else {
             Body::Provider(ProviderEvent { provider_type: kind, raw: event.without(&[]) })

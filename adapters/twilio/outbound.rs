@@ -62,7 +62,8 @@ fn recipient(address: &str) -> Result<(String, Medium), RenderError> {
 }
 
 fn is_scoped(id: &str) -> bool {
-    id.split_once('.').is_some_and(|(country, rest)| country.len() == 2 && country.bytes().all(|b| b.is_ascii_uppercase()) && !rest.is_empty())
+    id.split_once('.')
+        .is_some_and(|(country, rest)| country.len() == 2 && country.bytes().all(|b| b.is_ascii_uppercase()) && !rest.is_empty())
 }
 
 /// The sender in the form this medium wants; empty when a service chooses.
@@ -71,7 +72,9 @@ fn sender(channel: &Channel, medium: Medium) -> Result<String, RenderError> {
     let wrong = |kind: &str| RenderError::new("#/to", "sender_does_not_reach", format!("this channel's sender is for {kind} alone"));
     match (from.split_once(':').map(|(prefix, _)| prefix), medium) {
         (None, Medium::Whatsapp) if from.starts_with('+') => Ok(format!("whatsapp:{from}")),
-        (None, Medium::Sms | Medium::Rcs) | (Some("whatsapp"), Medium::Whatsapp) | (Some("messenger"), Medium::Messenger) => Ok(from.to_owned()),
+        (None, Medium::Sms | Medium::Rcs) | (Some("whatsapp"), Medium::Whatsapp) | (Some("messenger"), Medium::Messenger) => {
+            Ok(from.to_owned())
+        }
         // An RCS agent reaches phones by their number.
         (Some("rcs"), Medium::Rcs | Medium::Sms) => Ok(from.to_owned()),
         (Some("whatsapp"), _) => Err(wrong("WhatsApp")),
@@ -101,7 +104,9 @@ impl Writer<'_> {
             }
             Part::Image(m) | Part::Video(m) | Part::Sticker(m) => self.file(index, &m.media, m.caption.as_deref(), true),
             // WhatsApp does not show a caption on sound and documents.
-            Part::Audio(m) | Part::Voice(m) | Part::File(m) => self.file(index, &m.media, m.caption.as_deref(), self.medium != Medium::Whatsapp),
+            Part::Audio(m) | Part::Voice(m) | Part::File(m) => {
+                self.file(index, &m.media, m.caption.as_deref(), self.medium != Medium::Whatsapp)
+            }
             Part::Location(place) => self.location(index, place),
             Part::Contacts(contacts) => self.contacts(index, contacts),
             Part::Choices(choices) => self.choices(index, choices),
@@ -144,7 +149,11 @@ impl Writer<'_> {
             let piece = self.encoded(piece);
             let segments = if self.medium == Medium::Sms { gsm::parts(&piece).count() } else { 1 };
             if let Some(max) = self.channel.settings.max_parts.filter(|max| segments > *max) {
-                return Err(RenderError::new(at(), "text_too_long", format!("the text takes {segments} SMS segments; `max_parts` allows {max}")));
+                return Err(RenderError::new(
+                    at(),
+                    "text_too_long",
+                    format!("the text takes {segments} SMS segments; `max_parts` allows {max}"),
+                ));
             }
             self.out.shown.push(piece.clone());
             self.send(vec![("Body".into(), piece)], segments);
@@ -242,9 +251,10 @@ impl Writer<'_> {
         let count = choices.options.len();
         let list = choices.layout == Some(Layout::List) || count > 3;
         let longest = if list { 24 } else { 20 };
-        let fits = choices.options.iter().all(|o| {
-            Unit::Chars.count(&o.title) <= longest && Unit::Chars.count(o.id.as_deref().unwrap_or_default()) <= 200
-        });
+        let fits = choices
+            .options
+            .iter()
+            .all(|o| Unit::Chars.count(&o.title) <= longest && Unit::Chars.count(o.id.as_deref().unwrap_or_default()) <= 200);
         let plain = choices.media.is_none() && self.medium != Medium::Sms;
         if !plain || !replies || !fits || !(1..=10).contains(&count) {
             return None;
@@ -263,7 +273,8 @@ impl Writer<'_> {
     }
 
     fn card(&mut self, index: usize, card: &Card<'_>) -> Result<(), RenderError> {
-        let words = [Some(&*card.title), card.text.as_deref()].into_iter().flatten().filter(|t| !t.is_empty()).collect::<Vec<_>>().join("\n");
+        let words =
+            [Some(&*card.title), card.text.as_deref()].into_iter().flatten().filter(|t| !t.is_empty()).collect::<Vec<_>>().join("\n");
         let words = if card.options.is_empty() {
             words
         } else {

@@ -220,7 +220,9 @@ impl Twin {
         let bad = |code: u32, message: &str| Err(refused(400, code, message));
         let (to, from, body) = (form.get("To"), form.get("From"), form.get("Body"));
         let number = to.strip_prefix("whatsapp:").unwrap_or(to);
-        let digits = |n: &str| n.strip_prefix('+').is_some_and(|d| (2..=15).contains(&d.len()) && d.bytes().all(|b| b.is_ascii_digit()) && !d.starts_with('0'));
+        let digits = |n: &str| {
+            n.strip_prefix('+').is_some_and(|d| (2..=15).contains(&d.len()) && d.bytes().all(|b| b.is_ascii_digit()) && !d.starts_with('0'))
+        };
         let scoped = to.starts_with("whatsapp:") && number.as_bytes().get(2) == Some(&b'.');
         if to.is_empty() {
             return bad(21604, "A 'To' phone number is required.");

@@ -44,7 +44,8 @@ pub(super) fn level(options: &[ChoiceOption<'_>]) -> u8 {
 /// The keyboard of these options, each with its place in the request.
 pub(super) fn keyboard(options: &[(usize, &ChoiceOption<'_>)], at: &str) -> Result<Value, RenderError> {
     let columns = if options.len() > ROWS { 3 } else { 6 };
-    let buttons: Result<Vec<Value>, RenderError> = options.iter().map(|(number, option)| button(option, columns, &format!("{at}/{number}"))).collect();
+    let buttons: Result<Vec<Value>, RenderError> =
+        options.iter().map(|(number, option)| button(option, columns, &format!("{at}/{number}"))).collect();
     Ok(json!({ "Type": "keyboard", "DefaultHeight": false, "Buttons": buttons? }))
 }
 

@@ -146,7 +146,9 @@ impl Twin {
         }
         match request.path.as_str() {
             "/pa/send_message" => self.send(&body, now),
-            "/pa/get_account_info" => Ok(Reply::json(200, &json!({ "status": 0, "status_message": "ok", "id": "pa:1", "name": "Twin" })).into()),
+            "/pa/get_account_info" => {
+                Ok(Reply::json(200, &json!({ "status": 0, "status_message": "ok", "id": "pa:1", "name": "Twin" })).into())
+            }
             "/pa/set_webhook" => {
                 need(body["url"].as_str().is_some_and(|u| u.is_empty() || u.starts_with("https://")), "url")?;
                 Ok(Reply::json(200, &json!({ "status": 0, "status_message": "ok", "event_types": body["event_types"] })).into())

@@ -96,9 +96,8 @@ fn content(channel: &str, kind: &str, body: &Value) -> Checked<String> {
             need(good, "reaction")?;
             need(chars(&body["context"]["message_uuid"]) > 0, "context").map(|()| "[reaction]".to_owned())
         }
-        "template" => {
-            need(chars(&body["template"]["name"]) > 0 && chars(&body["whatsapp"]["locale"]) > 0, "template").map(|()| "[template]".to_owned())
-        }
+        "template" => need(chars(&body["template"]["name"]) > 0 && chars(&body["whatsapp"]["locale"]) > 0, "template")
+            .map(|()| "[template]".to_owned()),
         "card" => card(&body["card"]).map(|()| "[card]".to_owned()),
         "carousel" => {
             let cards = body["carousel"]["cards"].as_array().ok_or_else(|| invalid("carousel"))?;
@@ -161,11 +160,16 @@ fn interactive(made: &Value) -> Checked {
         "list" => {
             let sections = action["sections"].as_array().map(Vec::as_slice).unwrap_or_default();
             let rows: Vec<&Value> = sections.iter().filter_map(|s| s["rows"].as_array()).flatten().collect();
-            let good = |r: &&Value| (1..=24).contains(&chars(&r["title"])) && (1..=200).contains(&chars(&r["id"])) && chars(&r["description"]) <= 72;
+            let good = |r: &&Value| {
+                (1..=24).contains(&chars(&r["title"])) && (1..=200).contains(&chars(&r["id"])) && chars(&r["description"]) <= 72
+            };
             let mut known = std::collections::HashSet::new();
             need(rows.iter().all(|r| known.insert(&r["id"])), "interactive.action.sections")?;
             let titled = sections.len() == 1 || sections.iter().all(|s| (1..=24).contains(&chars(&s["title"])));
-            need((1..=10).contains(&rows.len()) && rows.iter().all(good) && titled && (1..=20).contains(&chars(&action["button"])), "interactive.action")
+            need(
+                (1..=10).contains(&rows.len()) && rows.iter().all(good) && titled && (1..=20).contains(&chars(&action["button"])),
+                "interactive.action",
+            )
         }
         "cta_url" => link(&action["parameters"]["url"], "interactive.action.parameters.url"),
         "location_request_message" => need(action["name"] == "send_location", "interactive.action"),

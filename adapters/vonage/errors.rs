@@ -117,7 +117,8 @@ fn reason(meaning: Meaning, code: i64) -> Reason {
 
 /// The reason a receipt of the Messages API gives. Its code is the title, or ends the type.
 pub(super) fn told(error: &Object<'_>) -> Reason {
-    code_of(error).map_or_else(unknown, |code| messages(code).map_or_else(|| unknown().provider_code(code), |meaning| reason(meaning, code)))
+    code_of(error)
+        .map_or_else(unknown, |code| messages(code).map_or_else(|| unknown().provider_code(code), |meaning| reason(meaning, code)))
 }
 
 /// The reason a receipt of the SMS API gives.
@@ -171,7 +172,9 @@ pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
     let bare = if let Some(code) = code { bare.provider_code(code) } else { bare };
     match status {
         401 => Step::of(Reason { class: C::Auth, ..bare }),
-        402 => Step::of(Reason { class: C::Auth, code: "balance_used_up".into(), title: "The account's balance is used up.".into(), ..bare }),
+        402 => {
+            Step::of(Reason { class: C::Auth, code: "balance_used_up".into(), title: "The account's balance is used up.".into(), ..bare })
+        }
         // Of the message that is answered: the channel goes on.
         404 if call.method == http::Method::PATCH => absent(bare),
         403 | 404 => Step::of(Reason { class: C::Config, ..bare }),
@@ -190,7 +193,12 @@ fn kept(reply: &Reply, meaning: Option<(Meaning, i64)>) -> Step {
         429 => Step::throttle(Scope::Account, reply.retry_after(), bare),
         500..=599 => Step::Done(Verdict::Retry(Reason { class: C::Transient, ..bare })),
         404 => absent(bare),
-        _ => Step::Done(Verdict::Reject(Reason { class: C::Window, code: "too_late".into(), title: "The message cannot be taken back any more.".into(), ..bare })),
+        _ => Step::Done(Verdict::Reject(Reason {
+            class: C::Window,
+            code: "too_late".into(),
+            title: "The message cannot be taken back any more.".into(),
+            ..bare
+        })),
     }
 }
 
@@ -204,8 +212,12 @@ fn field(body: &Object<'_>, bare: Reason) -> Reason {
     let fields = body.objects("invalid_parameters");
     let named = |wanted: &str| fields.iter().any(|f| f.text("name").is_some_and(|name| name == wanted));
     match () {
-        () if named("from") => Reason { class: C::Config, code: "sender_invalid".into(), title: "The sender is not accepted.".into(), ..bare },
-        () if named("to") => Reason { class: C::Recipient, code: "number_invalid".into(), title: "The recipient is not accepted.".into(), ..bare },
+        () if named("from") => {
+            Reason { class: C::Config, code: "sender_invalid".into(), title: "The sender is not accepted.".into(), ..bare }
+        }
+        () if named("to") => {
+            Reason { class: C::Recipient, code: "number_invalid".into(), title: "The recipient is not accepted.".into(), ..bare }
+        }
         () => Reason { class: C::Content, code: "parameter_invalid".into(), title: "A parameter of the message is wrong.".into(), ..bare },
     }
 }

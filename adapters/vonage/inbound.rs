@@ -14,9 +14,35 @@ use crate::kit::object::Object;
 
 /// Fields that are told elsewhere in the event, or repeat another.
 const TOLD: &[&str] = &[
-    "channel", "message_type", "message_uuid", "to", "from", "timestamp", "text", "image", "audio", "video", "file", "vcard", "sticker",
-    "content", "location", "reaction", "button", "reply", "order", "contact", "context", "profile", "_self", "status", "error", "usage", "client_ref",
-    "sig", "nonce",
+    "channel",
+    "message_type",
+    "message_uuid",
+    "to",
+    "from",
+    "timestamp",
+    "text",
+    "image",
+    "audio",
+    "video",
+    "file",
+    "vcard",
+    "sticker",
+    "content",
+    "location",
+    "reaction",
+    "button",
+    "reply",
+    "order",
+    "contact",
+    "context",
+    "profile",
+    "_self",
+    "status",
+    "error",
+    "usage",
+    "client_ref",
+    "sig",
+    "nonce",
 ];
 
 /// Says what a delivery means.
@@ -147,12 +173,16 @@ impl<'d, 'a> Delivery<'d, 'a> {
         if self.kind.as_deref() == Some("reaction") {
             let reaction = self.fields.object("reaction").unwrap_or_default();
             let message_id = context.words("message_uuid").ok_or("a reaction that does not say to what")?;
-            let action = if reaction.text("action").as_deref() == Some("unreact") { ReactionAction::Removed } else { ReactionAction::Added };
+            let action =
+                if reaction.text("action").as_deref() == Some("unreact") { ReactionAction::Removed } else { ReactionAction::Added };
             let body = Reaction { from, message_id, reaction: reaction.words("emoji"), action };
             return Ok(self.made(key, &ours, peer, Body::Reaction(body)));
         }
         // Older descriptions put it beside the advertisement.
-        let product = [Some(context.clone()), self.fields.object("whatsapp")].into_iter().flatten().find_map(|place| place.object("whatsapp_referred_product"));
+        let product = [Some(context.clone()), self.fields.object("whatsapp")]
+            .into_iter()
+            .flatten()
+            .find_map(|place| place.object("whatsapp_referred_product"));
         let product = product.and_then(|product| product.words("product_retailer_id"));
         let quoted = context.words("message_uuid");
         let parts = self.parts();
@@ -299,7 +329,13 @@ fn file<'a>(kind: &str, file: &Object<'a>) -> Option<Part<'a>> {
     let url = file.words("url")?.into_owned();
     let source = MediaRef { id: String::new(), url: Some(url), expires_at: None };
     let mime = (kind == "vcard").then_some(Cow::Borrowed("text/vcard"));
-    let media = Media { filename: file.words("name"), mime_type: mime, status: Some(MediaStatus::Pending), source: Some(source), ..Media::default() };
+    let media = Media {
+        filename: file.words("name"),
+        mime_type: mime,
+        status: Some(MediaStatus::Pending),
+        source: Some(source),
+        ..Media::default()
+    };
     let part = MediaPart { media, caption: file.words("caption") };
     Some(match kind {
         "image" => Part::Image(part),
@@ -338,7 +374,8 @@ fn contacts<'a>(raw: Option<&'a RawValue>) -> Option<Part<'a>> {
     let list = whole.as_ref().map(|o| o.objects("contacts")).filter(|list| !list.is_empty());
     let list = list.or_else(|| serde_json::from_str(raw.get()).ok()).or_else(|| whole.map(|one| vec![one]))?;
     let card = |card: &Object<'a>| {
-        let name = card.object("name").and_then(|n| n.words("formatted_name").or_else(|| n.words("first_name"))).or_else(|| card.words("name"));
+        let name =
+            card.object("name").and_then(|n| n.words("formatted_name").or_else(|| n.words("first_name"))).or_else(|| card.words("name"));
         let phones: Vec<Text<'a>> = card.objects("phones").iter().filter_map(|p| p.words("phone")).collect();
         let emails = card.objects("emails").iter().filter_map(|e| e.words("email")).collect();
         let organization = card.object("org").and_then(|o| o.words("company"));

@@ -218,7 +218,9 @@ impl Adapter for Channel {
     fn signal(&self, signal: Signalled<'_>, cx: &Context<'_>) -> Option<Call> {
         match signal {
             Signalled::Typing { to, last } if to.starts_with("whatsapp:") => self.seen(last?, true, cx.now),
-            Signalled::Read { to, message_id } if to.starts_with("whatsapp:") || to.starts_with("rcs:") => self.seen(message_id, false, cx.now),
+            Signalled::Read { to, message_id } if to.starts_with("whatsapp:") || to.starts_with("rcs:") => {
+                self.seen(message_id, false, cx.now)
+            }
             _ => None,
         }
     }
@@ -326,14 +328,17 @@ mod tests {
     #[test]
     fn the_token_goes_to_vonage_alone() {
         let channel = channel(json!({})).expect("settings");
-        let bears = |url: &str| channel.fetch(&MediaRef { url: Some(url.into()), ..MediaRef::default() }, &CX).map(|call| !call.secret_headers.is_empty());
+        let bears = |url: &str| {
+            channel.fetch(&MediaRef { url: Some(url.into()), ..MediaRef::default() }, &CX).map(|call| !call.secret_headers.is_empty())
+        };
         assert_eq!(bears("https://api-eu.nexmo.com/v3/media/1"), Some(true));
         assert_eq!((bears("https://evilnexmo.com/1"), bears("http://api-eu.nexmo.com/1")), (Some(false), Some(false)));
     }
 
     #[test]
     fn signals_need_an_application() {
-        let typing = |channel: &Channel| channel.signal(Signalled::Typing { to: "whatsapp:+34600000111", last: Some("1-2") }, &CX).map(|c| c.url);
+        let typing =
+            |channel: &Channel| channel.signal(Signalled::Typing { to: "whatsapp:+34600000111", last: Some("1-2") }, &CX).map(|c| c.url);
         assert_eq!(typing(&channel(json!({})).expect("settings")).as_deref(), Some("https://api-eu.vonage.com/v1/messages/1-2"));
         let mut settings = super::Twin::new(1).settings();
         settings.remove("private_key");

@@ -62,7 +62,11 @@ impl Medium {
 pub(super) fn render(channel: &Channel, message: &Outbound<'_>, cx: &Context<'_>) -> Result<Rendered, RenderError> {
     let (medium, to) = recipient(message.to)?;
     if channel.settings.product == Product::Sms && medium != Medium::Sms {
-        return Err(RenderError::new("#/to", "sender_does_not_reach", "the SMS API reaches phones by SMS alone; set `product = \"messages\"`"));
+        return Err(RenderError::new(
+            "#/to",
+            "sender_does_not_reach",
+            "the SMS API reaches phones by SMS alone; set `product = \"messages\"`",
+        ));
     }
     if let Some(name) = ["to", "channel"].into_iter().find(|name| message.native.contains_key(*name)) {
         return Err(RenderError::new(format!("#/native/{name}"), "native_not_allowed", "`to` says who gets the message"));
@@ -206,7 +210,11 @@ impl Writer<'_> {
             let piece = self.encoded(index, piece);
             let segments = if self.medium == Medium::Sms { gsm::parts(&piece).count() } else { 1 };
             if let Some(max) = self.channel.settings.max_parts.filter(|max| segments > *max) {
-                return Err(RenderError::new(at(), "text_too_long", format!("the text takes {segments} SMS segments; `max_parts` allows {max}")));
+                return Err(RenderError::new(
+                    at(),
+                    "text_too_long",
+                    format!("the text takes {segments} SMS segments; `max_parts` allows {max}"),
+                ));
             }
             self.out.shown.push(piece.clone());
             let mut content = json!({ "text": piece });
@@ -389,7 +397,12 @@ impl Writer<'_> {
                 self.send("card", json!({ "card": content }), 1);
                 return Ok(());
             }
-            self.out.note(index, "card", "text", "a card has a title to 200 characters, a text to 2,000, a picture or a film, and 4 options");
+            self.out.note(
+                index,
+                "card",
+                "text",
+                "a card has a title to 200 characters, a text to 2,000, a picture or a film, and 4 options",
+            );
         }
         if !card.options.is_empty() {
             return self.choices(index, &spoken::card(card), at);

@@ -24,7 +24,8 @@ pub(super) fn verify(channel: &Channel, hook: &Webhook<'_>, now: Time) -> Result
     let sig = fields.iter().find(|(name, _)| name == "sig").map(|(_, sig)| sig.to_ascii_lowercase()).ok_or(again)?;
     let text = signed_text(&fields);
     let method = channel.settings.signature_method;
-    let good = channel.settings.signature_secret.iter().any(|secret| crypto::equal(signature(method, secret, &text).as_bytes(), sig.as_bytes()));
+    let good =
+        channel.settings.signature_secret.iter().any(|secret| crypto::equal(signature(method, secret, &text).as_bytes(), sig.as_bytes()));
     if !good {
         return Err(VerifyError::MISMATCH);
     }
@@ -107,7 +108,8 @@ mod tests {
         if let Some(token) = token {
             headers.insert("authorization", format!("Bearer {token}").parse().expect("ASCII"));
         }
-        let hook = Webhook { method: &Method::POST, url: "https://gw.example.org/hooks/v", query, headers: &headers, body: body.as_bytes() };
+        let hook =
+            Webhook { method: &Method::POST, url: "https://gw.example.org/hooks/v", query, headers: &headers, body: body.as_bytes() };
         let cx = Context { now: Time::from_secs(now), public_url: "", hook_url: "", login: None, keys: None };
         channel.verify(hook, &cx).map(|_| ()).map_err(|e| e.label())
     }
@@ -133,14 +135,21 @@ mod tests {
             ("md5", "979d090bd0e19031385a5f7b098972f5"),
             ("sha1", "9cf6ec2ea070e7f7e4e0f69f131608459d1bab29"),
             ("sha256", "bd8589fda5f981a6a7ef5b51a78569c8786f47f5ec18ed45db585d3c89aa89f1"),
-            ("sha512", "d200c988d6cf5f06256c1927418fa37fcc8f78c08cc6b60ff13cae82c85b325f5cb0783987e5e8084154115c917c6b9c679c7909efedef9cf43a05f75fc728d7"),
+            (
+                "sha512",
+                "d200c988d6cf5f06256c1927418fa37fcc8f78c08cc6b60ff13cae82c85b325f5cb0783987e5e8084154115c917c6b9c679c7909efedef9cf43a05f75fc728d7",
+            ),
         ];
         let form = "application/x-www-form-urlencoded";
         for (method, sig) in vectors {
             let body = format!("{fields}&sig={sig}");
             assert_eq!(check(method, form, "", &body, None, 1_793_610_930), Ok(()), "{method}");
             assert_eq!(check(method, form, &format!("{fields}&sig={}", sig.to_uppercase()), "", None, 1_793_610_930), Ok(()), "{method}");
-            assert_eq!(check(method, form, "", &body.replace("type=text", "type=binary"), None, 1_793_610_930), Err("mismatch"), "{method}");
+            assert_eq!(
+                check(method, form, "", &body.replace("type=text", "type=binary"), None, 1_793_610_930),
+                Err("mismatch"),
+                "{method}"
+            );
             assert_eq!(check(method, form, "", &body, None, 1_793_610_000), Err("stale"), "{method}");
         }
     }

@@ -49,14 +49,21 @@ fn answers(option: &ChoiceOption<'_>) -> bool {
 pub(super) fn interactive(asked: &Choices<'_>) -> Option<Value> {
     let body = spoken::question(&Choices { header: None, ..asked.clone() }, false);
     let count = asked.options.len();
-    let fits = |title: usize, id: usize| asked.options.iter().all(|o| Unit::Chars.count(&o.title) <= title && spoken::payload(o).len() <= id);
+    let fits =
+        |title: usize, id: usize| asked.options.iter().all(|o| Unit::Chars.count(&o.title) <= title && spoken::payload(o).len() <= id);
     if !(1..=BODY).contains(&Unit::Chars.count(&body)) {
         return None;
     }
     let described = asked.options.iter().any(|o| o.description.is_some() || o.section.is_some());
     let all = asked.options.iter().all(answers);
     let single = asked.options.first().filter(|_| count == 1);
-    let mut made = if all && count <= 3 && asked.layout != Some(Layout::List) && !described && fits(BUTTON, 256) && words::distinct(&asked.options) {
+    let mut made = if all
+        && count <= 3
+        && asked.layout != Some(Layout::List)
+        && !described
+        && fits(BUTTON, 256)
+        && words::distinct(&asked.options)
+    {
         let button = |o: &ChoiceOption<'_>| json!({ "type": "reply", "reply": { "id": spoken::payload(o), "title": o.title } });
         json!({ "type": "button", "action": { "buttons": asked.options.iter().map(button).collect::<Vec<_>>() } })
     } else if all && count <= 10 && fits(ROW, 200) && asked.media.is_none() {
@@ -189,7 +196,8 @@ fn suggestion(option: &ChoiceOption<'_>) -> Value {
         OptionKind::Location => "share_location",
         _ => "reply",
     };
-    let mut made = json!({ "type": kind, "text": text::shorten(&option.title, LABEL, Unit::Chars), "postback_data": spoken::payload(option) });
+    let mut made =
+        json!({ "type": kind, "text": text::shorten(&option.title, LABEL, Unit::Chars), "postback_data": spoken::payload(option) });
     match kind {
         "open_url" | "open_url_in_webview" => made["url"] = option.value.as_deref().unwrap_or_default().into(),
         "dial" => made["phone_number"] = option.value.as_deref().unwrap_or_default().into(),
@@ -205,7 +213,10 @@ pub(super) fn card(card: &Card<'_>) -> Option<Value> {
     let fits = (1..=CARD_TITLE).contains(&Unit::Chars.count(&card.title))
         && Unit::Chars.count(words) <= CARD_TEXT
         && card.options.len() <= 4
-        && card.options.iter().all(|o| o.kind != OptionKind::Copy && Unit::Chars.count(&o.title) <= LABEL && check(std::slice::from_ref(o), "").is_ok());
+        && card
+            .options
+            .iter()
+            .all(|o| o.kind != OptionKind::Copy && Unit::Chars.count(&o.title) <= LABEL && check(std::slice::from_ref(o), "").is_ok());
     let mut made = json!({ "title": card.title, "text": words, "media_url": link, "media_height": "MEDIUM" });
     if !card.options.is_empty() {
         made["suggestions"] = card.options.iter().map(suggestion).collect::<Vec<_>>().into();

@@ -11,8 +11,24 @@ use crate::kit::object::Object;
 
 /// What becomes part of an event, or proves it.
 const TOLD: &[&str] = &[
-    "msisdn", "to", "messageId", "text", "status", "err-code", "price", "client-ref", "message-timestamp", "api-key", "timestamp", "nonce", "sig",
-    "concat", "concat-ref", "concat-total", "concat-part", "scts",
+    "msisdn",
+    "to",
+    "messageId",
+    "text",
+    "status",
+    "err-code",
+    "price",
+    "client-ref",
+    "message-timestamp",
+    "api-key",
+    "timestamp",
+    "nonce",
+    "sig",
+    "concat",
+    "concat-ref",
+    "concat-total",
+    "concat-part",
+    "scts",
     "data",
     "udh",
 ];

@@ -56,15 +56,21 @@ impl Play for Twin {
 
     fn sign(&self, _url: &str, mut draft: Draft) -> Draft {
         let stamp = self.clock.0 / 1000;
-        let is_form = draft.headers.iter().any(|(name, kind)| name == "content-type" && kind.starts_with("application/x-www-form-urlencoded"));
+        let is_form =
+            draft.headers.iter().any(|(name, kind)| name == "content-type" && kind.starts_with("application/x-www-form-urlencoded"));
         if draft.method == http::Method::GET || is_form {
             let bytes = if is_form { draft.body.clone() } else { draft.query.clone().into_bytes() };
-            let mut fields: Vec<(String, String)> = form::fields(&bytes).into_iter().map(|(k, v)| (k.into_owned(), v.into_owned())).collect();
+            let mut fields: Vec<(String, String)> =
+                form::fields(&bytes).into_iter().map(|(k, v)| (k.into_owned(), v.into_owned())).collect();
             fields.extend([("timestamp".into(), stamp.to_string()), ("nonce".into(), format!("fake-{}", self.next))]);
             let sig = proof::signature(SignatureMethod::Md5Hash, &self.signature, &proof::signed_text(&fields));
             fields.push(("sig".into(), sig));
             let text = form_urlencoded::Serializer::new(String::new()).extend_pairs(&fields).finish();
-            if is_form { draft.body = text.into_bytes() } else { draft.query = text }
+            if is_form {
+                draft.body = text.into_bytes()
+            } else {
+                draft.query = text
+            }
             return draft;
         }
         let claims = json!({ "iat": stamp, "jti": format!("fake-{}", self.next), "iss": "Vonage", "payload_hash": crypto::hex(&crypto::sha256(&draft.body)),
@@ -119,7 +125,9 @@ impl Play for Twin {
         if request.path == "/sms/json" {
             return form::get(&form::fields(&request.body), "to").map(str::to_owned);
         }
-        let body: Value = serde_json::from_slice(&request.body).ok().filter(|_| request.method == http::Method::POST && request.path == "/v1/messages")?;
+        let body: Value = serde_json::from_slice(&request.body)
+            .ok()
+            .filter(|_| request.method == http::Method::POST && request.path == "/v1/messages")?;
         body["to"].as_str().map(str::to_owned)
     }
 
@@ -175,7 +183,11 @@ impl Twin {
                 if body["status"] == "revoked" {
                     return self.revoke(path.trim_start_matches("/v1/messages/"));
                 }
-                if body["status"] == "read" { Ok(Reply { body: "".into(), ..Reply::json(200, &()) }.into()) } else { Err(refused(422, 1020, "1020")) }
+                if body["status"] == "read" {
+                    Ok(Reply { body: "".into(), ..Reply::json(200, &()) }.into())
+                } else {
+                    Err(refused(422, 1020, "1020"))
+                }
             }
             _ => Err(refused(404, 0, "Not Found")),
         }
@@ -248,8 +260,18 @@ impl Twin {
                 first.clone_from(&id);
             }
             for (status, after_ms) in [("buffered", 30_u64), ("delivered", 80)] {
-                let fields = [("messageId", id.as_str()), ("msisdn", &to), ("to", &from), ("status", status), ("err-code", "0"), ("client-ref", &ours),
-                    ("price", "0.0333"), ("scts", "2611200953"), ("message-timestamp", "2026-11-20 09:53:00"), ("api-key", &self.key)];
+                let fields = [
+                    ("messageId", id.as_str()),
+                    ("msisdn", &to),
+                    ("to", &from),
+                    ("status", status),
+                    ("err-code", "0"),
+                    ("client-ref", &ours),
+                    ("price", "0.0333"),
+                    ("scts", "2611200953"),
+                    ("message-timestamp", "2026-11-20 09:53:00"),
+                    ("api-key", &self.key),
+                ];
                 emits.push(Emit { after_ms, url: None, draft: Draft::form(&fields) });
             }
             list.push(json!({ "to": to, "message-id": id, "status": "0", "remaining-balance": "9.1", "message-price": "0.0333", "network": "310260", "client-ref": ours }));

@@ -91,11 +91,8 @@ impl<'f, 'a> Act<'f, 'a> {
     fn message(&self, parsed: &mut Parsed<'a>) {
         let Some(content) = self.fields.object("content") else { return parsed.leave("a message without content") };
         let parts = vec![part(&content, self.fields)];
-        let reply_to = self.fields.words("reply_to").map(|id| ReplyTo {
-            message_id: our_id(&id).map(Into::into),
-            id: Some(id),
-            ..ReplyTo::default()
-        });
+        let reply_to =
+            self.fields.words("reply_to").map(|id| ReplyTo { message_id: our_id(&id).map(Into::into), id: Some(id), ..ReplyTo::default() });
         let referral = self.fields.object("page").and_then(|page| came(&page.words("url")?));
         let message = Message { id: self.id.clone(), sent_at: self.at, parts, reply_to, referral, ..Message::default() };
         let mut extra = Extra::default();

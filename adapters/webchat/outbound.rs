@@ -122,7 +122,9 @@ fn shown_part(index: usize, part: &Part<'static>, rendered: &mut Rendered) -> Re
             plain(part)
         }
         Part::Location(place) => {
-            rendered.shown.push(format!("[location] {}", place.name.as_deref().or(place.address.as_deref()).unwrap_or_default()).trim_end().to_owned());
+            rendered.shown.push(
+                format!("[location] {}", place.name.as_deref().or(place.address.as_deref()).unwrap_or_default()).trim_end().to_owned(),
+            );
             plain(part)
         }
         Part::Choices(choices) => {

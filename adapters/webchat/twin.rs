@@ -31,7 +31,14 @@ fn refused(status: u16, code: &str) -> Answer {
 impl Play for Twin {
     fn new(seed: u64) -> Self {
         let secret = format!("twin-webchat-secret-{seed:08}");
-        Self { keys: Keys::new(&Secrets::one(secret.clone())), secret, seen: HashSet::new(), last: Vec::new(), act: seed << 20, sent: Sent::default() }
+        Self {
+            keys: Keys::new(&Secrets::one(secret.clone())),
+            secret,
+            seen: HashSet::new(),
+            last: Vec::new(),
+            act: seed << 20,
+            sent: Sent::default(),
+        }
     }
 
     fn own(&self) -> bool {

@@ -39,7 +39,9 @@ pub(super) fn classify(reply: &Reply) -> Step {
             let gone = reason(C::Recipient, "unsubscribed", "the browser has unsubscribed, or the subscription has expired");
             Step::Done(Verdict::Gone { reason: gone, current: None })
         }
-        400 | 403 if word == "VapidPkHashMismatch" || text.contains("do not correspond") || text.contains("UnauthorizedRegistration") => other_key(),
+        400 | 403 if word == "VapidPkHashMismatch" || text.contains("do not correspond") || text.contains("UnauthorizedRegistration") => {
+            other_key()
+        }
         401 => Step::of(reason(C::Auth, "vapid_refused", "the push service refuses our VAPID token")),
         403 if word == "BadJwtToken" || word == "BadVapidPublicKey" => {
             Step::of(reason(C::Auth, "vapid_refused", "Apple refuses our VAPID token or key"))
@@ -54,7 +56,9 @@ pub(super) fn classify(reply: &Reply) -> Step {
         }
         408 | 425 => Step::of(reason(C::Unknown, "server_fault", "the push service gave up waiting and may have the push")),
         400..=499 => Step::of(reason(C::Content, "refused", "the push service refuses the push as it is made")),
-        503 if body["errno"] == AT_ONCE => Step::Done(Verdict::Retry(reason(C::Transient, "unavailable", "the push service asks for the push again"))),
+        503 if body["errno"] == AT_ONCE => {
+            Step::Done(Verdict::Retry(reason(C::Transient, "unavailable", "the push service asks for the push again")))
+        }
         503 => throttle(UNAVAILABLE, C::Transient, "unavailable", "the push service is overloaded"),
         _ => Step::of(reason(C::Unknown, "server_fault", "the push service had a fault and may have the push")),
     }

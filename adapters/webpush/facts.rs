@@ -12,7 +12,13 @@ pub const FACTS: Facts = Facts {
     text: TextLimit { max: 3300, unit: Unit::Bytes },
     paces: &[
         // No operator publishes a rate; 429 says when it is too fast, for one browser at a time.
-        Pace { scope: Scope::Account, count: 1000, window_ms: 1000, burst: 200, source: "no published rate; RFC 8030 section 8.4, read 2026-11-20" },
+        Pace {
+            scope: Scope::Account,
+            count: 1000,
+            window_ms: 1000,
+            burst: 200,
+            source: "no published rate; RFC 8030 section 8.4, read 2026-11-20",
+        },
     ],
     concurrency: 100,
     shared_with_inbound: false,

@@ -29,8 +29,8 @@ pub use facts::FACTS;
 pub use twin::Twin;
 
 use crate::contract::{
-    Adapter, Call, Context, Device, Outbound, Parsed, Registered, RenderError, Rendered, Reply, Secret, SettingsError, Setup, Step, Time, Verified,
-    VerifyError, Webhook,
+    Adapter, Call, Context, Device, Outbound, Parsed, Registered, RenderError, Rendered, Reply, Secret, SettingsError, Setup, Step, Time,
+    Verified, VerifyError, Webhook,
 };
 use crate::kit::tokens::TokenSigner;
 use subscription::unbase64;
@@ -186,7 +186,9 @@ mod tests {
         assert_eq!(wrong(json!({ "vapid_public": "BA" })), "vapid_public");
         assert_eq!(wrong(json!({ "vapid_private": "AA" })), "vapid_private");
         assert_eq!(wrong(json!({ "vapid_private": "q1dXpw3UpT5VOmu_cf_v6ih07Aems3njxI-JWgLcM94" })), "vapid_private");
-        for subject in ["ops@example.net", "mailto:Ops <ops@example.net>", "mailto:ops@localhost", "https://printer.local/", "mailto: ops@example.net"] {
+        for subject in
+            ["ops@example.net", "mailto:Ops <ops@example.net>", "mailto:ops@localhost", "https://printer.local/", "mailto: ops@example.net"]
+        {
             assert_eq!(wrong(json!({ "vapid_subject": subject })), "vapid_subject", "{subject}");
         }
     }

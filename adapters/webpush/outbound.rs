@@ -19,7 +19,8 @@ pub(super) fn render(channel: &Channel, message: &Outbound<'_>, cx: &Context<'_>
     let Some(handle) = message.handle else {
         return Err(RenderError::new("#/to", "no_reply_handle", "no subscription of this browser is known: register it first"));
     };
-    let wrong = |problem: &str| RenderError::new("#/to", "subscription_invalid", format!("this browser's subscription cannot be used: {problem}"));
+    let wrong =
+        |problem: &str| RenderError::new("#/to", "subscription_invalid", format!("this browser's subscription cannot be used: {problem}"));
     let to = Subscription::read(handle, &channel.settings.hosts).map_err(wrong)?;
     let mut out = Rendered::default();
     let note = push::note(message, &FACTS, &mut out)?;
@@ -86,8 +87,13 @@ mod tests {
     use crate::contract::twin::Twin as _;
     use crate::contract::{Adapter, Part, Time};
 
-    const CX: Context<'static> =
-        Context { now: Time(1_795_169_730_000), public_url: "https://gw.example.org", hook_url: "https://gw.example.org/hooks/w", login: None, keys: None };
+    const CX: Context<'static> = Context {
+        now: Time(1_795_169_730_000),
+        public_url: "https://gw.example.org",
+        hook_url: "https://gw.example.org/hooks/w",
+        login: None,
+        keys: None,
+    };
 
     #[test]
     fn the_browser_reads_what_was_written_and_the_endpoint_shows_nowhere() {

@@ -171,7 +171,10 @@ mod tests {
             assert_eq!(base64(&body), vector.body);
             assert_eq!(open(&body, &bytes(vector.browser_private), &browser).as_deref(), Some(vector.content.as_bytes()));
         }
-        assert_eq!(crypto::hex(&crypto::sha256(&unbase64(B.body).expect("base64url"))), "f5c9b8dea76beb1571f6ba89c063795d5c078e3c4b466be318d2c58b55cb06de");
+        assert_eq!(
+            crypto::hex(&crypto::sha256(&unbase64(B.body).expect("base64url"))),
+            "f5c9b8dea76beb1571f6ba89c063795d5c078e3c4b466be318d2c58b55cb06de"
+        );
     }
 
     #[test]

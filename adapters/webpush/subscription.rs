@@ -51,7 +51,8 @@ impl Subscription {
         let host = endpoint.host_str().unwrap_or_default();
         let under = |known: &str| host == known || host.strip_suffix(known).is_some_and(|front| front.ends_with('.'));
         let known = if hosts.is_empty() { HOSTS.iter().any(|h| under(h)) } else { hosts.iter().any(|h| under(h)) };
-        let plain = endpoint.scheme() == "https" && endpoint.port().is_none() && endpoint.username().is_empty() && endpoint.password().is_none();
+        let plain =
+            endpoint.scheme() == "https" && endpoint.port().is_none() && endpoint.username().is_empty() && endpoint.password().is_none();
         if !known || !plain {
             return Err("its endpoint is none of a push service's we call (`hosts`)");
         }
@@ -73,7 +74,8 @@ impl Subscription {
 /// A browser that a page registers: its address is the endpoint's fingerprint, its handle what is needed of the subscription.
 pub(super) fn register(device: &Device<'_>, hosts: &[String]) -> Result<Registered, RenderError> {
     let wrong = |problem: &str| RenderError::new("#/subscription", "subscription_invalid", format!("it cannot be used: {problem}"));
-    let given = device.subscription.ok_or_else(|| RenderError::new("#/subscription", "missing", "browsers are registered by `subscription`"))?;
+    let given =
+        device.subscription.ok_or_else(|| RenderError::new("#/subscription", "missing", "browsers are registered by `subscription`"))?;
     let subscription = Subscription::read(&given.to_string(), hosts).map_err(wrong)?;
     let endpoint = subscription.endpoint.as_str();
     let handle = json!({ "endpoint": endpoint, "p256dh": base64(&subscription.p256dh), "auth": base64(&subscription.auth) });
@@ -97,17 +99,21 @@ mod tests {
     const P256DH: &str = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4";
 
     fn read(endpoint: &str, hosts: &[String]) -> Result<Subscription, &'static str> {
-        let handle = format!(r#"{{"endpoint":"{endpoint}","expirationTime":null,"keys":{{"p256dh":"{P256DH}=","auth":"BTBZMqHH6r4Tts7J/aSIgg=="}}}}"#);
+        let handle = format!(
+            r#"{{"endpoint":"{endpoint}","expirationTime":null,"keys":{{"p256dh":"{P256DH}=","auth":"BTBZMqHH6r4Tts7J/aSIgg=="}}}}"#
+        );
         Subscription::read(&handle, hosts)
     }
 
     #[test]
     fn only_push_services_are_called() {
-        let good = ["https://fcm.googleapis.com/wp/x", "https://updates.push.services.mozilla.com/wpush/v2/x", "https://web.push.apple.com/x"];
+        let good =
+            ["https://fcm.googleapis.com/wp/x", "https://updates.push.services.mozilla.com/wpush/v2/x", "https://web.push.apple.com/x"];
         for endpoint in good.into_iter().chain(["https://wns2-par02p.notify.windows.com/w/?token=BQYAAAC%2f"]) {
             assert!(read(endpoint, &[]).is_ok(), "{endpoint}");
         }
-        let bad = ["http://fcm.googleapis.com/x", "https://fcm.googleapis.com:8443/x", "https://evilfcm.googleapis.com.example/x", "nonsense"];
+        let bad =
+            ["http://fcm.googleapis.com/x", "https://fcm.googleapis.com:8443/x", "https://evilfcm.googleapis.com.example/x", "nonsense"];
         for endpoint in bad.into_iter().chain(["https://xpush.apple.com/x", "https://u@web.push.apple.com/x", "https://127.0.0.1/x"]) {
             assert!(read(endpoint, &[]).is_err(), "{endpoint}");
         }
@@ -118,7 +124,8 @@ mod tests {
     #[test]
     fn a_registered_browser_is_written_to_by_its_fingerprint() {
         let registered = |endpoint: &str| {
-            let given = json!({ "endpoint": endpoint, "expirationTime": null, "keys": { "p256dh": P256DH, "auth": "BTBZMqHH6r4Tts7J_aSIgg" } });
+            let given =
+                json!({ "endpoint": endpoint, "expirationTime": null, "keys": { "p256dh": P256DH, "auth": "BTBZMqHH6r4Tts7J_aSIgg" } });
             register(&Device { token: None, subscription: Some(&given) }, &[])
         };
         let one = registered("https://web.push.apple.com/fake-1").expect("registered");
@@ -133,6 +140,9 @@ mod tests {
     #[test]
     fn the_query_belongs_to_it() {
         let subscription = read("https://wns2.notify.windows.com/w/?token=BQYAAAC%2f", &[]).map_err(str::to_owned).expect("good");
-        assert_eq!((subscription.origin().as_str(), subscription.rest().as_str()), ("https://wns2.notify.windows.com", "w/?token=BQYAAAC%2f"));
+        assert_eq!(
+            (subscription.origin().as_str(), subscription.rest().as_str()),
+            ("https://wns2.notify.windows.com", "w/?token=BQYAAAC%2f")
+        );
     }
 }

@@ -108,7 +108,8 @@ impl Twin {
         }
         // A push service cannot read it; that the browser can is what this twin is for.
         let shown = self.opened(&request.body).and_then(|plain| serde_json::from_slice::<Value>(&plain).ok());
-        shown.filter(|shown| shown["title"].is_string() || shown["body"].is_string() || shown["image"].is_string())
+        shown
+            .filter(|shown| shown["title"].is_string() || shown["body"].is_string() || shown["image"].is_string())
             .ok_or_else(|| refused(400, 110, "The browser cannot show it"))
     }
 
@@ -117,7 +118,8 @@ impl Twin {
         let id = format!("twin-push-{:08}", self.next);
         let text = [&shown["body"], &shown["title"]].into_iter().find_map(Value::as_str).unwrap_or_default().to_owned();
         let our_id = shown["data"]["fairway_message_id"].as_str().map(str::to_owned);
-        let reply = Reply { body: bytes::Bytes::new(), ..Reply::json(201, &()) }.header("location", &format!("https://push.example.net/m/{id}"));
+        let reply =
+            Reply { body: bytes::Bytes::new(), ..Reply::json(201, &()) }.header("location", &format!("https://push.example.net/m/{id}"));
         Answer { reply, accepted: vec![Accepted { provider_id: id, to: request.path.clone(), our_id, text }], emits: Vec::new() }
     }
 }

@@ -73,7 +73,13 @@ fn refused(code: i64) -> Step {
         45047 => (C::Window, "window_used_up", "as many answers as this person's last act allows were sent"),
         45009 => return Step::throttle(Scope::Account, Some(QUOTA_MS), reason(C::Throttled, "daily_quota", "the day's calls are used up")),
         45011 => return Step::throttle(Scope::Account, Some(MINUTE_MS), reason(C::Throttled, "too_frequent", "too many calls a minute")),
-        45066 => return Step::throttle(Scope::Sender, Some(MINUTE_MS), reason(C::Throttled, "repeated_soon", "the same number within a minute")),
+        45066 => {
+            return Step::throttle(
+                Scope::Sender,
+                Some(MINUTE_MS),
+                reason(C::Throttled, "repeated_soon", "the same number within a minute"),
+            );
+        }
         40007 => (C::Content, "media_expired", "the file's id is unknown or older than three days"),
         40004..=40012 | 40118 | 40121 | 44001..=44004 | 45001..=45008 | 45166 => {
             (C::Content, "content_size", "the file's type or size, or the length of the words, is not taken")
@@ -130,8 +136,13 @@ mod tests {
     fn an_uploaded_file_is_followed_by_its_message() {
         let note = json!({ "url": "https://api.test/send?access_token={secret}", "body": { "image": { "media_id": "" } }, "at": "/image/media_id" });
         let call = Call::multipart("https://api.test/upload?access_token={secret}", Vec::new()).url_secret("t").then(note.to_string());
-        let Step::Call(send) = classify(&call, &Reply::json(200, &json!({ "type": "image", "media_id": "M" }))) else { panic!("no message") };
-        assert_eq!((send.body_bytes(), send.full_url().as_str()), (&br#"{"image":{"media_id":"M"}}"#[..], "https://api.test/send?access_token=t"));
+        let Step::Call(send) = classify(&call, &Reply::json(200, &json!({ "type": "image", "media_id": "M" }))) else {
+            panic!("no message")
+        };
+        assert_eq!(
+            (send.body_bytes(), send.full_url().as_str()),
+            (&br#"{"image":{"media_id":"M"}}"#[..], "https://api.test/send?access_token=t")
+        );
         assert!(matches!(classify(&call, &Reply::json(200, &json!({}))), Step::Done(Verdict::Retry(_))));
         assert!(matches!(classify(&call, &Reply::json(503, &json!({}))), Step::Done(Verdict::Retry(_))));
     }

@@ -284,11 +284,7 @@ fn verified<'x>(root: &Node<'x>, name: &str) -> Notice<'x> {
 }
 
 fn came<'x>(about: &About<'x>, scene: Option<Text<'x>>) -> Follow<'x> {
-    let referral = scene.clone().map(|payload| Referral {
-        kind: Some(Cow::Borrowed("qr")),
-        payload: Some(payload),
-        ..Referral::default()
-    });
+    let referral = scene.clone().map(|payload| Referral { kind: Some(Cow::Borrowed("qr")), payload: Some(payload), ..Referral::default() });
     Follow { from: about.person(), payload: scene, referral, extra: Extra::default() }
 }
 
@@ -316,7 +312,9 @@ fn job<'x>(about: &About<'x>, root: &Node<'x>) -> Option<Receipt<'x>> {
     let status = root.words("Status").map(|s| s.trim().to_lowercase()).unwrap_or_default();
     let (state, error) = match status.as_str() {
         "success" => (State::Delivered, None),
-        s if s.contains("user block") => (State::Failed, Some((ErrorClass::OptedOut, "blocked", "this person does not take such messages"))),
+        s if s.contains("user block") => {
+            (State::Failed, Some((ErrorClass::OptedOut, "blocked", "this person does not take such messages")))
+        }
         s if s.contains("freq") => (State::Failed, Some((ErrorClass::Throttled, "frequency", "too many templates for this person"))),
         _ => (State::Failed, Some((ErrorClass::Transient, "system_failed", "WeChat could not deliver it"))),
     };

@@ -164,7 +164,8 @@ impl Adapter for Channel {
             return Some(Call::get(address::stand_in(url, self.settings.api_base.as_deref(), &["qpic.cn", "qq.com"])).redirects(3));
         }
         let id: String = form_urlencoded::byte_serialize(media.id.as_bytes()).collect();
-        (!id.is_empty()).then(|| self.authorised(Call::get(format!("{}/cgi-bin/media/get?access_token={{secret}}&media_id={id}", self.base)), cx))
+        (!id.is_empty())
+            .then(|| self.authorised(Call::get(format!("{}/cgi-bin/media/get?access_token={{secret}}&media_id={id}", self.base)), cx))
     }
 
     /// Errors come as JSON with 200, and so do the links of videos.
@@ -175,9 +176,9 @@ impl Adapter for Channel {
             200..=299 if says_json && call.url.contains("/cgi-bin/") => {
                 let answer = std::str::from_utf8(&reply.body).ok().and_then(object::Object::parse).unwrap_or_default();
                 match (answer.words("video_url"), answer.int("errcode")) {
-                    (Some(url), _) => {
-                        Fetched::Call(Call::get(address::stand_in(&url, self.settings.api_base.as_deref(), &["qpic.cn", "qq.com"])).redirects(3))
-                    }
+                    (Some(url), _) => Fetched::Call(
+                        Call::get(address::stand_in(&url, self.settings.api_base.as_deref(), &["qpic.cn", "qq.com"])).redirects(3),
+                    ),
                     (None, Some(-1 | 40001 | 40014 | 42001 | 45009 | 45011)) => Fetched::Later,
                     (None, code) => Fetched::Gone(format!("the provider answered with its code {}", code.unwrap_or_default())),
                 }
@@ -224,8 +225,8 @@ impl Channel {
 mod tests {
     use super::*;
     use crate::contract::Time;
-    use crate::kit::xml;
     use crate::contract::twin::{Act, Request, Twin as _};
+    use crate::kit::xml;
 
     fn cx(login: Option<&Secret>) -> Context<'_> {
         let (public_url, hook_url) = ("https://gw.example.org", "https://gw.example.org/hooks/w");
@@ -288,7 +289,9 @@ mod tests {
         let body = String::from_utf8(draft.body).expect("text");
         let root = xml::Node::parse(&body).expect("XML");
         let id = root.words("MediaId").expect("an id").to_string();
-        for media in [MediaRef { id, ..MediaRef::default() }, MediaRef { url: root.words("PicUrl").map(|u| u.to_string()), ..MediaRef::default() }] {
+        for media in
+            [MediaRef { id, ..MediaRef::default() }, MediaRef { url: root.words("PicUrl").map(|u| u.to_string()), ..MediaRef::default() }]
+        {
             let call = channel.fetch(&media, &cx).expect("a call");
             assert!(!format!("{call:?}").contains(token.reveal()));
             let reply = twin.answer(&request(&call), Time(0)).reply;
@@ -296,7 +299,9 @@ mod tests {
         }
         let call = channel.fetch(&MediaRef { id: "m".into(), ..MediaRef::default() }, &cx).expect("a call");
         let reply = |body| Reply::json(200, &body);
-        assert!(matches!(channel.fetched(&call, &reply(json!({ "video_url": "http://v.qq.com/x" })), &cx), Fetched::Call(next) if next.url == "http://twin.test/x"));
+        assert!(
+            matches!(channel.fetched(&call, &reply(json!({ "video_url": "http://v.qq.com/x" })), &cx), Fetched::Call(next) if next.url == "http://twin.test/x")
+        );
         assert!(matches!(channel.fetched(&call, &reply(json!({ "errcode": 40007 })), &cx), Fetched::Gone(_)));
         assert!(matches!(channel.fetched(&call, &reply(json!({ "errcode": 42001 })), &cx), Fetched::Later));
         let typing = channel.signal(Signalled::Typing { to: "wechat:oFAKEopenid0000000000000001", last: None }, &cx);

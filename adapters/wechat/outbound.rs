@@ -24,7 +24,11 @@ pub(super) fn render(channel: &Channel, message: &Outbound<'_>, cx: &Context<'_>
         writer.template(template)?;
     } else if message.parts.is_empty() {
         if !message.native.contains_key("msgtype") {
-            return Err(RenderError::new("#/parts", "message_empty", "a message needs a part, a template, or a `native` with its `msgtype`"));
+            return Err(RenderError::new(
+                "#/parts",
+                "message_empty",
+                "a message needs a part, a template, or a `native` with its `msgtype`",
+            ));
         }
         writer.out.shown.push("[native]".into());
         writer.send(json!({}));

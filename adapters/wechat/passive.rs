@@ -105,7 +105,13 @@ mod tests {
             expires_at: None,
             native: &native,
         };
-        let cx = Context { now: Time(1_795_000_101_000), public_url: "https://gw.example", hook_url: "https://gw.example/w", login: None, keys: None };
+        let cx = Context {
+            now: Time(1_795_000_101_000),
+            public_url: "https://gw.example",
+            hook_url: "https://gw.example/w",
+            login: None,
+            keys: None,
+        };
         channel.render(&message, &cx).expect("it renders").calls
     }
 
@@ -122,7 +128,12 @@ mod tests {
             [field("ToUserName"), field("FromUserName"), field("CreateTime"), field("MsgType"), field("Content")],
             ["oFAKEopenid0000000000000001", "gh_fake00000001", "1795000101", "text", "1 < 2 & 3"]
         );
-        let link = ChoiceOption { title: "See".into(), kind: OptionKind::Url, value: Some("https://shop.example/1".into()), ..ChoiceOption::default() };
+        let link = ChoiceOption {
+            title: "See".into(),
+            kind: OptionKind::Url,
+            value: Some("https://shop.example/1".into()),
+            ..ChoiceOption::default()
+        };
         let card = Part::Card(Card { title: "Order 17".into(), text: Some("On its way".into()), options: vec![link], ..Card::default() });
         let answer = calls(&channel, &[card], Some("answer:1f gh_fake00000001"));
         let body = String::from_utf8(answer[0].body_bytes().to_vec()).expect("text");

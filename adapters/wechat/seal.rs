@@ -19,7 +19,8 @@ pub(super) struct AesKey([u8; 32]);
 impl AesKey {
     /// Reads 43 characters of base64. The last may carry bits that mean nothing.
     pub(super) fn read(text: &str) -> Option<Self> {
-        let config = GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true).with_decode_padding_mode(DecodePaddingMode::Indifferent);
+        let config =
+            GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true).with_decode_padding_mode(DecodePaddingMode::Indifferent);
         let key = GeneralPurpose::new(&STANDARD, config).decode(text.trim()).ok()?;
         key.try_into().ok().map(Self)
     }

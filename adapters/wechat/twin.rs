@@ -63,7 +63,8 @@ impl Play for Twin {
         let encrypted = key.close(*b"0123456789abcdef", &String::from_utf8_lossy(&draft.body), APP);
         let signature = seal::sign(&self.token(), &[timestamp, nonce, &encrypted]);
         draft.query.push_str(&format!("&encrypt_type=aes&msg_signature={signature}"));
-        draft.body = format!("<xml><ToUserName><![CDATA[{ACCOUNT}]]></ToUserName><Encrypt><![CDATA[{encrypted}]]></Encrypt></xml>").into_bytes();
+        draft.body =
+            format!("<xml><ToUserName><![CDATA[{ACCOUNT}]]></ToUserName><Encrypt><![CDATA[{encrypted}]]></Encrypt></xml>").into_bytes();
         draft
     }
 
@@ -213,7 +214,11 @@ impl Twin {
             "news" => {
                 let articles = content["articles"].as_array().map(Vec::as_slice).unwrap_or_default();
                 need(articles.len() == 1, 45008, "article size out of limit")?;
-                need(articles[0]["title"].as_str().is_some_and(|t| !t.is_empty()) && articles[0]["url"].is_string(), 44003, "empty news data")?;
+                need(
+                    articles[0]["title"].as_str().is_some_and(|t| !t.is_empty()) && articles[0]["url"].is_string(),
+                    44003,
+                    "empty news data",
+                )?;
                 "[article]".into()
             }
             "msgmenu" => {

@@ -6,9 +6,7 @@ use serde_json::value::RawValue;
 
 use super::inbound::{About, event, stamp};
 use super::{address, errors as codes};
-use crate::contract::event::{
-    Change, Consent, ConsentState, ContactUpdated, Group, GroupUpdated, Notice, ProviderEvent, Severity,
-};
+use crate::contract::event::{Change, Consent, ConsentState, ContactUpdated, Group, GroupUpdated, Notice, ProviderEvent, Severity};
 use crate::contract::*;
 use crate::kit::{crypto, object::Object};
 
@@ -44,7 +42,8 @@ pub(super) fn other<'a>(out: &mut Parsed<'a>, about: &About<'a>, value: &Object<
         field if field.starts_with("group_") => each(out, about, value, "groups", group),
         field => {
             if let Some((kind, severity)) = known(field, value) {
-                let notice = Notice { kind: Cow::Borrowed(kind), severity, text: Cow::Owned(sentence(field, value)), raw: Some(Raw::borrowed(raw)) };
+                let notice =
+                    Notice { kind: Cow::Borrowed(kind), severity, text: Cow::Owned(sentence(field, value)), raw: Some(Raw::borrowed(raw)) };
                 single(out, about, raw, Body::Notice(notice));
             }
         }
@@ -222,9 +221,12 @@ fn account(event: &str, value: &Object<'_>) -> Severity {
     let ban = value.object("ban_info").and_then(|b| b.words("waba_ban_state"));
     match event {
         "DISABLED_UPDATE" if ban.as_deref() == Some("REINSTATE") => Severity::Info,
-        "DISABLED_UPDATE" | "ACCOUNT_RESTRICTION" | "ACCOUNT_DELETED" | "PARTNER_REMOVED" | "PARTNER_APP_UNINSTALLED" | "ACCOUNT_OFFBOARDED" => {
-            Severity::Error
-        }
+        "DISABLED_UPDATE"
+        | "ACCOUNT_RESTRICTION"
+        | "ACCOUNT_DELETED"
+        | "PARTNER_REMOVED"
+        | "PARTNER_APP_UNINSTALLED"
+        | "ACCOUNT_OFFBOARDED" => Severity::Error,
         "ACCOUNT_VIOLATION" => Severity::Warning,
         _ => Severity::Info,
     }

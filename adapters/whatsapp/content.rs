@@ -28,7 +28,21 @@ pub(super) fn message<'a>(message: &Object<'a>, kind: &str, raw: &'a RawValue) -
 
 /// The kind of a message that does not name it, as the reference's own samples of places and cards: by what it has.
 pub(super) fn implied(message: &Object<'_>) -> &'static str {
-    let known = ["text", "image", "video", "voice", "audio", "document", "sticker", "location", "contacts", "button", "interactive", "order", "reaction"];
+    let known = [
+        "text",
+        "image",
+        "video",
+        "voice",
+        "audio",
+        "document",
+        "sticker",
+        "location",
+        "contacts",
+        "button",
+        "interactive",
+        "order",
+        "reaction",
+    ];
     known.into_iter().find(|kind| message.has(kind)).unwrap_or("unknown")
 }
 
@@ -92,8 +106,25 @@ const KNOWN: &[&str] = &["text", "image", "video", "voice", "audio", "document",
 
 /// What their parts tell, or what works like a credential (`url` of a file).
 const TOLD: &[&str] = &[
-    "body", "preview_url", "id", "mime_type", "sha256", "url", "link", "caption", "filename", "voice", "file_size", "latitude", "longitude",
-    "name", "address", "payload", "text", "catalog_id", "product_items",
+    "body",
+    "preview_url",
+    "id",
+    "mime_type",
+    "sha256",
+    "url",
+    "link",
+    "caption",
+    "filename",
+    "voice",
+    "file_size",
+    "latitude",
+    "longitude",
+    "name",
+    "address",
+    "payload",
+    "text",
+    "catalog_id",
+    "product_items",
 ];
 
 /// Whether a card has more than our contacts tell: an address, a birthday, a page, somebody's place in a company.
@@ -149,7 +180,13 @@ fn offered<'a>(content: &Object<'a>) -> Option<Part<'a>> {
 }
 
 fn option<'a>(row: &Object<'a>, section: Option<Text<'a>>) -> Option<ChoiceOption<'a>> {
-    Some(ChoiceOption { id: row.words("id"), title: row.words("title")?, description: row.words("description"), section, ..ChoiceOption::default() })
+    Some(ChoiceOption {
+        id: row.words("id"),
+        title: row.words("title")?,
+        description: row.words("description"),
+        section,
+        ..ChoiceOption::default()
+    })
 }
 
 fn media<'a>(message: &Object<'a>, kind: &str) -> Option<MediaPart<'a>> {
@@ -225,9 +262,7 @@ fn order<'a>(order: &Object<'a>) -> Part<'a> {
     let items = items.iter().map(|item| OrderItem {
         sku: item.words("product_retailer_id").unwrap_or_default(),
         quantity: item.int("quantity").and_then(|n| u32::try_from(n).ok()),
-        price: item
-            .words("item_price")
-            .map(|amount| Money { amount, currency: item.words("currency").unwrap_or_default() }),
+        price: item.words("item_price").map(|amount| Money { amount, currency: item.words("currency").unwrap_or_default() }),
     });
     Part::Order(Order { catalog_id: order.words("catalog_id"), items: items.collect(), text: order.words("text") })
 }

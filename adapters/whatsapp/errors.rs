@@ -42,11 +42,9 @@ pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
     let known = row(fault.code, fault.subcode);
     Step::Done(match known.map(|(.., act)| act) {
         Some(Act::Throttle(scope, at_least)) => Verdict::Throttle { scope, after: wait(at_least), reason },
-        _ if reply.status == StatusCode::TOO_MANY_REQUESTS => Verdict::Throttle {
-            scope: Scope::Sender,
-            after: wait(0),
-            reason: Reason { class: ErrorClass::Throttled, ..reason },
-        },
+        _ if reply.status == StatusCode::TOO_MANY_REQUESTS => {
+            Verdict::Throttle { scope: Scope::Sender, after: wait(0), reason: Reason { class: ErrorClass::Throttled, ..reason } }
+        }
         Some(Act::Retry) => Verdict::Retry(reason),
         // An upload is no message: doing it again harms nobody.
         Some(Act::Unclear) if upload => Verdict::Retry(reason),
@@ -65,9 +63,7 @@ fn without_code(reply: &Reply, upload: bool) -> Step {
     let reason = adapter::unexplained(reply.status);
     match reply.status.as_u16() {
         429 => Step::throttle(Scope::Sender, reply.retry_after(), reason),
-        _ if upload && !reply.status.is_client_error() => {
-            Step::Done(Verdict::Retry(Reason { class: ErrorClass::Transient, ..reason }))
-        }
+        _ if upload && !reply.status.is_client_error() => Step::Done(Verdict::Retry(Reason { class: ErrorClass::Transient, ..reason })),
         _ => Step::of(reason),
     }
 }
@@ -136,9 +132,13 @@ fn row(code: i64, subcode: i64) -> Option<(ErrorClass, &'static str, &'static st
         4 => (C::Throttled, "app_rate", "the app makes too many calls", Throttle(Scope::Account, 0)),
         80_007 => (C::Throttled, "account_rate", "the business account makes too many calls", Throttle(Scope::Account, 0)),
         130_429 => (C::Throttled, "sender_rate", "the number sends faster than it may", Throttle(Scope::Sender, 0)),
-        131_048 => (C::Throttled, "quality_limit", "the number is held back for its quality: stop campaigns", Throttle(Scope::Sender, HOUR)),
+        131_048 => {
+            (C::Throttled, "quality_limit", "the number is held back for its quality: stop campaigns", Throttle(Scope::Sender, HOUR))
+        }
         131_056 => (C::Throttled, "pair_rate", "too many messages to this person in a short time", Throttle(Scope::Conversation, 6_000)),
-        131_064 => (C::Throttled, "messaging_limit", "the messaging limit was cut for misclassified templates", Throttle(Scope::Account, HOUR)),
+        131_064 => {
+            (C::Throttled, "messaging_limit", "the messaging limit was cut for misclassified templates", Throttle(Scope::Account, HOUR))
+        }
         133_016 => (C::Throttled, "registration_rate", "the number was registered too often", Throttle(Scope::Sender, HOUR)),
         613 => (C::Throttled, "call_rate", "too many calls of this kind", Throttle(Scope::Sender, 0)),
         131_208 => (C::Throttled, "group_rate", "too many group operations", Throttle(Scope::Sender, 0)),
@@ -264,7 +264,11 @@ mod tests {
             (500, &[131_000, 424_242], "unclear"),
             (503, &[2, 133_004], "retry transient"),
             (500, &[131_016, 131_057, 2_494_100, 134_101], "retry transient"),
-            (400, &[100, 131_008, 131_009, 131_001, 131_051, 135_000, 131_053, 132_000, 132_005, 132_007, 132_008, 132_012], "reject content"),
+            (
+                400,
+                &[100, 131_008, 131_009, 131_001, 131_051, 135_000, 131_053, 132_000, 132_005, 132_007, 132_008, 132_012],
+                "reject content",
+            ),
             (400, &[131_020, 131_041, 131_202, 131_204, 131_209, 131_210, 131_212, 131_213, 506], "reject content"),
             (404, &[132_001], "reject config"),
             (400, &[132_015, 132_016, 132_068, 131_063, 131_055, 134_100, 134_102, 134_011, 131_211, 131_214], "reject config"),

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::inbound::{About, echoed, event, received};
 use super::account;
+use super::inbound::{About, echoed, event, received};
 use crate::contract::event::{Notice, Severity};
 use crate::contract::*;
 use crate::kit::{crypto, object::Object};

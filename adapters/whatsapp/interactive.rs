@@ -105,7 +105,11 @@ fn identifier<'o>(index: usize, asked: &Choices<'_>, option: &'o ChoiceOption<'_
         return Ok(id);
     }
     let number = asked.options.iter().position(|o| std::ptr::eq(o, option)).unwrap_or(0);
-    Err(RenderError::new(format!("#/parts/{index}/options/{number}/id"), "option_id_too_long", format!("an id has at most {most} characters here")))
+    Err(RenderError::new(
+        format!("#/parts/{index}/options/{number}/id"),
+        "option_id_too_long",
+        format!("an id has at most {most} characters here"),
+    ))
 }
 
 fn label(writer: &mut Writer<'_>, index: usize, title: &str, most: usize) -> String {
@@ -262,7 +266,8 @@ pub(super) fn carousel(writer: &mut Writer<'_>, index: usize, carousel: &Carouse
         writer.send("interactive", content);
         return Ok(());
     }
-    let why = "a carousel needs words above it and 2 to 10 cards, each with a linked picture, short words and one link or up to two replies";
+    let why =
+        "a carousel needs words above it and 2 to 10 cards, each with a linked picture, short words and one link or up to two replies";
     writer.note(index, "carousel", "messages", why);
     if let Some(words) = carousel.text.as_deref().filter(|t| !t.is_empty()) {
         writer.text(index, words)?;

@@ -33,7 +33,10 @@ impl Kind {
             Self::Image => matches!(mime, "image/jpeg" | "image/jpg" | "image/png"),
             Self::Video => matches!(mime, "video/mp4" | "video/3gpp" | "video/3gp"),
             Self::Audio => {
-                matches!(mime, "audio/aac" | "audio/amr" | "audio/mpeg" | "audio/mp3" | "audio/mp4" | "audio/m4a" | "audio/x-m4a" | "audio/ogg")
+                matches!(
+                    mime,
+                    "audio/aac" | "audio/amr" | "audio/mpeg" | "audio/mp3" | "audio/mp4" | "audio/m4a" | "audio/x-m4a" | "audio/ogg"
+                )
             }
             Self::Sticker => mime == "image/webp",
             Self::Document => true,

@@ -177,7 +177,8 @@ impl Adapter for Channel {
             ("verify_token", s.verify_token.first()),
             ("fields", FIELDS),
         ];
-        let subscribe = Call::form(format!("{}/{app}/subscriptions", self.base), &fields).bearer(&format!("{app}|{}", s.app_secret.first()));
+        let subscribe =
+            Call::form(format!("{}/{app}/subscriptions", self.base), &fields).bearer(&format!("{app}|{}", s.app_secret.first()));
         let account = Call::new(http::Method::POST, format!("{}/{waba}/subscribed_apps", self.base)).bearer(s.access_token.reveal());
         Setup::Calls(vec![subscribe, account])
     }
@@ -229,7 +230,8 @@ mod tests {
     /// The request as the twin's host would see it; files are one pixel.
     fn request(call: &Call) -> Request {
         let url = call.full_url();
-        let (path, query) = url.trim_start_matches("http://twin.test").split_once('?').unwrap_or((url.trim_start_matches("http://twin.test"), ""));
+        let (path, query) =
+            url.trim_start_matches("http://twin.test").split_once('?').unwrap_or((url.trim_start_matches("http://twin.test"), ""));
         let mut headers = call.header_map();
         let body = match &call.body {
             CallBody::Bytes(bytes) => bytes.to_vec(),
@@ -240,7 +242,9 @@ mod tests {
                 for field in fields {
                     let (head, value) = match field {
                         Field::Text { name, value } => (format!("name=\"{name}\""), value.as_bytes()),
-                        Field::Media { name, filename, .. } => (format!("name=\"{name}\"; filename=\"{filename}\""), crate::kit::sample::PNG),
+                        Field::Media { name, filename, .. } => {
+                            (format!("name=\"{name}\"; filename=\"{filename}\""), crate::kit::sample::PNG)
+                        }
                     };
                     body.extend(format!("--x1\r\ncontent-disposition: form-data; {head}\r\n\r\n").as_bytes());
                     body.extend(value);

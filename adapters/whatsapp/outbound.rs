@@ -148,7 +148,11 @@ impl Writer<'_> {
 
     fn location(&mut self, index: usize, place: &Location<'_>) -> Result<(), RenderError> {
         if !(-90.0..=90.0).contains(&place.latitude) || !(-180.0..=180.0).contains(&place.longitude) {
-            return Err(RenderError::new(format!("#/parts/{index}"), "location_invalid", "latitude is within 90 and longitude within 180 degrees"));
+            return Err(RenderError::new(
+                format!("#/parts/{index}"),
+                "location_invalid",
+                "latitude is within 90 and longitude within 180 degrees",
+            ));
         }
         if place.live_until.is_some() {
             self.note(index, "live location", "location", "a business cannot share a place that moves");
@@ -184,12 +188,8 @@ impl Writer<'_> {
                 None => self.text(index, &words),
             };
         }
-        let asked = part::Choices {
-            text: words.into(),
-            options: card.options.clone(),
-            media: card.media.clone(),
-            ..part::Choices::default()
-        };
+        let asked =
+            part::Choices { text: words.into(), options: card.options.clone(), media: card.media.clone(), ..part::Choices::default() };
         interactive::choices(self, index, &asked)
     }
 
@@ -208,7 +208,8 @@ impl Writer<'_> {
         words::one_answer(poll, index, &mut self.out);
         self.note(index, "poll", "choices", "a business cannot start a poll");
         let option = |text: &Text<'_>| part::ChoiceOption { title: text.clone().into_owned().into(), ..part::ChoiceOption::default() };
-        let asked = part::Choices { text: poll.question.clone(), options: poll.options.iter().map(option).collect(), ..part::Choices::default() };
+        let asked =
+            part::Choices { text: poll.question.clone(), options: poll.options.iter().map(option).collect(), ..part::Choices::default() };
         interactive::choices(self, index, &asked)
     }
 
@@ -225,7 +226,11 @@ impl Writer<'_> {
 
     fn reaction(&mut self, index: usize, reaction: &ReactionPart<'_>) -> Result<(), RenderError> {
         if reaction.message_id.is_empty() {
-            return Err(RenderError::new(format!("#/parts/{index}/message_id"), "message_id_invalid", "expected the id of a WhatsApp message"));
+            return Err(RenderError::new(
+                format!("#/parts/{index}/message_id"),
+                "message_id_invalid",
+                "expected the id of a WhatsApp message",
+            ));
         }
         let emoji = reaction.emoji.as_deref().unwrap_or_default();
         self.out.shown.push(if emoji.is_empty() { "[reaction taken back]".into() } else { format!("[reaction] {emoji}") });

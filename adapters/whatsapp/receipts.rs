@@ -101,7 +101,9 @@ fn failure(error: Option<&Object<'_>>) -> Reason {
     let words = error.words("title").or_else(|| error.words("message"));
     match error.int("code") {
         Some(code) => errors::reason(code, 0, words.as_deref().unwrap_or_default()),
-        None => Reason::new(ErrorClass::Unknown, "failed", words.map_or(Cow::Borrowed("WhatsApp gave no code"), |w| Cow::Owned(w.into_owned()))),
+        None => {
+            Reason::new(ErrorClass::Unknown, "failed", words.map_or(Cow::Borrowed("WhatsApp gave no code"), |w| Cow::Owned(w.into_owned())))
+        }
     }
 }
 

@@ -245,7 +245,8 @@ impl Twin {
             vec![emit(40, status(&wamid, &to, "failed", now.plus(40), ours, Some(error)))]
         } else {
             // A reaction is only ever sent.
-            let steps: &[(u64, &str)] = if kind == "reaction" { &[(30, "sent")] } else { &[(30, "sent"), (80, "delivered"), (150, "read")] };
+            let steps: &[(u64, &str)] =
+                if kind == "reaction" { &[(30, "sent")] } else { &[(30, "sent"), (80, "delivered"), (150, "read")] };
             steps.iter().map(|(ms, word)| emit(*ms, status(&wamid, &to, word, now.plus(*ms as i64), ours, None))).collect()
         };
         let accepted = Accepted { provider_id: wamid, to, our_id: ours.map(str::to_owned), text };
@@ -301,8 +302,7 @@ fn status(wamid: &str, to: &str, word: &str, now: Time, ours: Option<&str>, erro
         status["biz_opaque_callback_data"] = ours.into();
     }
     if word == "sent" {
-        status["pricing"] =
-            json!({ "billable": false, "pricing_model": "PMP", "type": "free_customer_service", "category": "service" });
+        status["pricing"] = json!({ "billable": false, "pricing_model": "PMP", "type": "free_customer_service", "category": "service" });
     }
     if let Some(errors) = errors {
         status["errors"] = errors;

@@ -44,7 +44,8 @@ impl Problem {
 
     /// Whether the app or its token is at fault, and not what one person allows.
     fn of_the_app(&self) -> bool {
-        let signs = ["client-forbidden", "unsupported-authentication", "oauth", "scope", "client app", "app permission", "access level", "project"];
+        let signs =
+            ["client-forbidden", "unsupported-authentication", "oauth", "scope", "client app", "app permission", "access level", "project"];
         self.words.is_empty() && self.kind.is_empty() || self.says(&signs)
     }
 
@@ -63,9 +64,14 @@ pub(super) fn classify(channel: &Channel, call: &Call, reply: &Reply) -> Step {
     }
     let problem = Problem::read(&answer);
     if status >= 500 || matches!(status, 408 | 425) {
-        let reason = Reason::new(ErrorClass::Unknown, "unavailable", "X failed and does not say whether it has the message").provider_code(status);
+        let reason =
+            Reason::new(ErrorClass::Unknown, "unavailable", "X failed and does not say whether it has the message").provider_code(status);
         // An upload is no message: doing it again harms nobody.
-        return Step::Done(if upload { Verdict::Retry(Reason { class: ErrorClass::Transient, ..reason }) } else { Verdict::Unclear(reason) });
+        return Step::Done(if upload {
+            Verdict::Retry(Reason { class: ErrorClass::Transient, ..reason })
+        } else {
+            Verdict::Unclear(reason)
+        });
     }
     refused(status, &problem, reply)
 }
@@ -129,13 +135,29 @@ fn refused(status: u16, problem: &Problem, reply: &Reply) -> Step {
         (_, 226 | 326) => Step::of(reason(C::Auth, "account_locked", "X locked the account: it looks automated")),
         (_, 187) => Step::of(reason(C::Content, "duplicate", "X takes the same words once")),
         (_, 93) => Step::of(reason(C::Config, "no_permission", "the app may not read and write Direct Messages")),
-        (_, 349 | 150 | 476) => Step::of(reason(C::Recipient, "not_reachable", "this person takes no messages from the account unless they write first")),
-        (403, _) if problem.says(&["you have been blocked", "blocked by"]) => Step::of(reason(C::OptedOut, "blocked", "this person blocked the account")),
-        (403, _) if problem.says(&["cannot send messages", "cannot message", "not permitted to dm", "permission to dm", "does not allow", "not following", "not follow you"]) => {
+        (_, 349 | 150 | 476) => {
+            Step::of(reason(C::Recipient, "not_reachable", "this person takes no messages from the account unless they write first"))
+        }
+        (403, _) if problem.says(&["you have been blocked", "blocked by"]) => {
+            Step::of(reason(C::OptedOut, "blocked", "this person blocked the account"))
+        }
+        (403, _)
+            if problem.says(&[
+                "cannot send messages",
+                "cannot message",
+                "not permitted to dm",
+                "permission to dm",
+                "does not allow",
+                "not following",
+                "not follow you",
+            ]) =>
+        {
             Step::of(reason(C::Recipient, "not_reachable", "this person takes no messages from the account unless they write first"))
         }
         (403, _) if problem.says(&["duplicate content"]) => Step::of(reason(C::Content, "duplicate", "X takes the same words once")),
-        (403, _) if problem.says(&["locked", "automated"]) => Step::of(reason(C::Auth, "account_locked", "X locked the account: it looks automated")),
+        (403, _) if problem.says(&["locked", "automated"]) => {
+            Step::of(reason(C::Auth, "account_locked", "X locked the account: it looks automated"))
+        }
         // Of this conversation alone: the channel still works.
         (403, _) if problem.says(&["not-authorized-for-resource"]) => {
             Step::Done(Verdict::Reject(reason(C::Config, "not_a_participant", "the account is not part of this conversation")))

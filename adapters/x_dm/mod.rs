@@ -64,7 +64,14 @@ pub struct Channel {
 
 /// What the account subscribes to: everything `parse` understands.
 const EVENTS: &[&str] = &[
-    "dm.received", "dm.sent", "dm.read", "dm.indicate_typing", "chat.received", "chat.sent", "chat.conversation_join", "follow.follow",
+    "dm.received",
+    "dm.sent",
+    "dm.read",
+    "dm.indicate_typing",
+    "chat.received",
+    "chat.sent",
+    "chat.conversation_join",
+    "follow.follow",
     "follow.unfollow",
 ];
 
@@ -209,8 +216,8 @@ impl Channel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::twin::{Act, Request, Twin as _};
     use crate::contract::Fetched;
+    use crate::contract::twin::{Act, Request, Twin as _};
 
     const CX: Context<'static> = Context {
         now: Time(1_795_169_730_000),
@@ -250,7 +257,11 @@ mod tests {
     fn it_registers_fetches_and_asks_who_it_is() {
         let mut twin = super::Twin::new(3);
         let request = |call: &Call| {
-            let (path, query) = call.url.trim_start_matches("http://twin.test").split_once('?').unwrap_or((call.url.trim_start_matches("http://twin.test"), ""));
+            let (path, query) = call
+                .url
+                .trim_start_matches("http://twin.test")
+                .split_once('?')
+                .unwrap_or((call.url.trim_start_matches("http://twin.test"), ""));
             let body = call.body_bytes().to_vec().into();
             Request { method: call.method.clone(), path: path.to_owned(), query: query.to_owned(), headers: call.header_map(), body }
         };
@@ -270,7 +281,10 @@ mod tests {
             parsed.events[0].body.each_media(|media| source = media.source.clone());
             let call = channel.fetch(&source.expect("a source"), &CX).expect("a call");
             let reply = twin.answer(&request(&call), CX.now).reply;
-            assert!(matches!(channel.fetched(&call, &reply, &CX), Fetched::Bytes) && reply.body.starts_with(b"\x89PNG"), "{call:?} {reply:?}");
+            assert!(
+                matches!(channel.fetched(&call, &reply, &CX), Fetched::Bytes) && reply.body.starts_with(b"\x89PNG"),
+                "{call:?} {reply:?}"
+            );
         }
         let public = bound(json!({})).fetch(&MediaRef { url: Some("https://video.twimg.com/x.mp4".into()), ..MediaRef::default() }, &CX);
         assert!(public.expect("a call").secret_headers.is_empty());

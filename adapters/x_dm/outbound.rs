@@ -66,7 +66,9 @@ impl Writer<'_> {
             Part::Image(m) | Part::Sticker(m) | Part::Video(m) | Part::Audio(m) | Part::Voice(m) | Part::File(m) => {
                 self.file(index, part, &m.media, m.caption.as_deref().unwrap_or_default())
             }
-            Part::Location(place) => self.spoken(index, "location", "the API cannot send places: a link to the map stands in", &words::location(place)),
+            Part::Location(place) => {
+                self.spoken(index, "location", "the API cannot send places: a link to the map stands in", &words::location(place))
+            }
             Part::Contacts(list) => self.spoken(index, "contacts", "X has no contact cards", &words::contacts(&list.contacts)),
             Part::Choices(choices) => self.choices(index, choices),
             Part::Card(card) => self.card(index, card),
@@ -79,7 +81,9 @@ impl Writer<'_> {
                 }
                 carousel.cards.iter().try_for_each(|card| self.card(index, card))
             }
-            Part::Order(order) if !order.items.is_empty() || order.text.is_some() => self.spoken(index, "order", words::ORDER, &words::order(order)),
+            Part::Order(order) if !order.items.is_empty() || order.text.is_some() => {
+                self.spoken(index, "order", words::ORDER, &words::order(order))
+            }
             Part::Product(product) => self.spoken(index, "product", "X has no catalogues here", &words::product(product)),
             Part::Notification(push) => {
                 self.note(index, "notification", "text", "X shows its own notification of each message");
@@ -140,12 +144,20 @@ impl Writer<'_> {
         let Some(url) = url else {
             let at = format!("#/parts/{index}/media");
             return Err(match (category, stored) {
-                (Some(_), Some(_)) => RenderError::new(format!("{at}/size"), "media_too_large", "a picture has at most 5 MB, a GIF 15, a film 512"),
-                (None, Some(_)) => RenderError::new(at, "media_type_invalid", "a message holds a picture or a film; others need a public `url`"),
+                (Some(_), Some(_)) => {
+                    RenderError::new(format!("{at}/size"), "media_too_large", "a picture has at most 5 MB, a GIF 15, a film 512")
+                }
+                (None, Some(_)) => {
+                    RenderError::new(at, "media_type_invalid", "a message holds a picture or a film; others need a public `url`")
+                }
                 _ => RenderError::new(at, "media_missing", "a file needs the `id` of an upload or an http(s) `url`"),
             });
         };
-        let why = if category.is_some() { "only files in the gateway are uploaded: the link stands in" } else { "a message holds a picture or a film: the link stands in" };
+        let why = if category.is_some() {
+            "only files in the gateway are uploaded: the link stands in"
+        } else {
+            "a message holds a picture or a film: the link stands in"
+        };
         let lines = [caption, file.filename.as_deref().unwrap_or_default(), url];
         self.spoken(index, part.kind(), why, &lines.into_iter().filter(|l| !l.is_empty()).collect::<Vec<_>>().join("\n"))
     }

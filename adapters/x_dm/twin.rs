@@ -126,8 +126,10 @@ impl Twin {
 
     fn activity(&mut self, kind: &str, messages: Value, other: &str) -> Draft {
         let users = json!({ other: { "data": { "id": other, "username": "ann", "name": "Ann" } }, ACCOUNT: { "data": { "id": ACCOUNT, "username": "acme" } } });
-        Draft::json(&json!({ "data": { "event_uuid": format!("-{}", self.id()), "event_type": kind, "filter": { "user_id": ACCOUNT }, "tag": "fairway",
-            "payload": { "direct_message_events": messages, "users": users } } }))
+        Draft::json(
+            &json!({ "data": { "event_uuid": format!("-{}", self.id()), "event_type": kind, "filter": { "user_id": ACCOUNT }, "tag": "fairway",
+            "payload": { "direct_message_events": messages, "users": users } } }),
+        )
     }
 
     fn read(&mut self, who: &str, now: Time) -> Draft {
@@ -139,9 +141,15 @@ impl Twin {
     fn run(&mut self, request: &Request, now: Time) -> Checked<Answer> {
         let auth = request.headers.get("authorization").and_then(|v| v.to_str().ok()).unwrap_or_default();
         let signed = auth.starts_with("OAuth ")
-            && ["oauth_consumer_key=\"TWIN-fake-consumer\"", "oauth_nonce=\"", "oauth_signature=\"", "oauth_timestamp=\"", "oauth_token=\"42-TWIN"]
-                .iter()
-                .all(|field| auth.contains(field));
+            && [
+                "oauth_consumer_key=\"TWIN-fake-consumer\"",
+                "oauth_nonce=\"",
+                "oauth_signature=\"",
+                "oauth_timestamp=\"",
+                "oauth_token=\"42-TWIN",
+            ]
+            .iter()
+            .all(|field| auth.contains(field));
         let user = signed || auth == format!("Bearer 42-TWIN-fake-token-{:04}", self.seed);
         let app = auth == format!("Bearer TWIN-fake-app-bearer-{:04}", self.seed);
         if !user && !app {
@@ -156,7 +164,11 @@ impl Twin {
                 return Err(problem(403, "client-forbidden", "app-only"));
             }
             let url = body["url"].as_str().is_some_and(|url| url.starts_with("https://") && url.len() <= 200);
-            return if request.method == Method::PUT || post && url { fine(json!({ "data": { "id": "17", "valid": true } })) } else { Err(problem(400, "invalid-request", "url")) };
+            return if request.method == Method::PUT || post && url {
+                fine(json!({ "data": { "id": "17", "valid": true } }))
+            } else {
+                Err(problem(400, "invalid-request", "url"))
+            };
         }
         if !user {
             return Err(problem(403, "client-forbidden", "user context is needed"));
@@ -164,7 +176,11 @@ impl Twin {
         if let Some(rest) = path.strip_prefix("/2/dm_conversations/media/") {
             let known = rest.split('/').next().is_some_and(|id| self.files.contains(id));
             let reply = Reply { body: sample::PNG.into(), ..Reply::default() };
-            return if known { Ok(reply.header("content-type", "image/png").into()) } else { Err(problem(404, "resource-not-found", "no such media")) };
+            return if known {
+                Ok(reply.header("content-type", "image/png").into())
+            } else {
+                Err(problem(404, "resource-not-found", "no such media"))
+            };
         }
         match path {
             "/2/users/me" => fine(json!({ "data": { "id": ACCOUNT, "username": "acme" } })),
@@ -177,7 +193,8 @@ impl Twin {
             "/2/media/upload" if post => {
                 let kind = request.headers.get("content-type").and_then(|v| v.to_str().ok()).unwrap_or_default();
                 let fields = multipart::read(kind, &request.body).unwrap_or_default();
-                let known = |f: &multipart::Piece| f.name == "media_category" && ["dm_image", "dm_gif", "dm_video"].contains(&f.text().as_str());
+                let known =
+                    |f: &multipart::Piece| f.name == "media_category" && ["dm_image", "dm_gif", "dm_video"].contains(&f.text().as_str());
                 if !fields.iter().any(known) || !fields.iter().any(|f| f.name == "media" && f.filename.is_some()) {
                     return Err(problem(400, "invalid-request", "media"));
                 }
