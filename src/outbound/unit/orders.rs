@@ -15,7 +15,8 @@ const EARLY: usize = 10_000;
 /// What the unit knows about messages it has published.
 #[derive(Default)]
 pub(super) struct Receipts {
-    known: HashMap<MessageId, Known>,
+    /// Boxed: a table has twice the places it needs, and while it grows it is there twice.
+    known: HashMap<MessageId, Box<Known>>,
     /// By hash of the provider's id.
     by_provider: HashMap<u64, MessageId>,
     /// By hash of the conversation.
@@ -137,9 +138,11 @@ impl Receipts {
         for provider_id in &known.provider_ids {
             self.by_provider.insert(provider_key(provider_id), known.id);
         }
-        self.by_conversation.entry(Accepted::conversation_hash(&known.conversation)).or_default().push(known.id);
+        // Most people get one message: a list begins with room for that, not for four.
+        let list = self.by_conversation.entry(Accepted::conversation_hash(&known.conversation)).or_insert_with(|| Vec::with_capacity(1));
+        list.push(known.id);
         self.order.push_back(known.id);
-        self.known.insert(known.id, known);
+        self.known.insert(known.id, Box::new(known));
         while self.order.len() > KNOWN {
             let Some(oldest) = self.order.pop_front() else { break };
             let Some(gone) = self.known.remove(&oldest) else { continue };
