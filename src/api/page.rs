@@ -47,7 +47,7 @@ pub fn place(seal: &Seal, list: &str, after: Option<&str>) -> Result<Option<Stri
 
 fn foreign() -> Problem {
     let detail = "`after` is no cursor of this list: take `next` of an earlier page as it is, or leave it out for the first page";
-    Problem::new(&problem::INVALID, detail).at("#/after", "cursor_invalid")
+    Problem::new(&problem::CURSOR, detail).at("#/after", "cursor_invalid")
 }
 
 /// A page with its `Link` header.
@@ -79,7 +79,7 @@ mod tests {
         let others = [("contacts", next.as_str()), ("recipients cmp_2", next.as_str())];
         for (list, text) in strange.map(|text| ("recipients cmp_1", text)).into_iter().chain(others) {
             let refused = place(&seal, list, Some(text)).expect_err("it is not ours");
-            assert_eq!((refused.status, refused.errors[0].code.as_str()), (422, "cursor_invalid"), "{list} {text}");
+            assert_eq!((refused.status, refused.errors[0].code.as_str()), (400, "cursor_invalid"), "{list} {text}");
         }
     }
 }

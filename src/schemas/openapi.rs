@@ -315,7 +315,7 @@ fn complete(operation: &mut Value) {
     if operation.get("requestBody").is_some() {
         common.extend([400, 413, 415, 422]);
     }
-    if has("path") {
+    if has("path") || parameters.iter().any(|p| p["name"] == "after") {
         common.push(400);
     }
     if has("query") {
