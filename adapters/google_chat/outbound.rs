@@ -161,15 +161,7 @@ impl Writer<'_> {
 
     fn card(&mut self, index: usize, card: &Card<'_>, at: &str) -> Result<(), RenderError> {
         if !card.options.is_empty() {
-            let words = card.text.clone().unwrap_or_default();
-            let asked = Choices {
-                header: Some(card.title.clone()),
-                text: words,
-                options: card.options.clone(),
-                media: card.media.clone(),
-                ..Choices::default()
-            };
-            return self.choices(index, &asked, at);
+            return self.choices(index, &spoken::headed(card), at);
         }
         if card.media.as_ref().is_some_and(|media| cards::picture(media).is_none()) {
             let media = card.media.as_ref().expect("asked above");

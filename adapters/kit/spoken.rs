@@ -61,6 +61,12 @@ pub fn card<'a>(card: &Card<'a>) -> Choices<'a> {
     Choices { text: text.into(), options: card.options.clone(), media: card.media.clone(), ..Choices::default() }
 }
 
+/// A card's buttons as choices, with its title above its words.
+pub fn headed<'a>(card: &Card<'a>) -> Choices<'a> {
+    let (header, text) = (Some(card.title.clone()), card.text.clone().unwrap_or_default());
+    Choices { header, text, options: card.options.clone(), media: card.media.clone(), ..Choices::default() }
+}
+
 /// What stands above the options: header, question, and where `descriptions` the headings and second lines of the options.
 pub fn question(asked: &Choices<'_>, descriptions: bool) -> String {
     let options = if descriptions { &asked.options[..] } else { &[] };

@@ -227,15 +227,7 @@ impl Writer<'_> {
 
     fn card(&mut self, index: usize, card: &Card<'_>, at: &str) -> Result<(), RenderError> {
         if !card.options.is_empty() {
-            let words = card.text.clone().unwrap_or_default();
-            let asked = Choices {
-                header: Some(card.title.clone()),
-                text: words,
-                options: card.options.clone(),
-                media: card.media.clone(),
-                ..Choices::default()
-            };
-            return self.choices(index, &asked, at);
+            return self.choices(index, &spoken::headed(card), at);
         }
         let words = spoken::lines([Some(&*card.title), card.text.as_deref()]);
         match &card.media {

@@ -90,13 +90,13 @@ mod tests {
 
     #[test]
     fn who_names_a_channel_that_is_not_there_is_told_which_are() {
-        let said = |known: &[&str]| unknown("acme-wattsapp", known.to_vec());
+        let said = |known: &[&str]| unknown("acme-mesages", known.to_vec());
         assert_eq!(
-            said(&["acme-sms", "acme-whatsapp"]),
-            "there is no channel `acme-wattsapp`; did you mean `acme-whatsapp`? there are acme-sms, acme-whatsapp"
+            said(&["acme-sms", "acme-messages"]),
+            "there is no channel `acme-mesages`; did you mean `acme-messages`? there are acme-sms, acme-messages"
         );
-        assert_eq!(said(&["desk"]), "there is no channel `acme-wattsapp`; there are desk");
-        assert_eq!(said(&[]), "there is no channel `acme-wattsapp`; none is configured");
+        assert_eq!(said(&["desk"]), "there is no channel `acme-mesages`; there are desk");
+        assert_eq!(said(&[]), "there is no channel `acme-mesages`; none is configured");
         assert!(said(&["x"; 25]).ends_with("x, x and 5 more"));
     }
 }
