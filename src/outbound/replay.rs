@@ -108,7 +108,9 @@ impl Replay {
                     }
                     // In doubt stays open until it is settled or tried again.
                     Came::InDoubt => told.open = open.or(Some(0)),
-                    Came::Refused | Came::Released => {}
+                    Came::Refused => {}
+                    // It did not leave: the attempt is yet to begin, as it was for the owner who wrote this. His states name it so.
+                    Came::Released => told.attempt -= u16::from(what.call == 0 && told.attempt > 0),
                 }
             }
             Entry::Parked { id, round, due } => {
@@ -323,9 +325,11 @@ mod tests {
         /// Each message is owed, in doubt or settled, as it really is.
         fn check(&self) -> Result<(), TestCaseError> {
             let replay = self.read();
-            for (id, truth) in self.messages.iter().zip(&self.truth) {
+            for (n, (id, truth)) in self.messages.iter().zip(&self.truth).enumerate() {
                 let told = replay.told.get(id).cloned().unwrap_or_default();
                 prop_assert_eq!(told.settled, truth.over, "settled as it was told, and not otherwise");
+                let attempt = self.owners.last().map_or(0, |owner| owner.work[n].attempt);
+                prop_assert_eq!(told.attempt, attempt, "whoever comes next goes on with the number that the owner has come to");
                 if told.settled.is_some() {
                     continue;
                 }
