@@ -1,7 +1,8 @@
 //! Lets go of what has been kept long enough: messages with their timelines, what was due of reminders, triggers and journeys, media
-//! with their bytes. The log sees to itself.
+//! with their bytes, and the bodies of deliveries that were not understood. The log sees to itself.
 
-use std::{sync::Arc, time::Duration};
+use std::time::{Duration, SystemTime};
+use std::{io, sync::Arc};
 
 use crate::clock;
 use crate::log::config::Retention;
@@ -11,6 +12,9 @@ use crate::store::{Error, Store, db::Database};
 
 /// How often it looks.
 const EVERY: Duration = Duration::from_secs(600);
+/// A body is kept by this part of its time longer, because the log lets go of a file with the newest of its records, and until then one
+/// of them may name it.
+const RAW_LATER: u32 = 7;
 /// Media objects let go at a time.
 const AT_ONCE: usize = 500;
 
@@ -30,6 +34,9 @@ pub async fn once(store: &dyn Store, proactive: &dyn Database, blobs: &Blobs, re
     // A trigger's row is what keeps its event, read once more from the log, from writing to somebody again.
     let kept = retention.messages.millis().max(retention.events.millis());
     while due::forget(proactive, clock::now().plus(-kept), clock::now()).await? > 0 {}
+    let (raw, kept) = (blobs.raw(), retention.raw.0 + retention.raw.0 / RAW_LATER + EVERY);
+    let done = tokio::task::spawn_blocking(move || SystemTime::now().checked_sub(kept).map_or(Ok(0), |before| raw.remove_before(before)));
+    done.await.map_err(io::Error::other).flatten().map_err(|e| Error(format!("the folder of raw deliveries: {e}")))?;
     loop {
         let old = store.old_media(clock::now().plus(-retention.media.millis()), AT_ONCE).await?;
         if old.is_empty() {
@@ -75,10 +82,14 @@ mod tests {
             };
             store.put_media(media).await.expect("written");
         }
+        let (old, new) = (blobs.raw().put(b"old").expect("kept"), blobs.raw().put(b"new").expect("kept"));
+        let file = std::fs::File::open(blobs.raw().path(&old).expect("a path")).expect("it is there");
+        file.set_modified(SystemTime::now() - Duration::from_secs(2 * 86_400)).expect("set");
         let day = Span(Duration::from_secs(86_400));
         let retention = Retention { events: day, raw: day, messages: day, media: day, evidence: day };
         once(&store, &*database, &blobs, &retention).await.expect("done");
         assert!(blobs.get(&alone).is_err() && blobs.get(&shared).is_ok());
+        assert!(blobs.raw().get(&old).is_err() && blobs.raw().get(&new).is_ok());
         let gone = store.media("med_1").await.expect("read").expect("it is still named");
         assert_eq!((gone.state.as_str(), gone.blob), ("unavailable", None));
         assert_eq!(store.media("med_3").await.expect("read").expect("there").state, "ready");

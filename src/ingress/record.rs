@@ -154,7 +154,7 @@ pub fn unparsed(
         reason: reason.into(),
     };
     if hook.body.len() > INLINE {
-        kept.dataref = Some(format!("blob:{}", blobs.put(hook.body)?).into());
+        kept.dataref = Some(format!("blob:{}", blobs.raw().put(hook.body)?).into());
     } else if let Ok(text) = std::str::from_utf8(hook.body) {
         kept.raw = Some(text.into());
     } else {
@@ -217,7 +217,9 @@ pub fn unparsed_hook(kept: &Kept, blobs: &Blobs) -> Option<(Method, String, Head
     } else if let Some(text) = &kept.unparsed.raw_base64 {
         crypto::unbase64(text)?
     } else {
-        blobs.get(kept.unparsed.dataref.as_deref()?.strip_prefix("blob:")?).ok()?
+        let name = kept.unparsed.dataref.as_deref()?.strip_prefix("blob:")?;
+        // Earlier builds kept them among the media.
+        blobs.raw().get(name).or_else(|_| blobs.get(name)).ok()?
     };
     let headers: serde_json::Map<String, serde_json::Value> = serde_json::from_str(kept.unparsed.headers.get()).ok()?;
     let headers = headers

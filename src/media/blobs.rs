@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{self, Write},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use fairway_adapters::kit::crypto;
@@ -24,11 +25,17 @@ impl Blobs {
         Ok(Self { folder: folder.to_owned() })
     }
 
-    /// Keeps bytes; durable when it returns. Answers their SHA-256 in hex.
+    /// Those beside the media that no row of the store names: bodies of deliveries that were not understood, let go by their age.
+    pub fn raw(&self) -> Self {
+        Self { folder: self.folder.join("raw") }
+    }
+
+    /// Keeps bytes; durable when it returns. Answers their SHA-256 in hex. What is there already counts as new again.
     pub fn put(&self, bytes: &[u8]) -> Result<String, Error> {
         let name = crypto::hex(&crypto::sha256(bytes));
         let path = self.path(&name)?;
-        if path.exists() {
+        if let Ok(known) = fs::File::open(&path) {
+            let _ = known.set_modified(SystemTime::now()); // Somebody else's file is let go by its old age.
             return Ok(name);
         }
         let parent = path.parent().unwrap_or(&self.folder);
@@ -80,6 +87,25 @@ impl Blobs {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
             _ => Ok(()),
         }
+    }
+
+    /// Lets go of all blobs that were last kept before then; how many those were.
+    pub fn remove_before(&self, time: SystemTime) -> Result<usize, Error> {
+        let mut gone = 0;
+        let folders = match fs::read_dir(&self.folder) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
+            folders => folders?,
+        };
+        for folder in folders.collect::<Result<Vec<_>, _>>()?.into_iter().filter(|f| f.path().is_dir()) {
+            for file in fs::read_dir(folder.path())? {
+                let file = file?;
+                if file.metadata()?.modified()? < time {
+                    fs::remove_file(file.path())?;
+                    gone += 1;
+                }
+            }
+        }
+        Ok(gone)
     }
 
     /// Forgets under which hash a media object lay.

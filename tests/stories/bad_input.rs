@@ -62,6 +62,10 @@ async fn a_signed_delivery_nobody_understands_is_kept() {
             w.events("fairway.webhook.unparsed").await.len() + w.events("fairway.provider.event").await.len() == 4
         })
         .await;
+    // What is large lies beside the log, where it goes by its age.
+    let raw = std::fs::read_dir(world.folder.path().join("media/raw")).expect("a folder");
+    let files: Vec<_> = raw.flat_map(|f| std::fs::read_dir(f.expect("a folder").path()).expect("a folder")).collect();
+    assert_eq!(files.len(), 1, "{files:?}");
     let (ok, text) = world.cli(&["replay", "--from", "2020-01-01T00:00:00Z", "--to", "2100-01-01T00:00:00Z"]);
     assert!(ok && text.contains("webhooks hold"), "{text}");
 }
