@@ -1,5 +1,6 @@
 //! The way in for sends: checked, rendered once to refuse a bad message, given its id, made durable in its lane.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use fairway_adapters::contract::event::Origin;
@@ -20,6 +21,7 @@ use crate::clock;
 use crate::consent::{Ask as MayAsk, May};
 use crate::ids::MessageId;
 use crate::log::{Durability, Outcome};
+use crate::people::address;
 use crate::store::Message;
 use crate::telemetry::{self, names};
 
@@ -295,7 +297,13 @@ impl Acceptor {
         if to.split_once(':').is_none_or(|(scheme, rest)| scheme.is_empty() || rest.is_empty()) {
             return Err(Refused::new(pointer, "address_invalid", "an address is `scheme:id`, such as whatsapp:+15550100200"));
         }
-        let channel = channels.choose(named, to).map_err(|e| {
+        // As people write a number it is one conversation with how the provider writes it. A mailbox stays as its owner writes it:
+        // that is how her conversation is named.
+        let to = match address::scheme(to) {
+            scheme if pointer == "#/to" && !scheme.eq_ignore_ascii_case("mailto") => address::normal(to),
+            _ => Cow::Borrowed(to),
+        };
+        let channel = channels.choose(named, &to).map_err(|e| {
             let (pointer, code) = match e {
                 ChooseError::Unknown(_) => ("#/channel", "channel_unknown"),
                 ChooseError::DoesNotReach(_) => ("#/channel", "channel_mismatch"),
@@ -304,7 +312,7 @@ impl Acceptor {
             };
             Refused::new(pointer, code, e.to_string())
         })?;
-        Ok((Arc::clone(channel), to.to_owned(), thread))
+        Ok((Arc::clone(channel), to.into_owned(), thread))
     }
 
     /// The provider's id of the message answered: ours is looked up, others are taken as they are.

@@ -46,6 +46,12 @@ async fn a_conversation_says_until_when_and_with_whom() {
     let hours = closes.since(fairway::clock::now()) / 3_600_000;
     assert!((22..=24).contains(&hours), "a day behind the message: {shown}");
     assert_eq!((&shown["people"][0]["id"], &shown["people"][0]["name"]), (&json!("c-1"), &json!("Ana")), "{shown}");
+    // However somebody writes the number, it is this conversation.
+    let spoken = json!({ "to": "WhatsApp:+1 (415) 555-0001", "parts": [{ "type": "text", "text": "hi" }] });
+    let (status, accepted) = world.post("/v1/messages", &spoken).await;
+    assert_eq!(status, 202, "{accepted}");
+    let message = world.message(accepted["id"].as_str().expect("an id")).await;
+    assert_eq!((&message["to"], &message["conversation"]), (&json!(person), &json!(format!("demo-whatsapp/{person}"))), "{message}");
     // Telegram has no such window.
     world.says("telegram", "telegram:5550001", "hello").await;
     world.until("it was heard", 10, async |w| w.events("fairway.message.received").await.len() == 2).await;
