@@ -117,8 +117,15 @@ pub(super) fn reason(code: i64) -> Option<Reason> {
     Some(Reason::new(class, ours, title).provider_code(code))
 }
 
+/// Where a machine is shown to be typing.
+pub(super) const TYPING: &str = "/v3/Indicators/Typing.json";
+
 /// What an answer means.
-pub(super) fn classify(_call: &Call, reply: &Reply) -> Step {
+pub(super) fn classify(call: &Call, reply: &Reply) -> Step {
+    // The message that typing answers is not known there, or not any more: that says nothing of the account.
+    if reply.status == 404 && call.url.ends_with(TYPING) {
+        return Step::of(Reason::new(C::Content, "not_found", "Twilio does not know the message that this answers."));
+    }
     let status = reply.status.as_u16();
     let body = std::str::from_utf8(&reply.body).ok().and_then(Object::parse).unwrap_or_default();
     if reply.status.is_success() {
@@ -155,6 +162,19 @@ pub(super) fn classify(_call: &Call, reply: &Reply) -> Step {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_found_is_the_account_or_the_message_that_typing_answers() {
+        for (body, paths) in [("", [C::Config, C::Content]), (r#"{"code":20404,"message":"not found"}"#, [C::Config, C::Content])] {
+            for (path, class) in ["/2010-04-01/Accounts/ACfake/Messages.json", TYPING].iter().zip(paths) {
+                let call = Call::new(http::Method::POST, format!("https://twilio.example{path}"));
+                let reply = Reply { status: http::StatusCode::NOT_FOUND, headers: Default::default(), body: body.into() };
+                let step = classify(&call, &reply);
+                let Step::Done(Verdict::Reject(reason) | Verdict::Suspend(reason)) = &step else { panic!("{path}: {step:?}") };
+                assert_eq!((reason.class, matches!(step, Step::Done(Verdict::Suspend(_)))), (class, class == C::Config), "{path} {body}");
+            }
+        }
+    }
 
     #[test]
     fn the_table_says_what_the_sheet_says() {

@@ -225,7 +225,7 @@ impl Channel {
     }
 
     fn typing(&self, message_id: &str) -> Call {
-        let url = format!("{}/v3/Indicators/Typing.json", self.base("messaging"));
+        let url = format!("{}{}", self.base("messaging"), errors::TYPING);
         self.authorised(Call::json(url, &json!({ "channel": "WHATSAPP", "messageId": message_id })))
     }
 }

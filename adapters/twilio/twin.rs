@@ -66,7 +66,7 @@ impl Play for Twin {
         if request.headers.get("authorization").and_then(|v| v.to_str().ok()) != Some(expected.as_str()) {
             return refused(401, 20003, "Authenticate").into();
         }
-        if request.path == "/v3/Indicators/Typing.json" {
+        if request.path == super::errors::TYPING {
             return self.typing(request).into();
         }
         let Some(resource) = request.path.strip_prefix(&format!("/2010-04-01/Accounts/{}", self.account)) else {
