@@ -18,6 +18,7 @@ mod orders;
 mod outbox;
 mod park;
 mod publish;
+mod published;
 mod repeats;
 mod revise;
 mod schedule;

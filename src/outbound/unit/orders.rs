@@ -1,104 +1,23 @@
 //! Orders: receipts, cancels, settlements. Receipts only move a message forward.
 
-use super::publish::About;
+use super::published::{Known, Published};
 use super::*;
 use crate::log::Durability;
 use crate::orders::{Order, Settle};
 use crate::store::rank;
 use fairway_adapters::contract::{Receipt, State, Status, Text};
 
-/// Published messages kept at hand for their receipts.
-const KNOWN: usize = 50_000;
 /// Early receipts kept at hand.
 const EARLY: usize = 10_000;
 
-/// What the unit knows about messages it has published.
+/// What the unit knows about messages it has published, and about receipts that came before them.
 #[derive(Default)]
 pub(super) struct Receipts {
-    /// Boxed: a table has twice the places it needs, and while it grows it is there twice.
-    known: HashMap<MessageId, Box<Known>>,
-    /// By hash of the provider's id.
-    by_provider: HashMap<u64, MessageId>,
-    /// By hash of the conversation.
-    by_conversation: HashMap<u64, Vec<MessageId>>,
-    order: VecDeque<MessageId>,
+    published: Published,
     early: HashMap<String, Vec<(u64, Receipt<'static>)>>,
     /// Channel and provider id (hashed) for which receipts lie in the store. What is older than a day there is gone; asking for
     /// it once more costs little.
     kept: HashSet<u64>,
-}
-
-/// A published message of late, as its receipts need it: there may be fifty thousand in each unit, so nothing of its content is here.
-struct Known {
-    id: MessageId,
-    attempt: u16,
-    state: State,
-    provider_ids: Vec<String>,
-    sent_at: Time,
-    channel: Arc<str>,
-    to: Box<str>,
-    conversation: Arc<str>,
-    /// What few messages have.
-    more: Option<Box<More>>,
-}
-
-#[derive(Default)]
-struct More {
-    metadata: BTreeMap<String, String>,
-    campaign: Option<String>,
-    reminder: Option<String>,
-    fallback_of: Option<String>,
-    traceparent: Option<String>,
-    correlation: Option<String>,
-    /// The whole message, when something else may have to follow from it.
-    whole: Option<Arc<Accepted>>,
-}
-
-impl Known {
-    fn new(message: &Arc<Accepted>, channel: Arc<str>, conversation: Arc<str>, attempt: u16, state: State) -> Self {
-        let (request, mark) = (&message.request, message.request.mark.as_ref());
-        let bare = request.metadata.is_empty() && request.fallback.is_empty() && request.fallback_of.is_none() && mark.is_none();
-        let more = (!bare || message.traceparent.is_some() || message.correlation.is_some()).then(|| More {
-            metadata: request.metadata.clone(),
-            campaign: mark.and_then(|m| m.campaign.clone()),
-            reminder: mark.and_then(|m| m.reminder.clone()),
-            fallback_of: request.fallback_of.clone(),
-            traceparent: message.traceparent.clone(),
-            correlation: message.correlation.clone(),
-            whole: (!request.fallback.is_empty()).then(|| Arc::clone(message)),
-        });
-        Self {
-            id: message.id,
-            attempt: attempt.max(1),
-            state,
-            provider_ids: Vec::new(),
-            sent_at: clock::now(),
-            channel,
-            to: message.to.as_str().into(),
-            conversation,
-            more: more.map(Box::new),
-        }
-    }
-
-    fn about(&self) -> About<'_> {
-        static NOTHING: BTreeMap<String, String> = BTreeMap::new();
-        let more = self.more.as_deref();
-        About {
-            channel: &self.channel,
-            to: &self.to,
-            conversation: &self.conversation,
-            metadata: more.map_or(&NOTHING, |m| &m.metadata),
-            mark: more.map(|m| (m.campaign.as_deref(), m.reminder.as_deref())),
-            fallback_of: more.and_then(|m| m.fallback_of.as_deref()),
-            traceparent: more.and_then(|m| m.traceparent.as_deref()),
-            correlation: more.and_then(|m| m.correlation.as_deref()),
-        }
-    }
-}
-
-/// A provider's id, as it is looked up.
-fn provider_key(provider_id: &str) -> u64 {
-    crate::ids::fingerprint(&[b"provider id", provider_id.as_bytes()]) as u64
 }
 
 fn kept_key(channel: &str, provider_id: &str) -> u64 {
@@ -126,37 +45,7 @@ impl Receipts {
     }
 
     pub(super) fn knows(&self, id: MessageId) -> bool {
-        self.known.contains_key(&id)
-    }
-
-    /// The message that a provider has given this id.
-    fn by_provider(&self, provider_id: &str) -> Option<MessageId> {
-        self.by_provider.get(&provider_key(provider_id)).copied()
-    }
-
-    fn insert(&mut self, known: Known) {
-        for provider_id in &known.provider_ids {
-            self.by_provider.insert(provider_key(provider_id), known.id);
-        }
-        // Most people get one message: a list begins with room for that, not for four.
-        let list = self.by_conversation.entry(Accepted::conversation_hash(&known.conversation)).or_insert_with(|| Vec::with_capacity(1));
-        list.push(known.id);
-        self.order.push_back(known.id);
-        self.known.insert(known.id, Box::new(known));
-        while self.order.len() > KNOWN {
-            let Some(oldest) = self.order.pop_front() else { break };
-            let Some(gone) = self.known.remove(&oldest) else { continue };
-            for provider_id in &gone.provider_ids {
-                self.by_provider.remove(&provider_key(provider_id));
-            }
-            let conversation = Accepted::conversation_hash(&gone.conversation);
-            if let Some(list) = self.by_conversation.get_mut(&conversation) {
-                list.retain(|id| *id != oldest);
-                if list.is_empty() {
-                    self.by_conversation.remove(&conversation);
-                }
-            }
-        }
+        self.published.knows(id)
     }
 }
 
@@ -223,9 +112,9 @@ impl Unit {
             return self.watermark(offset, &channel, peer, &receipt, watermark);
         }
         let named = receipt.message_id.as_deref().and_then(|id| id.parse::<MessageId>().ok());
-        let id = named.or_else(|| self.receipts.by_provider(&receipt.provider_message_id));
+        let id = named.or_else(|| self.receipts.published.by_provider(&receipt.provider_message_id));
         if let Some(id) = id {
-            if self.receipts.known.contains_key(&id) {
+            if self.receipts.knows(id) {
                 return self.apply(Some(offset), id, &receipt);
             }
             if let Some(number) = self.by_id.get(&id).copied() {
@@ -260,10 +149,8 @@ impl Unit {
 
     /// Everything to this person up to then has got that far.
     fn watermark(&mut self, offset: u64, channel: &str, peer: &str, receipt: &Receipt<'static>, until: Time) {
-        let conversation = Accepted::conversation_hash(&format!("{channel}/{peer}"));
-        let ids: Vec<MessageId> = self.receipts.by_conversation.get(&conversation).cloned().unwrap_or_default();
-        for id in ids {
-            let due = self.receipts.known.get(&id).is_some_and(|k| k.sent_at <= until && k.state < receipt.state);
+        for id in self.receipts.published.of_conversation(&format!("{channel}/{peer}")) {
+            let due = self.receipts.published.get(id).is_some_and(|k| k.sent_at <= until && k.state < receipt.state);
             if due {
                 self.apply(None, id, receipt);
             }
@@ -273,7 +160,7 @@ impl Unit {
 
     /// Moves a published message forward; what comes late goes nowhere but the count.
     fn apply(&mut self, offset: Option<u64>, id: MessageId, receipt: &Receipt<'static>) {
-        let Some(known) = self.receipts.known.get_mut(&id) else {
+        let Some(known) = self.receipts.published.get_mut(id) else {
             if let Some(offset) = offset {
                 self.progress.done_order(offset);
             }
@@ -282,7 +169,7 @@ impl Unit {
         let bounced = receipt.state == State::Failed && known.state >= State::Delivered && known.state <= State::Read;
         let forward = rank(known.attempt, receipt.state) > rank(known.attempt, known.state);
         // Members of a group read one by one: each is told, none moves the whole back.
-        let of_member = receipt.recipient.as_deref().is_some_and(|who| who != &*known.to) && receipt.state >= known.state;
+        let of_member = receipt.recipient.as_deref().is_some_and(|who| who != known.to()) && receipt.state >= known.state;
         if !forward && !bounced && !of_member {
             if let Some(offset) = offset {
                 self.progress.done_order(offset);
@@ -295,7 +182,7 @@ impl Unit {
         }
         let status = Status {
             message_id: id.to_string().into(),
-            provider_message_id: known.provider_ids.first().map(|p| Text::Owned(p.clone())),
+            provider_message_id: known.provider_ids().next().map(|p| Text::Owned(p.to_owned())),
             state: receipt.state,
             detail: receipt.detail.clone(),
             at: receipt.at.unwrap_or_else(clock::now),
@@ -306,17 +193,17 @@ impl Unit {
             until: None,
             late: bounced.then_some(true),
             cost: receipt.cost.clone(),
-            metadata: publish::metadata(known.about().metadata),
+            metadata: known.metadata(),
             campaign: None,
             reminder: None,
             fallback_of: None,
             units: None,
         };
         let (attempt, at) = (known.attempt, status.at);
-        let Some(known) = self.receipts.known.get(&id) else { return };
+        let Some(known) = self.receipts.published.get(id) else { return };
         let state_id = publish::state_id(id, attempt, receipt.state, receipt.recipient.as_deref());
         let mut records = vec![self.status(known.about(), status, state_id)];
-        if let Some(message) = known.more.as_ref().and_then(|m| m.whole.as_ref()) {
+        if let Some(message) = known.whole() {
             records.extend(self.fallback_order(message, receipt.state, at));
         }
         self.persist(records, offset.map_or(Written::Nothing, Written::Order));
@@ -324,9 +211,8 @@ impl Unit {
 
     /// A message was published: it is kept at hand, and receipts that came before it are applied.
     pub(super) fn remember(&mut self, item: &Item, state: State) {
-        let (channel, conversation) = (Arc::clone(&item.entry.channel), Arc::clone(&item.entry.conversation));
-        let known = Known::new(&item.message, channel, conversation, item.attempt, state);
-        self.receipts.insert(Known { provider_ids: item.provider_ids.clone(), ..known });
+        let line = (Arc::clone(&item.entry.channel), Arc::clone(&item.entry.conversation));
+        self.receipts.published.insert(Known::new(&item.message, line, (item.attempt, state), &item.provider_ids));
         for provider_id in &item.provider_ids {
             for (offset, receipt) in self.receipts.early.remove(provider_id).unwrap_or_default() {
                 self.apply(Some(offset), item.message.id, &receipt);
@@ -409,17 +295,17 @@ impl Unit {
 
     fn found_for_receipt(&mut self, offset: u64, channel: String, receipt: Receipt<'static>, message: Option<Message>) {
         // It may have arrived in the window, or been published, while we looked.
-        if let Some(id) = self.receipts.by_provider(&receipt.provider_message_id) {
+        if let Some(id) = self.receipts.published.by_provider(&receipt.provider_message_id) {
             return self.apply(Some(offset), id, &receipt);
         }
         if let Some(message) = message
-            && let Some((known, _)) = known_from(&message)
+            && let Some((known, _)) = Known::of_view(&message)
         {
             let id = known.id;
             if let Some(number) = self.by_id.get(&id).copied() {
                 return self.receipt_of_item(offset, number, receipt);
             }
-            self.receipts.insert(known);
+            self.receipts.published.insert(known);
             return self.apply(Some(offset), id, &receipt);
         }
         let in_flight = self
@@ -447,26 +333,26 @@ impl Unit {
     /// An operator's word about a message that has ended: in doubt or failed.
     fn found_for_settle(&mut self, offset: u64, id: MessageId, how: Settle, message: Option<Message>) {
         let ended = |known: &Known| matches!(known.state, State::InDoubt | State::Failed | State::Expired);
-        let Some((known, mut again)) = message.as_ref().and_then(known_from).filter(|(known, _)| ended(known)) else {
+        let Some((known, mut again)) = message.as_ref().and_then(Known::of_view).filter(|(known, _)| ended(known)) else {
             return self.progress.done_order(offset);
         };
         match how {
             Settle::Sent => {
-                let receipt = Receipt::new(known.provider_ids.first().cloned().unwrap_or_default(), State::Sent);
-                self.receipts.insert(known);
+                let receipt = Receipt::new(known.provider_ids().next().unwrap_or_default().to_owned(), State::Sent);
+                self.receipts.published.insert(known);
                 self.apply(Some(offset), id, &receipt);
             }
             Settle::Drop => {
                 let mut receipt = Receipt::new("", State::Cancelled);
                 receipt.detail = Some("dropped by an operator".into());
-                self.receipts.insert(known);
+                self.receipts.published.insert(known);
                 self.apply(Some(offset), id, &receipt);
             }
             Settle::Retry => {
                 // The same message once more in its lane; its next attempt ranks above the ended one.
                 again.deadline = clock::now().plus(86_400_000);
                 again.attempts = known.attempt;
-                self.receipts.known.remove(&id);
+                self.receipts.published.forget(id);
                 self.persist(vec![again.record(false)], Written::Order(offset));
             }
         }
@@ -510,14 +396,6 @@ impl Unit {
         self.schedule.loaded_early(row);
         self.enter(Arc::new(message), Source::Schedule { round: row.round, position: row.position });
     }
-}
-
-/// What the views know of a message, as the unit keeps it.
-fn known_from(message: &Message) -> Option<(Known, Accepted)> {
-    let (accepted, conversation) = (Arc::new(Accepted::of_view(message)?), Arc::from(message.conversation.as_str()));
-    let known = Known::new(&accepted, message.channel.as_str().into(), conversation, message.attempt, message.state);
-    let provider_ids = message.provider_message_id.iter().cloned().collect();
-    Some((Known { provider_ids, sent_at: message.updated_at, ..known }, Arc::unwrap_or_clone(accepted)))
 }
 
 /// A message of the views, whenever the store can tell.

@@ -202,7 +202,7 @@ impl Unit {
             until: None,
             late: None,
             cost: None,
-            metadata: publish::metadata(about.metadata),
+            metadata: publish::metadata(&accepted.request.metadata),
             campaign: None,
             reminder: None,
             fallback_of: None,
@@ -231,7 +231,7 @@ impl Unit {
                 parts: parts.to_vec(),
                 ..Content::default()
             },
-            metadata: publish::metadata(about.metadata),
+            metadata: publish::metadata(&accepted.request.metadata),
         });
         let (before, data) = (publish::created_id(accepted.id), self.data(about, &body));
         let record = self.event(about, body.kind(), before, clock::now(), data);
