@@ -25,7 +25,7 @@ const ZONES: [&str; 4] = ["Europe/Rome", "America/New_York", "Asia/Tokyo", "Aust
 /// Measures one campaign to so many people.
 pub async fn run(table: &mut Table, home: &Path, size: u64) {
     let folder = tempfile::tempdir_in(home).expect("a folder");
-    let stage = Stage::open(folder.path(), &twin::channels(&["tg".to_owned()], 100_000, "http://127.0.0.1:9")).await;
+    let stage = Stage::open(folder.path(), &twin::channels(&["tg".to_owned()], 100_000, 64, "http://127.0.0.1:9")).await;
     let [_, file] = files(folder.path());
 
     let began = Instant::now();

@@ -1,5 +1,5 @@
 //! The numbers of proactive work, each at a tenth of its size and at its size, beside a floor measured in the same run: import,
-//! forecast, freeze and expansion, triggers, the schedule and the ledger behind it, and a pause as the provider sees it.
+//! forecast, freeze and expansion, triggers, the schedule and the ledger behind it, a pause as the provider sees it, and dispatch alone.
 //!
 //! ```sh
 //! cargo bench --bench proactive                                # a minute
@@ -11,6 +11,7 @@
 #![allow(missing_docs, clippy::print_stdout, reason = "a benchmark")]
 
 mod campaigns;
+mod dispatch;
 mod pause;
 mod people;
 mod process;
@@ -32,7 +33,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Measures what proactive work costs, and whether the cost grows with its size.
 #[derive(Parser)]
 struct Arguments {
-    /// Only these: import, campaign, triggers, schedule, pause.
+    /// Only these: import, campaign, triggers, schedule, pause, dispatch.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// People to import, to forecast and to write to.
@@ -50,6 +51,9 @@ struct Arguments {
     /// People of the campaign that is paused.
     #[arg(long, default_value_t = 20_000)]
     paused: u64,
+    /// Messages that are dispatched.
+    #[arg(long, default_value_t = 20_000)]
+    sends: u64,
     /// The sizes that are promised: a million people, events and people to pause, ten million messages.
     #[arg(long)]
     full: bool,
@@ -59,6 +63,9 @@ struct Arguments {
     /// Where the temporary directory is made.
     #[arg(long)]
     folder: Option<PathBuf>,
+    /// Serves the twin of another run of this program.
+    #[arg(long, hide = true)]
+    twin: bool,
     /// What cargo adds.
     #[arg(long, hide = true)]
     bench: bool,
@@ -74,6 +81,9 @@ fn main() {
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    if arguments.twin {
+        return runtime.block_on(dispatch::serve());
+    }
     let mut table = Table::default();
     let wants = |what: &str| arguments.only.is_empty() || arguments.only.iter().any(|o| o == what);
     let tenth = |size: u64| [size.div_ceil(10), size];
@@ -105,6 +115,11 @@ fn main() {
         if wants("pause") {
             for size in tenth(arguments.paused) {
                 pause::run(&mut table, &home, size).await;
+            }
+        }
+        if wants("dispatch") {
+            for size in tenth(arguments.sends) {
+                dispatch::run(&mut table, &home, size).await;
             }
         }
     });

@@ -20,7 +20,7 @@ const WATCHED: Duration = Duration::from_secs(3);
 /// Pauses a campaign to so many people.
 pub async fn run(table: &mut Table, home: &Path, size: u64) {
     let folder = tempfile::tempdir_in(home).expect("a folder");
-    let hosted = twin::Hosted::serve().await;
+    let hosted = twin::Hosted::serve(Duration::ZERO).await;
     let mut stage = Stage::open(folder.path(), &hosted.channel("tg", RATE)).await;
     stage.own();
     stage.room.run();

@@ -46,7 +46,7 @@ fn names() -> Vec<String> {
 /// Measures with so many messages pending.
 pub async fn run(table: &mut Table, home: &Path, size: u64, rate: u64) {
     let folder = tempfile::tempdir_in(home).expect("a folder");
-    let channels = twin::channels(&names(), 100_000, "http://127.0.0.1:9");
+    let channels = twin::channels(&names(), 100_000, 64, "http://127.0.0.1:9");
     let stage = Stage::open(folder.path(), &channels).await;
     let opted_out = Suppression::new(fairway::consent::pattern("telegram:9*").expect("a pattern"), "", "manual", clock::now());
     stage.consent.suppress(&[opted_out]).await.expect("written");

@@ -20,7 +20,7 @@ use crate::{people, process, twin};
 /// Lets the watcher decide so many events.
 pub async fn run(table: &mut Table, home: &Path, size: u64) {
     let folder = tempfile::tempdir_in(home).expect("a folder");
-    let mut stage = Stage::open(folder.path(), &twin::channels(&["tg".to_owned()], 100_000, "http://127.0.0.1:9")).await;
+    let mut stage = Stage::open(folder.path(), &twin::channels(&["tg".to_owned()], 100_000, 64, "http://127.0.0.1:9")).await;
     for n in 0..10 {
         let trigger = json!({ "name": format!("trigger {n}"), "on": if n == 0 { "cart_left".to_owned() } else { format!("other_{n}") },
             "if": "event.properties.total > 50", "delay": "PT1H", "unless": ["bought"], "channels": ["tg"],

@@ -1,6 +1,7 @@
-//! A provider's twin on a port of its own, which answers at once and remembers when it took what.
+//! A provider's twin on a port of its own, which remembers when it took what.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use fairway_adapters::contract::Time;
 use fairway_adapters::contract::twin::{Request, Twin};
@@ -10,6 +11,10 @@ use parking_lot::Mutex;
 
 /// The provider: one whose messages are one call each.
 const PROVIDER: &str = "telegram";
+/// Answered beside the twin: how many messages it took.
+pub const TAKEN: &str = "/taken";
+/// Answered beside the twin, with nothing done for it.
+pub const BARE: &str = "/bare";
 
 /// A twin that is served.
 pub struct Hosted {
@@ -19,8 +24,8 @@ pub struct Hosted {
     port: u16,
 }
 
-/// The tables of some channels of the provider, which allow so much; `base` is where it is spoken to.
-pub fn channels(names: &[String], rate: u64, base: &str) -> String {
+/// The tables of some channels of the provider, which allow so much a second, in so many calls at once; `base` is where it is spoken to.
+pub fn channels(names: &[String], rate: u64, calls: u32, base: &str) -> String {
     let twin = (fairway_adapters::provider(PROVIDER).expect("built in").twin)(1);
     let table = |(number, name): (usize, &String)| {
         let mut text = format!("[channels.{name}]\nprovider = \"{PROVIDER}\"\napi_base = \"{base}\"\n");
@@ -29,14 +34,14 @@ pub fn channels(names: &[String], rate: u64, base: &str) -> String {
             let value = if key == "bot_token" && number > 0 { format!("\"{number}:{}\"", "A".repeat(35)) } else { value.to_string() };
             text.push_str(&format!("{key} = {value}\n"));
         }
-        text + &format!("[channels.{name}.throttle]\nrate = \"{rate}/s\"\nper_recipient = \"1000/s\"\nconcurrency = 64\n")
+        text + &format!("[channels.{name}.throttle]\nrate = \"{rate}/s\"\nper_recipient = \"1000/s\"\nconcurrency = {calls}\n")
     };
     names.iter().enumerate().map(table).collect()
 }
 
 impl Hosted {
-    /// Serves a twin.
-    pub async fn serve() -> Self {
+    /// Serves a twin that answers so late.
+    pub async fn serve(latency: Duration) -> Self {
         let twin = Arc::new(Mutex::new((fairway_adapters::provider(PROVIDER).expect("built in").twin)(1)));
         let taken = Arc::new(Mutex::new(Vec::new()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -50,6 +55,14 @@ impl Hosted {
                     async move {
                         let (head, body) = request.into_parts();
                         let body = body.collect().await?.to_bytes();
+                        if !latency.is_zero() {
+                            tokio::time::sleep(latency).await;
+                        }
+                        match head.uri.path() {
+                            TAKEN => return Ok(http::Response::new(Full::new(taken.lock().len().to_string().into()))),
+                            BARE => return Ok(http::Response::new(Full::new("{}".into()))),
+                            _ => {}
+                        }
                         let (path, query) = (head.uri.path().to_owned(), head.uri.query().unwrap_or_default().to_owned());
                         let request = Request { method: head.method, path, query, headers: head.headers, body };
                         let answer = twin.lock().answer(&request, Time(fairway::clock::now().0));
@@ -66,9 +79,14 @@ impl Hosted {
         Self { twin, taken, port }
     }
 
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The table of a channel that talks to it.
     pub fn channel(&self, name: &str, rate: u64) -> String {
         debug_assert!(!self.twin.lock().settings().is_empty());
-        channels(&[name.to_owned()], rate, &format!("http://127.0.0.1:{}", self.port))
+        channels(&[name.to_owned()], rate, 64, &format!("http://127.0.0.1:{}", self.port))
     }
 }
