@@ -1,7 +1,7 @@
 //! Dispatch alone: messages that lie in their lane when its owner begins, through a twin that answers after 20 ms, each with its
 //! records in the ledger and its published state. No API, no views, nobody who listens.
 //!
-//! Twin and floor are processes of their own, so that what is counted here is the sender.
+//! The twin is a process of its own, so that what is counted here is the sender; the floor is bare calls from here to the same process.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -11,18 +11,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use fairway::clock;
 use fairway::ids::MessageId;
 use fairway::log::{Durability, Outcome, Topic};
-use fairway::outbound::accepted::Accepted;
-use fairway_adapters::contract::event::Origin;
-use fairway_adapters::contract::{Part, Priority, SendRequest};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 
 use crate::process;
-use crate::stage::Stage;
+use crate::stage::{self, Stage};
 use crate::table::{Row, Table};
 use crate::twin::{self, Hosted};
 
@@ -35,7 +31,6 @@ const TOLD: u64 = 2;
 /// Records of one append.
 const TOGETHER: u64 = 2000;
 const PATIENCE: Duration = Duration::from_secs(120);
-const DAY: i64 = 86_400_000;
 
 /// Serves a twin for another process, until that goes.
 pub async fn serve() {
@@ -76,7 +71,11 @@ pub async fn run(table: &mut Table, home: &Path, size: u64) {
     let mut stage = Stage::open(folder.path(), &channel).await;
     let unit = stage.channels.get().by_id["tg"].unit;
     for first in (0..size).step_by(TOGETHER as usize) {
-        let records = (first..size.min(first + TOGETHER)).map(|n| message(MessageId::random(unit), n).record(false)).collect();
+        let message = |n: u64| {
+            let to = format!("telegram:{}", 1_000_000_000 + n);
+            stage::message(MessageId::random(unit), "tg", to, &format!("m{n}"), None).record(false)
+        };
+        let records = (first..size.min(first + TOGETHER)).map(message).collect();
         let outcomes = stage.log.append(records, Durability::Log).await;
         assert!(outcomes.iter().all(Outcome::is_durable));
     }
@@ -96,35 +95,6 @@ pub async fn run(table: &mut Table, home: &Path, size: u64) {
     let floor = Some(("CPU of a bare hyper client's calls to it", calls(&apart.base, size).await));
     table.add(Row { what: "dispatch alone: lane, ledger, call, state", size, seconds, units: size, wanted: "<= 3 x", floor, note });
     stage.close().await;
-}
-
-fn message(id: MessageId, n: u64) -> Accepted {
-    let to = format!("telegram:{}", 1_000_000_000 + n);
-    let request = SendRequest {
-        to: Some(to.clone()),
-        channel: Some("tg".to_owned()),
-        parts: vec![Part::text(format!("m{n}"))],
-        priority: Priority::Normal,
-        ..SendRequest::default()
-    };
-    let now = clock::now();
-    Accepted {
-        id,
-        channel: "tg".to_owned(),
-        to,
-        thread: None,
-        accepted_at: now,
-        deadline: now.plus(DAY),
-        request,
-        origin: Origin::default(),
-        reply_to: None,
-        suppressed: None,
-        passes: false,
-        cost: 1,
-        attempts: 0,
-        traceparent: None,
-        correlation: None,
-    }
 }
 
 async fn get(base: &str, path: &str) -> String {

@@ -16,12 +16,11 @@ use fairway::log::{Durability, Outcome, Position, Reader, Topic};
 use fairway::outbound::accepted::Accepted;
 use fairway::outbound::unit::Ask;
 use fairway::store;
-use fairway_adapters::contract::event::Origin;
-use fairway_adapters::contract::{Part, Priority, SendRequest, Time};
+use fairway_adapters::contract::{Priority, Time};
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
-use crate::stage::Stage;
+use crate::stage::{self, Stage};
 use crate::table::{Row, Table};
 use crate::{campaigns, process, twin};
 
@@ -148,31 +147,7 @@ async fn parked(stage: &Stage) -> u64 {
 /// A message to a person whose number begins with this digit.
 fn message(id: MessageId, channel: &str, n: u64, at: Time, digit: u64) -> Accepted {
     let to = format!("telegram:{digit}{:09}", n % 1_000_000_000);
-    let request = SendRequest {
-        to: Some(to.clone()),
-        channel: Some(channel.to_owned()),
-        parts: vec![Part::text("Your appointment is tomorrow at ten. We look forward to seeing you.")],
-        priority: Priority::Normal,
-        send_at: Some(at),
-        ..SendRequest::default()
-    };
-    Accepted {
-        id,
-        channel: channel.to_owned(),
-        to,
-        thread: None,
-        accepted_at: clock::now(),
-        deadline: at.plus(DAY),
-        request,
-        origin: Origin::default(),
-        reply_to: None,
-        suppressed: None,
-        passes: false,
-        cost: 1,
-        attempts: 0,
-        traceparent: None,
-        correlation: None,
-    }
+    stage::message(id, channel, to, "Your appointment is tomorrow at ten. We look forward to seeing you.", Some(at))
 }
 
 /// Writes rows of the schedule as their owners do.

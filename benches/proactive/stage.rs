@@ -5,19 +5,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fairway::channels::{Channels, Live, Worded};
+use fairway::clock;
 use fairway::config::Config;
 use fairway::consent::{self, Consent};
 use fairway::envelope::Writer;
+use fairway::ids::MessageId;
 use fairway::log::{self, EventLog};
-use fairway::outbound::{accept::Acceptor, owner, quota::Quotas, unit};
+use fairway::outbound::{accept::Acceptor, accepted::Accepted, owner, quota::Quotas, unit};
 use fairway::people::People;
 use fairway::proactive::{self, Room, campaigns::board::Board, links::Linker, prices::Prices};
 use fairway::seal::Seal;
 use fairway::store::{self, Store, db::Database, tables::Tables};
 use fairway::transport::Transport;
+use fairway_adapters::contract::event::Origin;
+use fairway_adapters::contract::{Part, Priority, SendRequest, Time};
 use tokio::sync::{mpsc, watch};
 
 const URL: &str = "http://127.0.0.1:8080";
+const DAY: i64 = 86_400_000;
 
 /// The rooms.
 pub struct Stage {
@@ -33,6 +38,36 @@ pub struct Stage {
     parts: Arc<unit::Parts>,
     stop: watch::Sender<bool>,
     owner: Option<tokio::task::JoinHandle<()>>,
+}
+
+/// A message as its lane holds it: good for a day behind its time.
+pub fn message(id: MessageId, channel: &str, to: String, text: &str, send_at: Option<Time>) -> Accepted {
+    let request = SendRequest {
+        to: Some(to.clone()),
+        channel: Some(channel.to_owned()),
+        parts: vec![Part::text(text.to_owned())],
+        priority: Priority::Normal,
+        send_at,
+        ..SendRequest::default()
+    };
+    let now = clock::now();
+    Accepted {
+        id,
+        channel: channel.to_owned(),
+        to,
+        thread: None,
+        accepted_at: now,
+        deadline: send_at.unwrap_or(now).plus(DAY),
+        request,
+        origin: Origin::default(),
+        reply_to: None,
+        suppressed: None,
+        passes: false,
+        cost: 1,
+        attempts: 0,
+        traceparent: None,
+        correlation: None,
+    }
 }
 
 /// The files of a stage's store: people and views, and what is proactive.

@@ -34,18 +34,19 @@ pub async fn once(store: &dyn Store, proactive: &dyn Database, blobs: &Blobs, re
     // A trigger's row is what keeps its event, read once more from the log, from writing to somebody again.
     let kept = retention.messages.millis().max(retention.events.millis());
     while due::forget(proactive, clock::now().plus(-kept), clock::now()).await? > 0 {}
-    let (raw, kept) = (blobs.raw(), retention.raw.0 + retention.raw.0 / RAW_LATER + EVERY);
-    let done = tokio::task::spawn_blocking(move || SystemTime::now().checked_sub(kept).map_or(Ok(0), |before| raw.remove_before(before)));
-    done.await.map_err(io::Error::other).flatten().map_err(|e| Error(format!("the folder of raw deliveries: {e}")))?;
     loop {
         let old = store.old_media(clock::now().plus(-retention.media.millis()), AT_ONCE).await?;
         if old.is_empty() {
-            return Ok(());
+            break;
         }
         for old in old {
             media::let_go(store, blobs, old, "it was kept as long as `retention.media` says").await?;
         }
     }
+    let (raw, kept) = (blobs.raw(), retention.raw.0 + retention.raw.0 / RAW_LATER + EVERY);
+    let done = tokio::task::spawn_blocking(move || SystemTime::now().checked_sub(kept).map_or(Ok(0), |before| raw.remove_before(before)));
+    done.await.map_err(io::Error::other).flatten().map_err(|e| Error(format!("the folder of raw deliveries: {e}")))?;
+    Ok(())
 }
 
 #[cfg(test)]

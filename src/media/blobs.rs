@@ -99,9 +99,14 @@ impl Blobs {
         for folder in folders.collect::<Result<Vec<_>, _>>()?.into_iter().filter(|f| f.path().is_dir()) {
             for file in fs::read_dir(folder.path())? {
                 let file = file?;
-                if file.metadata()?.modified()? < time {
-                    fs::remove_file(file.path())?;
-                    gone += 1;
+                // Another node may be at it too.
+                match file.metadata().and_then(|about| about.modified()) {
+                    Ok(kept) if kept < time => match fs::remove_file(file.path()) {
+                        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                        _ => gone += 1,
+                    },
+                    Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                    _ => {}
                 }
             }
         }

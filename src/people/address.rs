@@ -23,6 +23,10 @@ pub fn number(address: &str) -> Option<&str> {
 pub fn normal(address: &str) -> Cow<'_, str> {
     let trimmed = address.trim();
     let Some((scheme, rest)) = trimmed.split_once(':') else { return Cow::Borrowed(trimmed) };
+    let free = |scheme| scheme != "mailto" && !fairway_adapters::NUMBERS.contains(&scheme);
+    if !scheme.bytes().any(|b| b.is_ascii_uppercase()) && (number(trimmed).is_some() || free(scheme)) {
+        return Cow::Borrowed(trimmed); // As most are written: nothing is copied.
+    }
     let scheme = scheme.to_ascii_lowercase();
     let rest = match scheme.as_str() {
         "mailto" => rest.to_lowercase(),
