@@ -1,7 +1,8 @@
 //! The one thread that writes a family.
 //!
-//! Natural group commit: while one commit is on its way to the disk the next one gathers; nobody waits for a timer.
-//! A commit is a transaction of all jobs waiting, one sync, then everybody is told.
+//! Natural group commit: while one commit is on its way to the disk the next one gathers. A commit is a transaction of all
+//! jobs waiting, one sync, then everybody is told. On a fast disk there would be thousands of commits a second for a few
+//! jobs each, so that those who come in company wait for each other, a millisecond at most ([`Family::take`]).
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -19,8 +20,12 @@ use super::{
     segment::{self, Segment},
 };
 
-/// Write-ahead log of this size: the keeper is asked to carry it over.
-const CHECKPOINT: u64 = 4 << 20;
+/// After this many bytes of records the keeper carries the write-ahead log over. Little at a time: what a disk is given
+/// in one go, the commits behind it wait for.
+const CARRIED: u64 = 256 << 10;
+
+/// After this many bytes of records the write-ahead log begins from its start again.
+const WRAPPED: u64 = 4 << 20;
 
 /// The committer of a family.
 pub struct Committer {
@@ -35,6 +40,9 @@ pub struct Committer {
     /// Where the records in memory stand, oldest first, with their weight.
     memory: VecDeque<(u32, u32)>,
     held: usize,
+    /// Bytes of records written since the keeper was last called, and since the write-ahead log last began from its start.
+    fresh: u64,
+    unwrapped: u64,
     post: Post,
 }
 
@@ -68,6 +76,8 @@ impl Committer {
             time,
             memory: VecDeque::new(),
             held: 0,
+            fresh: 0,
+            unwrapped: 0,
             post: Post::default(),
         };
         committer.hold(db).map_err(|e| format!("the log cannot be read: {e}"))?;
@@ -288,25 +298,31 @@ impl Committer {
         }
         let tables = segment::tables(&db)?;
         self.made = tables.into_iter().filter_map(|(t, p)| self.family.slot(t, p)).collect();
+        (self.fresh, self.unwrapped) = (0, 0);
         self.db = Some(db);
         Ok(())
     }
 
-    /// The keeper carries most of the write-ahead log over while we write on; when it is done, the little that came
-    /// meanwhile is carried over here, and the next commit begins the write-ahead log from its start again.
+    /// The keeper carries the write-ahead log over while we write on. Now and then, just when it is done, the little that
+    /// came meanwhile is carried over here, and the next commit begins the write-ahead log from its start again.
     fn checkpoint(&mut self, bytes: u64) {
         if let Some(active) = self.family.active() {
             active.grow(bytes);
         }
-        let unchecked = self.family.unchecked.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if self.family.tidy.swap(false, Ordering::Acquire)
+        self.fresh += bytes;
+        self.unwrapped += bytes;
+        let quiet = bytes == 0;
+        if self.family.carried.swap(false, Ordering::Acquire)
+            && (quiet || self.unwrapped > WRAPPED)
             && let Some(db) = &self.db
-            && let Err(e) = db.execute_batch("PRAGMA wal_checkpoint(PASSIVE)")
         {
-            tracing::warn!(family = self.family.plan.name, error = %e, "the log's checkpoint failed; it is tried again");
+            match db.execute_batch("PRAGMA wal_checkpoint(PASSIVE)") {
+                Ok(()) => self.unwrapped = 0,
+                Err(e) => tracing::warn!(family = self.family.plan.name, error = %e, "the log's checkpoint failed; it is tried again"),
+            }
         }
-        if unchecked > CHECKPOINT || (bytes == 0 && unchecked > 0) {
-            self.family.unchecked.store(0, Ordering::Relaxed);
+        if self.fresh > CARRIED || (quiet && self.unwrapped > 0) {
+            self.fresh = 0;
             self.bell.checkpoint(&self.family);
         }
     }

@@ -4,7 +4,8 @@
 //! of its partitions reached is written down, so that a reader behind is told so and no other.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap, hash_map::Entry},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -82,6 +83,9 @@ impl From<&Retention> for Keep {
     }
 }
 
+/// The keeper's connections to the files being written.
+type Open = HashMap<PathBuf, Connection>;
+
 /// The housekeeper of a log.
 pub struct Keeper {
     /// What it looks after.
@@ -97,7 +101,7 @@ pub struct Keeper {
 impl Keeper {
     /// Works until its bell is closed.
     pub fn run(self) {
-        let mut swept = Instant::now();
+        let (mut swept, mut open) = (Instant::now(), Open::new());
         loop {
             let mut wishes = self.bell.inner.lock();
             if wishes.checkpoints.is_empty() && wishes.disposals.is_empty() && !wishes.sweep && !wishes.closed {
@@ -106,11 +110,13 @@ impl Keeper {
             let (checkpoints, disposals) = (std::mem::take(&mut wishes.checkpoints), std::mem::take(&mut wishes.disposals));
             let (closed, asked) = (wishes.closed, std::mem::take(&mut wishes.sweep));
             drop(wishes);
+            // The last connection to a file carries the rest of its write-ahead log over: ours goes with the writer's.
+            open.retain(|path, _| self.families.iter().any(|f| f.active().is_some_and(|a| a.path == *path)));
             drop(disposals);
             if closed {
                 return;
             }
-            checkpoints.iter().for_each(Self::checkpoint);
+            checkpoints.iter().for_each(|f| Self::checkpoint(f, &mut open));
             if asked || swept.elapsed() >= Duration::from_secs(60) {
                 swept = Instant::now();
                 self.sweep(now());
@@ -204,12 +210,21 @@ impl Keeper {
         }
     }
 
-    fn checkpoint(family: &Arc<Family>) {
+    /// Carries the write-ahead log over while others write on.
+    fn checkpoint(family: &Arc<Family>, open: &mut Open) {
         let Some(active) = family.active() else { return };
-        let done = segment::connect(&active.path, false).and_then(|db| db.execute_batch("PRAGMA wal_checkpoint(PASSIVE)"));
-        match done {
-            Ok(()) => family.tidy.store(true, Ordering::Release),
-            Err(e) => tracing::warn!(family = family.plan.name, error = %e, "the log's checkpoint failed; it is tried again"),
+        let mut carry = || -> Result<(), Box<dyn std::error::Error>> {
+            let db = match open.entry(active.path.clone()) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(segment::connect(&active.path, false)?),
+            };
+            db.execute_batch("PRAGMA wal_checkpoint(PASSIVE)")?;
+            active.sync()?;
+            Ok(())
+        };
+        match carry() {
+            Ok(()) => family.carried.store(true, Ordering::Release),
+            Err(error) => tracing::warn!(family = family.plan.name, %error, "the log's checkpoint failed; it is tried again"),
         }
     }
 

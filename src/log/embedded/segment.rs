@@ -14,8 +14,12 @@
 use std::{
     collections::BTreeMap,
     fs::File,
+    io,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -38,6 +42,10 @@ pub struct Segment {
     pub bytes: AtomicU64,
     /// What it holds of each partition.
     pub spans: RwLock<BTreeMap<(Topic, u32), Span>>,
+    /// The file, to sync it by itself. Once opened it stays open as long as the segment is known: to close any descriptor
+    /// of a file gives up the locks that SQLite holds on it (fcntl(2)), and somebody who looks into it with `sqlite3` would
+    /// take its write-ahead log for a left-over.
+    file: OnceLock<File>,
 }
 
 /// The records of one partition in one file.
@@ -76,7 +84,7 @@ impl Segment {
         if let Ok(folder) = File::open(folder) {
             let _ = folder.sync_all();
         }
-        Ok((Self { base, path, bytes: AtomicU64::new(0), spans: RwLock::default() }, db))
+        Ok((Self { base, path, bytes: AtomicU64::new(0), spans: RwLock::default(), file: OnceLock::new() }, db))
     }
 
     /// Opens a file that is there and looks what it holds.
@@ -86,7 +94,7 @@ impl Segment {
         check_format(&db, &path)?;
         let spans = Self::look(&db).map_err(wrong)?;
         let pages: u64 = db.pragma_query_value(None, "page_count", |r| r.get::<_, i64>(0)).map_err(wrong)? as u64;
-        let segment = Self { base, path, bytes: AtomicU64::new(pages * PAGE), spans: RwLock::new(spans) };
+        let segment = Self { base, path, bytes: AtomicU64::new(pages * PAGE), spans: RwLock::new(spans), file: OnceLock::new() };
         Ok((segment, db))
     }
 
@@ -105,6 +113,22 @@ impl Segment {
     /// Adds to its size.
     pub fn grow(&self, bytes: u64) -> u64 {
         self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes
+    }
+
+    /// Brings to the disk what a checkpoint has carried over. SQLite does so by itself only when a checkpoint reaches the
+    /// end of the write-ahead log, which none does while others write.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn sync(&self) -> io::Result<()> {
+        let file = match self.file.get() {
+            Some(file) => file,
+            None => {
+                let file = File::open(&self.path)?;
+                self.file.get_or_init(|| file)
+            }
+        };
+        file.sync_data()
     }
 
     /// Deletes the file.

@@ -81,6 +81,28 @@ async fn readers_cross_from_files_to_memory() {
     assert_eq!(numbers(&collect(&mut *reader, "k", 301).await), (0..301).collect::<Vec<_>>());
 }
 
+/// The write-ahead log begins from its start again while everybody writes without a pause.
+#[tokio::test]
+async fn the_write_ahead_log_stays_small_under_load() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = Arc::new(Embedded::open(folder.path(), WEEK).expect("the log"));
+    let writers = (0..8).map(|w| {
+        let log = log.clone();
+        tokio::spawn(async move {
+            for i in 0..750 {
+                durable(log.append(vec![record(Topic::Inbound, w * 1000 + i, 8000)], Durability::Log).await);
+            }
+        })
+    });
+    for writer in writers.collect::<Vec<_>>() {
+        writer.await.expect("all is written");
+    }
+    let size =
+        |end| std::fs::metadata(segment::Segment::path(folder.path(), "events", 0).with_extension(end)).expect("the file").len() >> 20;
+    assert!(size("db-wal") < 24, "{} MiB of write-ahead log for 46 MiB of records", size("db-wal"));
+    assert!(size("db") > 24, "carried over: {} MiB", size("db"));
+}
+
 /// Whole files go, the position of a partition that wrote nothing there stays good, and a restart changes nothing of it.
 #[tokio::test]
 async fn retention_deletes_whole_files() {
