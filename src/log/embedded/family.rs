@@ -10,10 +10,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     mem,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64},
-    },
+    sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
@@ -59,10 +56,8 @@ pub struct Family {
     pub segments: RwLock<Vec<Arc<Segment>>>,
     /// Why the last write failed; empty when it did not.
     pub trouble: Mutex<Option<String>>,
-    /// Bytes written since the last checkpoint.
-    pub unchecked: AtomicU64,
-    /// The keeper has just carried most of the write-ahead log over: the committer may finish it.
-    pub tidy: AtomicBool,
+    /// The keeper has just carried the write-ahead log over, but for what came meanwhile.
+    pub carried: AtomicBool,
     /// Asks the committer to begin a new file.
     pub roll: AtomicBool,
     /// A turn for each file that may be read at the same time: readers that are behind wait as tasks, not as threads.
@@ -83,12 +78,14 @@ pub struct Job {
     pub since: Instant,
 }
 
-#[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
     bytes: usize,
     asleep: bool,
     closed: bool,
+    /// When the last commit began, and how many jobs it had.
+    begun: Instant,
+    last: usize,
 }
 
 #[derive(Default)]
@@ -112,6 +109,10 @@ const NONE: u32 = u32::MAX;
 const PATIENCE: Duration = Duration::from_secs(9);
 /// Records and bytes of one commit: more would only make those behind wait.
 const BATCH: (usize, usize) = (8192, 8 << 20);
+
+/// Commits follow each other no faster than this where the last one had at least so many jobs. Where jobs come one at a
+/// time, none waits. (PostgreSQL knows the same as `commit_delay` and `commit_siblings`.)
+const PACE: (Duration, usize) = (Duration::from_millis(1), 4);
 
 impl Family {
     /// Opens the files of a family; makes the first when there is none. The connection is the writer's.
@@ -159,12 +160,11 @@ impl Family {
             shelves,
             segments: RwLock::new(segments),
             trouble: Mutex::default(),
-            unchecked: AtomicU64::new(0),
-            tidy: AtomicBool::new(false),
+            carried: AtomicBool::new(false),
             roll: AtomicBool::new(false),
             turns: Arc::new(Semaphore::new(READS)),
             base,
-            queue: Mutex::default(),
+            queue: Mutex::new(Queue { jobs: VecDeque::new(), bytes: 0, asleep: false, closed: false, begun: Instant::now(), last: 0 }),
             bell: Condvar::new(),
             flight: Mutex::default(),
         };
@@ -219,7 +219,7 @@ impl Family {
         self.bell.notify_one();
     }
 
-    /// The committer's next commit. Waits for work, at most a second.
+    /// The committer's next commit. Waits for work, at most a second, and for those who come in company.
     pub fn take(&self) -> Work {
         let mut queue = self.queue.lock();
         if queue.jobs.is_empty() {
@@ -233,6 +233,12 @@ impl Family {
                 return if queue.closed { Work::Closed } else { Work::Idle };
             }
         }
+        let rest = PACE.0.saturating_sub(queue.begun.elapsed());
+        if queue.last >= PACE.1 && !rest.is_zero() && !queue.closed {
+            drop(queue);
+            std::thread::sleep(rest);
+            queue = self.queue.lock();
+        }
         let (mut jobs, mut records, mut bytes) = (Vec::with_capacity(queue.jobs.len()), 0, 0);
         while records < BATCH.0 && bytes < BATCH.1 {
             let Some(job) = queue.jobs.pop_front() else { break };
@@ -241,6 +247,7 @@ impl Family {
             jobs.push(job);
         }
         queue.bytes -= bytes;
+        (queue.begun, queue.last) = (Instant::now(), jobs.len());
         // Under both locks: whoever asks what is waiting sees each job in one of them.
         let mut flight = self.flight.lock();
         drop(queue);
