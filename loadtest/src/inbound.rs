@@ -1,6 +1,7 @@
 //! `inbound`: signed texts of one channel, beside a bare hyper server; the books: acknowledged, in the log, lost, doubled.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,11 @@ const PEOPLE: u64 = 500;
 /// Bytes of a text: with what surrounds it about a kilobyte, as a real delivery has.
 const WORDS: usize = 438;
 
+/// A floor is known after this long.
+const FLOOR: Duration = Duration::from_secs(30);
+/// Memory is told as often as this.
+const TELL: Duration = Duration::from_secs(30);
+
 /// Runs it.
 ///
 /// # Errors
@@ -30,7 +36,7 @@ pub async fn run(load: Load) -> Result<(), String> {
         let floor = Process::floor(kafka).await?;
         let wire = Wire::local(floor.port);
         let before = floor.usage();
-        let outcome = driver::drive(&wire, load.connections, load.rate, lasting, maker(source(&wire))).await?;
+        let outcome = driver::drive(&wire, load.connections, load.rate, lasting.min(FLOOR), maker(source(&wire))).await?;
         let cpu = floor.usage().cpu - before.cpu;
         println!("{}", driver::line(name, &outcome, cpu));
         Ok::<_, String>(each(cpu, outcome.sent))
@@ -48,7 +54,15 @@ pub async fn run(load: Load) -> Result<(), String> {
     println!("gateway: {:.1} MiB idle", gateway.process().usage().memory as f64 / 1048576.0);
     let mut events = Follower::from_now(&gateway.wire()).await?;
     let before = gateway.process().usage();
-    let outcome = driver::drive(&gateway.wire(), load.connections, load.rate, lasting, maker(source)).await?;
+    let wire = gateway.wire();
+    let mut under_way = pin!(driver::drive(&wire, load.connections, load.rate, lasting, maker(source)));
+    let outcome = loop {
+        if let Ok(outcome) = tokio::time::timeout(TELL, &mut under_way).await {
+            break outcome?;
+        }
+        let usage = gateway.process().usage();
+        println!("gateway: {:.1} MiB, {:.0} s of CPU", usage.memory as f64 / 1048576.0, (usage.cpu - before.cpu).as_secs_f64());
+    };
     let usage = gateway.process().usage();
     let cpu = usage.cpu - before.cpu;
     println!("{}", driver::line("gateway", &outcome, cpu));
