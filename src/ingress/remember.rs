@@ -1,21 +1,26 @@
 //! Ids past the newest, kept on disk for a week: sorted runs in SQLite behind small filters in memory.
 //!
 //! `runs(id, at, count, ids, filter)`: `ids` is `count` fingerprints of 16 bytes, sorted; `filter` a Bloom filter of
-//! 12 bits an id. Sixteen small runs are merged into one. `position` holds, for each log partition, from where on the log
+//! 12 bits an id. Sixteen small runs are merged into one, slice by slice, while look-ups go on. `position` holds, for each log partition, from where on the log
 //! must be read at a start to learn what no run has yet.
 //!
 //! Hashes spread evenly, so a look-up guesses the place and reads one slice of the run: one filter probe in most cases,
 //! one read in the rest.
 
 use std::{
-    collections::VecDeque,
-    io::{Read, Seek, SeekFrom},
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+    io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write},
     path::Path,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use parking_lot::Mutex;
-use rusqlite::{Connection, params};
+use rusqlite::{
+    Connection,
+    blob::{Blob, ZeroBlob},
+    params,
+};
 
 use crate::ids::Fingerprint;
 use crate::log::Positions;
@@ -49,17 +54,18 @@ fn probes(id: Fingerprint, bits: usize) -> impl Iterator<Item = usize> {
     (0..PROBES).map(move |i| (a.wrapping_add(b.wrapping_mul(u64::from(i))) % bits as u64) as usize)
 }
 
-fn filter(ids: &[Fingerprint]) -> Vec<u64> {
-    let mut words = vec![0_u64; (ids.len() * BITS_PER_ID).div_ceil(64).max(1)];
-    let bits = words.len() * 64;
-    for id in ids {
-        for bit in probes(*id, bits) {
-            words[bit / 64] |= 1 << (bit % 64);
-        }
-    }
-    words
+/// A filter of nothing, with room for so many ids.
+fn filter(count: usize) -> Vec<u64> {
+    vec![0; (count * BITS_PER_ID).div_ceil(64).max(1)]
 }
 
+fn mark(filter: &mut [u64], id: Fingerprint) {
+    for bit in probes(id, filter.len() * 64) {
+        filter[bit / 64] |= 1 << (bit % 64);
+    }
+}
+
+/// What look-ups need. A run that stands here is in the file.
 struct State {
     connection: Connection,
     runs: VecDeque<Run>,
@@ -68,15 +74,21 @@ struct State {
 /// What is remembered on disk.
 pub struct Remembered {
     state: Mutex<State>,
+    /// Writes and merges runs: a connection of its own, so that no look-up waits for it.
+    writer: Mutex<Connection>,
     fresh: Mutex<Vec<Fingerprint>>,
 }
 
 impl Remembered {
     /// Opens or creates the file; also answers from where the log must be read again.
     pub fn open(path: &Path) -> rusqlite::Result<(Self, Positions)> {
-        let connection = Connection::open(path)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        let connect = || {
+            let connection = Connection::open(path)?;
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+            connection.pragma_update(None, "synchronous", "NORMAL")?;
+            Ok::<_, rusqlite::Error>(connection)
+        };
+        let (connection, writer) = (connect()?, connect()?);
         connection.execute_batch(
             "CREATE TABLE IF NOT EXISTS runs (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, count INTEGER NOT NULL, ids BLOB NOT NULL, filter BLOB NOT NULL);
              CREATE TABLE IF NOT EXISTS position (partition INTEGER PRIMARY KEY, offset INTEGER NOT NULL);",
@@ -93,7 +105,7 @@ impl Remembered {
             .prepare("SELECT partition, offset FROM position")?
             .query_map([], |row| Ok((row.get::<_, i64>(0)? as u32, row.get::<_, i64>(1)? as u64)))?
             .collect::<rusqlite::Result<_>>()?;
-        Ok((Self { state: Mutex::new(State { connection, runs }), fresh: Mutex::new(Vec::new()) }, positions))
+        Ok((Self { state: Mutex::new(State { connection, runs }), writer: Mutex::new(writer), fresh: Mutex::default() }, positions))
     }
 
     /// Notes an id for the next run.
@@ -131,10 +143,9 @@ impl Remembered {
     }
 
     fn write(&self, ids: &[Fingerprint], positions: &Positions) -> rusqlite::Result<()> {
-        let mut state = self.state.lock();
-        let State { connection, runs } = &mut *state;
+        let mut writer = self.writer.lock();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
-        let transaction = connection.transaction()?;
+        let transaction = writer.transaction()?;
         let mut added = None;
         if !ids.is_empty() {
             added = Some(insert(&transaction, ids, now)?);
@@ -143,47 +154,109 @@ impl Remembered {
             transaction.execute("INSERT OR REPLACE INTO position VALUES (?, ?)", params![partition, *offset as i64])?;
         }
         transaction.commit()?;
-        runs.extend(added);
-        Self::tidy(connection, runs, now)
+        self.state.lock().runs.extend(added);
+        self.tidy(&mut writer, now)
     }
 
-    /// Merges small runs and lets go of old ones.
-    fn tidy(connection: &mut Connection, runs: &mut VecDeque<Run>, now: i64) -> rusqlite::Result<()> {
-        let small: Vec<(i64, i64)> = runs.iter().filter(|r| r.count < RUN * FAN / 2).map(|r| (r.id, r.at)).collect();
+    /// Merges small runs and lets go of old ones. The file holds what look-ups know of throughout: a merged run is written
+    /// before it takes the place of the small ones, and these are deleted after it.
+    fn tidy(&self, writer: &mut Connection, now: i64) -> rusqlite::Result<()> {
+        let small = |r: &&Run| r.count < RUN * FAN / 2;
+        let small: Vec<_> = self.state.lock().runs.iter().filter(small).map(|r| (r.id, r.at, r.count)).collect();
         if small.len() >= FAN {
-            let transaction = connection.transaction()?;
-            let mut ids = Vec::with_capacity(RUN * FAN);
-            for (run, _) in &small {
-                let bytes: Vec<u8> = transaction.query_row("SELECT ids FROM runs WHERE id = ?", [run], |row| row.get(0))?;
-                ids.extend(bytes.chunks_exact(16).map(|c| u128::from_be_bytes(c.try_into().expect("16 bytes"))));
-                transaction.execute("DELETE FROM runs WHERE id = ?", [run])?;
-            }
-            ids.sort_unstable();
-            ids.dedup();
-            let merged = insert(&transaction, &ids, small.last().map_or(now, |s| s.1))?;
+            let transaction = writer.transaction()?;
+            let merged = merge(&transaction, &small)?;
             transaction.commit()?;
-            runs.retain(|r| !small.iter().any(|s| s.0 == r.id));
-            runs.push_back(merged);
-        }
-        while let Some(oldest) = runs.front() {
-            let total: usize = runs.iter().map(|r| r.count).sum();
-            if now - oldest.at < KEEP.as_secs() as i64 && total <= MOST {
-                break;
+            let mut state = self.state.lock();
+            state.runs.retain(|r| !small.iter().any(|s| s.0 == r.id));
+            state.runs.push_back(merged);
+            drop(state);
+            for (run, ..) in &small {
+                writer.execute("DELETE FROM runs WHERE id = ?", [run])?;
             }
-            connection.execute("DELETE FROM runs WHERE id = ?", [oldest.id])?;
-            runs.pop_front();
         }
-        Ok(())
+        loop {
+            let mut state = self.state.lock();
+            let total: usize = state.runs.iter().map(|r| r.count).sum();
+            let gone = |oldest: &Run| now - oldest.at >= KEEP.as_secs() as i64 || total > MOST;
+            if !state.runs.front().is_some_and(gone) {
+                return Ok(());
+            }
+            let oldest = state.runs.pop_front();
+            drop(state);
+            writer.execute("DELETE FROM runs WHERE id = ?", [oldest.map(|r| r.id)])?;
+        }
     }
 }
 
 fn insert(connection: &Connection, ids: &[Fingerprint], at: i64) -> rusqlite::Result<Run> {
     let bytes: Vec<u8> = ids.iter().flat_map(|id| id.to_be_bytes()).collect();
-    let filter = filter(ids);
+    let mut filter = filter(ids.len());
+    ids.iter().for_each(|id| mark(&mut filter, *id));
     let filter_bytes: Vec<u8> = filter.iter().flat_map(|w| w.to_le_bytes()).collect();
     connection
         .execute("INSERT INTO runs (at, count, ids, filter) VALUES (?, ?, ?, ?)", params![at, ids.len() as i64, bytes, filter_bytes])?;
     Ok(Run { id: connection.last_insert_rowid(), at, count: ids.len(), filter })
+}
+
+/// Writes a run of what several hold, a slice of each in memory at a time. The place of ids that stood in more than one is
+/// filled up with the highest number.
+fn merge(connection: &Connection, small: &[(i64, i64, usize)]) -> rusqlite::Result<Run> {
+    let wrong = |e: std::io::Error| rusqlite::Error::ToSqlConversionFailure(e.into());
+    let count: usize = small.iter().map(|s| s.2).sum();
+    let at = small.last().map_or(0, |s| s.1);
+    let mut filter = filter(count);
+    connection.execute(
+        "INSERT INTO runs (at, count, ids, filter) VALUES (?, ?, ?, ?)",
+        params![at, count as i64, ZeroBlob(count as u64 * 16), ZeroBlob(filter.len() as u64 * 8)],
+    )?;
+    let id = connection.last_insert_rowid();
+    let mut ids = BufWriter::with_capacity(16 << 10, connection.blob_open("main", "runs", "ids", id, false)?);
+    let mut sources = Vec::with_capacity(small.len());
+    let mut heads = BinaryHeap::with_capacity(small.len());
+    for (number, (run, _, count)) in small.iter().enumerate() {
+        let mut source =
+            Source { ids: BufReader::with_capacity(4 << 10, connection.blob_open("main", "runs", "ids", *run, true)?), left: *count };
+        heads.extend(source.next().map_err(wrong)?.map(|id| Reverse((id, number))));
+        sources.push(source);
+    }
+    let (mut written, mut last) = (0, None);
+    while let Some(Reverse((id, number))) = heads.pop() {
+        if last.replace(id) != Some(id) {
+            mark(&mut filter, id);
+            ids.write_all(&id.to_be_bytes()).map_err(wrong)?;
+            written += 1;
+        }
+        heads.extend(sources[number].next().map_err(wrong)?.map(|id| Reverse((id, number))));
+    }
+    for _ in written..count {
+        ids.write_all(&Fingerprint::MAX.to_be_bytes()).map_err(wrong)?;
+    }
+    ids.into_inner().map_err(|e| wrong(e.into_error()))?.close()?;
+    let mut bytes = BufWriter::with_capacity(16 << 10, connection.blob_open("main", "runs", "filter", id, false)?);
+    for word in &filter {
+        bytes.write_all(&word.to_le_bytes()).map_err(wrong)?;
+    }
+    bytes.into_inner().map_err(|e| wrong(e.into_error()))?.close()?;
+    Ok(Run { id, at, count, filter })
+}
+
+/// The ids of a run in their order.
+struct Source<'a> {
+    ids: BufReader<Blob<'a>>,
+    left: usize,
+}
+
+impl Source<'_> {
+    fn next(&mut self) -> std::io::Result<Option<Fingerprint>> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        let mut id = [0; 16];
+        self.ids.read_exact(&mut id)?;
+        Ok(Some(Fingerprint::from_be_bytes(id)))
+    }
 }
 
 /// Looks for an id in a run around the place where its value says it should stand. What has been read is never read again, so
