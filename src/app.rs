@@ -221,6 +221,7 @@ impl App {
             units_stopping: stop_units.subscribe(),
         };
         let sessions = tokio::spawn(sessions::run(session_parts, sessions_stopping));
+        tokio::spawn(telemetry::upkeep());
         tokio::spawn(recall::flush_claims(Arc::clone(&log), Arc::clone(&remembered)));
 
         let media = Arc::new(fetch::Parts {
