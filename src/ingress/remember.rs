@@ -1,8 +1,8 @@
 //! Ids past the newest, kept on disk for a week: sorted runs in SQLite behind small filters in memory.
 //!
 //! `runs(id, at, count, ids, filter)`: `ids` is `count` fingerprints of 16 bytes, sorted; `filter` a Bloom filter of
-//! 12 bits an id. Sixteen small runs are merged into one, slice by slice, while look-ups go on. `position` holds, for each log partition, from where on the log
-//! must be read at a start to learn what no run has yet.
+//! 12 bits an id. Sixteen small runs are merged into one, slice by slice, while look-ups go on. `position` holds, for each log
+//! partition, from where on the log must be read at a start to learn what no run has yet.
 //!
 //! Hashes spread evenly, so a look-up guesses the place and reads one slice of the run: one filter probe in most cases,
 //! one read in the rest.
@@ -337,5 +337,21 @@ mod tests {
         assert!(ids.iter().all(|id| remembered.contains(*id)));
         let strangers = (0..2000_u64).filter(|i| remembered.contains(crate::ids::fingerprint(&[b"x", &i.to_le_bytes()]))).count();
         assert_eq!(strangers, 0);
+    }
+
+    #[test]
+    fn what_stands_in_several_runs_is_found_after_they_are_merged() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (remembered, _) = Remembered::open(&folder.path().join("seen.db")).expect("opens");
+        let id = |i: u64| crate::ids::fingerprint(&[&i.to_le_bytes()]);
+        for run in 0..FAN as u64 {
+            (0..500).for_each(|i| remembered.add(id(i)));
+            (0..50).for_each(|i| remembered.add(id(1000 * (run + 1) + i)));
+            remembered.flush(&Positions::new()).expect("writes");
+        }
+        assert_eq!(remembered.state.lock().runs.len(), 1, "all are merged");
+        let known = (0..500).chain((0..FAN as u64).flat_map(|run| (0..50).map(move |i| 1000 * (run + 1) + i)));
+        assert!(known.into_iter().all(|i| remembered.contains(id(i))));
+        assert!(!(500..1000).any(|i| remembered.contains(id(i))));
     }
 }

@@ -93,6 +93,7 @@ impl Committer {
                 Work::Closed => break,
             }
         }
+        drop(self.family.carrier.lock().take());
         if let Some(db) = self.db.take() {
             // Closing carries the write-ahead log over, so that the next start finds nothing to recover.
             if let Err(e) = db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
@@ -262,6 +263,7 @@ impl Committer {
         segments.retain(|s| s.base != segment.base);
         segments.push(Arc::new(segment));
         drop(segments);
+        drop(self.family.carrier.lock().take());
         if let Some(old) = self.db.take() {
             self.bell.dispose(old);
         }
@@ -270,6 +272,8 @@ impl Committer {
 
     /// Gives up the file being written: what it really holds is read from disk, and the next append begins a new one.
     fn abandon(&mut self) {
+        // The keeper's connection too: only when all are gone the write-ahead log is read anew.
+        drop(self.family.carrier.lock().take());
         drop(self.db.take());
         let family = self.family.clone();
         let Some(active) = family.active() else { return };

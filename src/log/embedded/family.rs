@@ -20,7 +20,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::{
     super::{Outcome, Record, Topic, mailbox::Reply},
-    segment::{Segment, Span},
+    segment::{Carrier, Segment, Span},
     shelf::Shelf,
 };
 
@@ -56,6 +56,9 @@ pub struct Family {
     pub segments: RwLock<Vec<Arc<Segment>>>,
     /// Why the last write failed; empty when it did not.
     pub trouble: Mutex<Option<String>>,
+    /// The keeper's way into the file being written. The committer takes it away before it gives that file up, so that the
+    /// last connection to a file is never the keeper's.
+    pub carrier: Mutex<Option<Carrier>>,
     /// The keeper has just carried the write-ahead log over, but for what came meanwhile.
     pub carried: AtomicBool,
     /// Asks the committer to begin a new file.
@@ -160,6 +163,7 @@ impl Family {
             shelves,
             segments: RwLock::new(segments),
             trouble: Mutex::default(),
+            carrier: Mutex::default(),
             carried: AtomicBool::new(false),
             roll: AtomicBool::new(false),
             turns: Arc::new(Semaphore::new(READS)),

@@ -4,8 +4,7 @@
 //! of its partitions reached is written down, so that a reader behind is told so and no other.
 
 use std::{
-    collections::{BTreeMap, HashMap, hash_map::Entry},
-    path::PathBuf,
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -21,7 +20,7 @@ use super::{
     committer::now,
     family::Family,
     meta::Meta,
-    segment::{self, Segment},
+    segment::{self, Carrier, Segment},
 };
 
 /// Calls the keeper.
@@ -83,9 +82,6 @@ impl From<&Retention> for Keep {
     }
 }
 
-/// The keeper's connections to the files being written.
-type Open = HashMap<PathBuf, Connection>;
-
 /// The housekeeper of a log.
 pub struct Keeper {
     /// What it looks after.
@@ -101,7 +97,7 @@ pub struct Keeper {
 impl Keeper {
     /// Works until its bell is closed.
     pub fn run(self) {
-        let (mut swept, mut open) = (Instant::now(), Open::new());
+        let mut swept = Instant::now();
         loop {
             let mut wishes = self.bell.inner.lock();
             if wishes.checkpoints.is_empty() && wishes.disposals.is_empty() && !wishes.sweep && !wishes.closed {
@@ -110,13 +106,11 @@ impl Keeper {
             let (checkpoints, disposals) = (std::mem::take(&mut wishes.checkpoints), std::mem::take(&mut wishes.disposals));
             let (closed, asked) = (wishes.closed, std::mem::take(&mut wishes.sweep));
             drop(wishes);
-            // The last connection to a file carries the rest of its write-ahead log over: ours goes with the writer's.
-            open.retain(|path, _| self.families.iter().any(|f| f.active().is_some_and(|a| a.path == *path)));
             drop(disposals);
             if closed {
                 return;
             }
-            checkpoints.iter().for_each(|f| Self::checkpoint(f, &mut open));
+            checkpoints.iter().for_each(|f| Self::checkpoint(f));
             if asked || swept.elapsed() >= Duration::from_secs(60) {
                 swept = Instant::now();
                 self.sweep(now());
@@ -211,18 +205,14 @@ impl Keeper {
     }
 
     /// Carries the write-ahead log over while others write on.
-    fn checkpoint(family: &Arc<Family>, open: &mut Open) {
+    fn checkpoint(family: &Family) {
+        let mut carrier = family.carrier.lock();
         let Some(active) = family.active() else { return };
-        let mut carry = || -> Result<(), Box<dyn std::error::Error>> {
-            let db = match open.entry(active.path.clone()) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) => new.insert(segment::connect(&active.path, false)?),
-            };
-            db.execute_batch("PRAGMA wal_checkpoint(PASSIVE)")?;
-            active.sync()?;
-            Ok(())
+        let carried = match carrier.take().map_or_else(|| Carrier::new(&active.path), Ok) {
+            Ok(open) => carrier.insert(open).carry(),
+            Err(error) => Err(error),
         };
-        match carry() {
+        match carried {
             Ok(()) => family.carried.store(true, Ordering::Release),
             Err(error) => tracing::warn!(family = family.plan.name, %error, "the log's checkpoint failed; it is tried again"),
         }

@@ -14,12 +14,8 @@
 use std::{
     collections::BTreeMap,
     fs::File,
-    io,
     path::{Path, PathBuf},
-    sync::{
-        OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -42,10 +38,6 @@ pub struct Segment {
     pub bytes: AtomicU64,
     /// What it holds of each partition.
     pub spans: RwLock<BTreeMap<(Topic, u32), Span>>,
-    /// The file, to sync it by itself. Once opened it stays open as long as the segment is known: to close any descriptor
-    /// of a file gives up the locks that SQLite holds on it (fcntl(2)), and somebody who looks into it with `sqlite3` would
-    /// take its write-ahead log for a left-over.
-    file: OnceLock<File>,
 }
 
 /// The records of one partition in one file.
@@ -84,7 +76,7 @@ impl Segment {
         if let Ok(folder) = File::open(folder) {
             let _ = folder.sync_all();
         }
-        Ok((Self { base, path, bytes: AtomicU64::new(0), spans: RwLock::default(), file: OnceLock::new() }, db))
+        Ok((Self { base, path, bytes: AtomicU64::new(0), spans: RwLock::default() }, db))
     }
 
     /// Opens a file that is there and looks what it holds.
@@ -94,7 +86,7 @@ impl Segment {
         check_format(&db, &path)?;
         let spans = Self::look(&db).map_err(wrong)?;
         let pages: u64 = db.pragma_query_value(None, "page_count", |r| r.get::<_, i64>(0)).map_err(wrong)? as u64;
-        let segment = Self { base, path, bytes: AtomicU64::new(pages * PAGE), spans: RwLock::new(spans), file: OnceLock::new() };
+        let segment = Self { base, path, bytes: AtomicU64::new(pages * PAGE), spans: RwLock::new(spans) };
         Ok((segment, db))
     }
 
@@ -113,22 +105,6 @@ impl Segment {
     /// Adds to its size.
     pub fn grow(&self, bytes: u64) -> u64 {
         self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes
-    }
-
-    /// Brings to the disk what a checkpoint has carried over. SQLite does so by itself only when a checkpoint reaches the
-    /// end of the write-ahead log, which none does while others write.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn sync(&self) -> io::Result<()> {
-        let file = match self.file.get() {
-            Some(file) => file,
-            None => {
-                let file = File::open(&self.path)?;
-                self.file.get_or_init(|| file)
-            }
-        };
-        file.sync_data()
     }
 
     /// Deletes the file.
@@ -150,6 +126,35 @@ impl Segment {
             }
         }
         Ok(spans)
+    }
+}
+
+/// Carries the write-ahead log of a file over while its writer writes on.
+pub struct Carrier {
+    db: Connection,
+    /// To sync it by itself. It stays open as long as anybody writes the file: to close any descriptor of a file gives up the
+    /// locks that SQLite holds on it (fcntl(2)), and somebody who looks into it with `sqlite3` would take its write-ahead log
+    /// for a left-over.
+    file: File,
+}
+
+impl Carrier {
+    /// Of the file at this path.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn new(path: &Path) -> Result<Self, Box<dyn std::error::Error>> {
+        Ok(Self { db: connect(path, false)?, file: File::open(path)? })
+    }
+
+    /// Carries over what there is, and brings it to the disk. SQLite does the latter by itself only when a checkpoint reaches
+    /// the end of the write-ahead log, which none does while others write.
+    ///
+    /// # Errors
+    /// What SQLite or the system says.
+    pub fn carry(&self) -> Result<(), Box<dyn std::error::Error>> {
+        self.db.execute_batch("PRAGMA wal_checkpoint(PASSIVE)")?;
+        Ok(self.file.sync_data()?)
     }
 }
 
